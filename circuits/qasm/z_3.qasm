@@ -1,0 +1,15 @@
+OPENQASM 3.0;
+include "stdgates.inc";
+qubit[3] q;
+h q[0];
+h q[1];
+h q[2];
+p(0.5) q[0];
+p(-1.0) q[1];
+p(3.0) q[2];
+h q[0];
+h q[1];
+h q[2];
+p(0.5) q[0];
+p(-1.0) q[1];
+p(3.0) q[2];

@@ -1,0 +1,411 @@
+"""The command line: ``qperov demo | compare | describe | data | report``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from qperov.crystals.dataset import CrystalDataset
+    from qperov.evaluation.results import Comparison
+
+app = typer.Typer(
+    name="qperov",
+    help="Quantum-classical machine learning on powder patterns of crystals, with results that a referee believes.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(
+    help="Datasets: those that come with qperov, and your own in an SQLite store.", no_args_is_help=True
+)
+app.add_typer(data_app, name="data")
+
+DEFAULT_STORE = Path("qperov.db")
+
+Runs = Annotated[Path, typer.Option("--runs", help="Folder that receives a new run directory for each run.")]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes; −1 for all cores.")]
+Folds = Annotated[int, typer.Option(help="Folds of cross-validation, grouped.", min=2)]
+Repeats = Annotated[int, typer.Option(help="Times the cross-validation is repeated with other folds.", min=1)]
+Seed = Annotated[int, typer.Option(help="Seed of folds, bootstrap and maps.", min=0)]
+Quick = Annotated[bool, typer.Option("--quick", help="Small hyperparameter grids.")]
+SourcePath = Annotated[
+    Path,
+    typer.Argument(
+        help="File, folder or archive: POSCAR/CONTCAR, CIF, VASP runs, extxyz, ASE databases; or the name of an "
+        "embedded dataset."
+    ),
+]
+Labels = Annotated[Path | None, typer.Option(help="CSV or Parquet table with the target.")]
+Target = Annotated[
+    str | None,
+    typer.Option(help="Column of the table, or energy / energy_per_atom from the runs themselves."),
+]
+IdColumns = Annotated[
+    str | None,
+    typer.Option(help="Columns of the table that name a structure, separated by commas; deduced where possible."),
+]
+Unit = Annotated[str | None, typer.Option(help="Unit of the target, such as eV/cell; deduced where possible.")]
+Convert = Annotated[
+    str | None, typer.Option(help="Unit wanted. Energies are shown in meV/atom unless this says otherwise.")
+]
+EnergyOption = Annotated[str, typer.Option("--energy", help="Energy of a VASP run: toten (last) or sigma0.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first file or label that cannot be used.")]
+StorePath = Annotated[Path, typer.Option("--store", help="The SQLite store.")]
+
+
+@app.callback(invoke_without_command=True)
+def _main(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        from qperov import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    runs: Runs = Path("qperov-runs"),
+    folds: Folds = 5,
+    repeats: Repeats = 1,
+    seed: Seed = 0,
+    jobs: Jobs = -1,
+    quick: Quick = False,
+) -> None:
+    """Compare quantum and classical regression on the embedded dataset cpx321; under two minutes on two cores."""
+    from qperov import load_dataset
+
+    with _status("Enumerating 986 orderings of CsPb(Br2I)"):
+        dataset = load_dataset("cpx321")
+    _compare_and_report(dataset, runs, "demo", folds, repeats, seed, jobs, quick, (), "grouped")
+
+
+@app.command()
+def compare(
+    path: SourcePath,
+    labels: Labels = None,
+    target: Target = None,
+    id_columns: IdColumns = None,
+    unit: Unit = None,
+    convert: Convert = None,
+    energy: EnergyOption = "toten",
+    strict: Strict = False,
+    keep_duplicates: Annotated[
+        bool, typer.Option("--keep-duplicates", help="Keep every symmetry copy; by default one crystal a class stays.")
+    ] = False,
+    random_split: Annotated[
+        bool, typer.Option("--random-split", help="Ignore symmetry and twins when splitting, to see the leak.")
+    ] = False,
+    descriptors: Annotated[
+        str | None,
+        typer.Option(help="Kinds of feature, separated by commas; by default what fits the crystals."),
+    ] = None,
+    runs: Runs = Path("qperov-runs"),
+    folds: Folds = 5,
+    repeats: Repeats = 1,
+    seed: Seed = 0,
+    jobs: Jobs = -1,
+    quick: Quick = False,
+) -> None:
+    """Compare quantum and classical regression on your crystals."""
+    dataset = _load(path, labels, target or _default_target(path, labels), id_columns, unit, convert, energy, strict)
+    with _status("Finding symmetry classes"):
+        n_classes = len(set(dataset.groups.tolist()))
+    typer.echo(f"{len(dataset)} labelled crystals in {n_classes} symmetry classes")
+    if not keep_duplicates:
+        dataset = dataset.one_per_class()
+    kinds = tuple(kind.strip() for kind in descriptors.split(",")) if descriptors else ()
+    split = "random" if random_split else "grouped"
+    _compare_and_report(dataset, runs, dataset.name, folds, repeats, seed, jobs, quick, kinds, split)
+
+
+@app.command()
+def describe(
+    path: SourcePath,
+    labels: Labels = None,
+    target: Target = None,
+    id_columns: IdColumns = None,
+    unit: Unit = None,
+    convert: Convert = None,
+    energy: EnergyOption = "toten",
+    strict: Strict = False,
+) -> None:
+    """Read crystals and tell what they are: compositions, symmetry classes, descriptors, and what was left out."""
+    from qperov.suite import description
+
+    dataset = _load(path, labels, target, id_columns, unit, convert, energy, strict)
+    with _status("Describing"):
+        text = description(dataset)
+    typer.echo(text)
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
+    """Rebuild the report of a run from its record alone."""
+    from qperov import build_report, read_record
+
+    with _status("Drawing"):
+        page = build_report(read_record(run))
+    typer.echo(f"report: {page}")
+
+
+@data_app.command("list")
+def data_list(store: StorePath = DEFAULT_STORE) -> None:
+    """Datasets that can be named."""
+    from qperov.crystals.datasets import EMBEDDED
+
+    for name, what in EMBEDDED.items():
+        typer.echo(f"{name:12} embedded   {what}")
+    if store.exists():
+        from qperov import Store
+
+        with Store(store) as opened:
+            for name in opened.names():
+                info = opened.info(name)
+                unit = f" [{info.unit}]" if info.unit else ""
+                typer.echo(f"{name:12} {store}   {info.structures} structures, {info.labelled} labelled{unit}")
+
+
+@data_app.command("info")
+def data_info(name: str, store: StorePath = DEFAULT_STORE) -> None:
+    """What a dataset holds, and where its labels come from."""
+    from qperov.suite import description
+
+    with _status("Describing"):
+        text = description(_named(name, store))
+    typer.echo(text)
+
+
+@data_app.command("import")
+def data_import(
+    path: SourcePath,
+    labels: Labels = None,
+    target: Target = None,
+    id_columns: IdColumns = None,
+    unit: Unit = None,
+    convert: Convert = None,
+    energy: EnergyOption = "toten",
+    strict: Strict = False,
+    store: StorePath = DEFAULT_STORE,
+) -> None:
+    """Read crystals into the store; what is there already is not added again."""
+    from qperov import Store
+
+    dataset = _load(path, labels, target, id_columns, unit, convert, energy, strict)
+    with Store(store) as opened:
+        added = opened.add(dataset)
+    typer.echo(
+        f"{store}: dataset {dataset.name!r}, {added.structures} new structures, {added.dft_properties} new labels "
+        f"({len(dataset)} read)"
+    )
+
+
+@data_app.command("export")
+def data_export(
+    name: str,
+    out: Annotated[Path, typer.Argument(help="A .parquet or .csv file.")],
+    store: StorePath = DEFAULT_STORE,
+) -> None:
+    """Write a stored dataset as one table."""
+    from qperov import Store
+
+    with Store(store) as opened:
+        opened.export(name, out)
+    typer.echo(f"wrote {out}")
+
+
+def _default_target(path: Path, labels: Path | None) -> str | None:
+    from qperov.crystals.datasets import EMBEDDED
+
+    if labels is not None:
+        raise typer.BadParameter("name the column of the table that is to be learnt", param_hint="--target")
+    return None if str(path) in EMBEDDED else "energy_per_atom"
+
+
+def _load(
+    path: Path,
+    labels: Path | None,
+    target: str | None,
+    id_columns: str | None,
+    unit: str | None,
+    convert: str | None,
+    energy: str,
+    strict: bool,
+) -> CrystalDataset:
+    """Read with a progress bar, turn energies into meV/atom by default, and list what was left out."""
+    from typing import cast
+
+    from qperov import load_dataset, read
+    from qperov.crystals.datasets import EMBEDDED
+    from qperov.crystals.vasp_run import EnergyKind
+
+    if str(path) in EMBEDDED and not path.exists():
+        return load_dataset(str(path))
+    with _bar("Reading") as advance:
+        dataset = read(
+            path,
+            target=target,
+            labels=labels,
+            id_columns=[c.strip() for c in id_columns.split(",")] if id_columns else None,
+            unit=unit,
+            convert=convert,
+            energy=cast(EnergyKind, energy),
+            strict=strict,
+            progress=lambda done, total: advance(done, total, ""),
+        )
+    if convert is None:
+        dataset = dataset.in_unit("meV/atom") if dataset.unit in ENERGY_UNITS_OF_RUNS else dataset
+    _tell_issues(dataset)
+    return dataset
+
+
+ENERGY_UNITS_OF_RUNS = ("eV/cell", "eV/atom", "meV/cell")
+
+
+def _tell_issues(dataset: CrystalDataset) -> None:
+    from collections import Counter
+
+    kinds = Counter(type(issue).__name__ for issue in dataset.issues)
+    for kind, count in kinds.most_common():
+        first = next(issue for issue in dataset.issues if type(issue).__name__ == kind)
+        typer.echo(f"left out: {count} × {kind}, first: {first}", err=True)
+
+
+def _named(name: str, store: Path) -> CrystalDataset:
+    from qperov import Store, load_dataset
+    from qperov.crystals.datasets import EMBEDDED
+
+    if name in EMBEDDED or not store.exists():
+        return load_dataset(name)
+    with Store(store) as opened:
+        return opened.load(name)
+
+
+def _compare_and_report(
+    dataset: CrystalDataset,
+    runs: Path,
+    name: str,
+    folds: int,
+    repeats: int,
+    seed: int,
+    jobs: int,
+    quick: bool,
+    kinds: tuple[str, ...],
+    split: str,
+) -> None:
+    from dataclasses import replace
+
+    from qperov import build_report, write_record
+    from qperov import compare as compare_models
+    from qperov.suite import build_suite
+
+    with _status("Preparing models"):
+        suite = build_suite(dataset, descriptors=kinds, quick=quick)
+    with _bar("Computing descriptors, then fitting") as advance:
+        comparison = compare_models(
+            suite.models,
+            dataset,
+            folds=folds,
+            repeats=repeats,
+            seed=seed,
+            split=split,
+            n_jobs=jobs,
+            families=suite.families,
+            progress=advance,
+        )
+    comparison = replace(comparison, settings=comparison.settings | {"notes": list(suite.notes)})
+    _print_table(comparison)
+    task = {
+        "command": shlex.join(["qperov", *sys.argv[1:]]),
+        "name": name,
+        "folds": folds,
+        "repeats": repeats,
+        "seed": seed,
+        "quick": quick,
+        "split": split,
+    }
+    about = {"name": dataset.name, "fingerprint": dataset.fingerprint, "n": len(dataset), "issues": dataset.issues}
+    with _status("Writing the record, drawing figures and maps"):
+        record = write_record(_next_run(runs, name), comparison, task=task, dataset=about)
+        page = build_report(record)
+    typer.echo(f"\nreport: {page}")
+
+
+def _next_run(runs: Path, name: str) -> Path:
+    """The first of ``runs/name-1``, ``runs/name-2``, … that is not there: records are never overwritten."""
+    number = 1
+    while (runs / f"{name}-{number}").exists():
+        number += 1
+    return runs / f"{name}-{number}"
+
+
+def _print_table(comparison: Comparison) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    label = comparison.label
+    unit = label["unit"] or ""
+    for sentence in label["provenance"]:
+        typer.echo(f"labels: {sentence}")
+    typer.echo(f"{label['target']}: mean {label['mean']:.6g}, standard deviation {label['sd']:.4g} {unit}")
+    typer.echo(comparison.settings["split"])
+    for warning in comparison.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    table = Table(caption="95 % intervals by bootstrap over groups; scores out of fold")
+    for column in ("model", f"MAE ({unit})", "R²", "Spearman ρ", "ceiling R²", "seconds"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for row in comparison.table.itertuples():
+        table.add_row(
+            row.model,
+            f"{row.mae:.4g} [{row.mae_low:.4g}, {row.mae_high:.4g}]",
+            f"{row.r2:.3f} [{row.r2_low:.3f}, {row.r2_high:.3f}]",
+            "–" if row.kind == "baseline" else f"{row.spearman:.2f}",
+            "–" if row.kind == "baseline" else f"{row.ceiling_r2:.3f}",
+            f"{row.seconds:.1f}",
+        )
+    Console().print(table)
+
+
+@contextmanager
+def _status(what: str) -> Iterator[None]:
+    from rich.console import Console
+
+    with Console(stderr=True).status(what + " …"):
+        yield
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(what, total=None)
+
+        def advance(done: int, total: int, detail: str) -> None:
+            progress.update(task, completed=done, total=total, description=detail or what)
+
+        yield advance
+
+
+def main() -> None:
+    """Entry point: errors of the family become one line and exit status 1."""
+    from qperov.errors import QperovError
+
+    try:
+        app()
+    except (QperovError, ValueError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""CrystalDataset: structures, ids, target, symmetry classes and provenance, kept in step."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qperov.errors import EmptyDatasetError, ReadingError
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+
+@dataclass(frozen=True, eq=False)
+class CrystalDataset:
+    """Crystals with one target each; immutable.
+
+    Attributes
+    ----------
+    name : str
+        What reports call the dataset.
+    structures : tuple of pymatgen Structure
+    ids : tuple of str
+        Unique, in the order of ``structures``.
+    y : ndarray of float, shape (n,), or None
+        The target, in ``unit``; None when no target was asked for.
+    target : str or None
+        Name of the target.
+    unit : str or None
+        For example ``"meV/atom"``.
+    provenance : tuple of str
+        Where each label comes from, in words that a report can print.
+    issues : tuple of ReadingError
+        What was left out while reading, and why.
+    known_groups : ndarray of int, shape (n,), or None
+        Symmetry classes where they are known beforehand; otherwise ``groups`` works them out.
+    """
+
+    name: str
+    structures: tuple[Structure, ...]
+    ids: tuple[str, ...]
+    y: np.ndarray | None = None
+    target: str | None = None
+    unit: str | None = None
+    provenance: tuple[str, ...] = ()
+    issues: tuple[ReadingError, ...] = ()
+    known_groups: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.structures)
+        lengths = {"ids": len(self.ids)}
+        if self.provenance:
+            lengths["provenance"] = len(self.provenance)
+        for field in ("y", "known_groups"):
+            value = getattr(self, field)
+            if value is not None:
+                kind = np.int64 if field == "known_groups" else np.float64
+                frozen = np.array(value, dtype=kind)
+                frozen.flags.writeable = False
+                object.__setattr__(self, field, frozen)
+                lengths[field] = len(frozen)
+        wrong = {field: length for field, length in lengths.items() if length != n}
+        if wrong:
+            raise ValueError(f"{n} structures, but lengths {wrong}: every field needs one entry a structure")
+        if len(set(self.ids)) != n:
+            twice = [i for i, count in Counter(self.ids).items() if count > 1][:3]
+            raise ValueError(f"ids must be unique; these are not: {', '.join(twice)}")
+
+    def __len__(self) -> int:
+        return len(self.structures)
+
+    def __repr__(self) -> str:
+        target = f", target={self.target!r} [{self.unit}]" if self.y is not None else ""
+        return f"CrystalDataset({self.name!r}, {len(self)} structures{target})"
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        """Symmetry classes, shape (n,): equal numbers mark crystals that a symmetry operation maps onto each other."""
+        if self.known_groups is not None:
+            return self.known_groups
+        from qperov.crystals.symmetry import symmetry_classes
+
+        classes = symmetry_classes(self.structures)
+        classes.flags.writeable = False
+        return classes
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over ids, cells, species, positions (1e-8) and labels (hex)."""
+        digest = hashlib.sha256()
+        for i, (structure_id, structure) in enumerate(zip(self.ids, self.structures, strict=True)):
+            digest.update(structure_id.encode())
+            digest.update(np.round(structure.lattice.matrix, 8).tobytes())
+            digest.update(np.round(structure.frac_coords, 8).tobytes())
+            digest.update(" ".join(site.species_string for site in structure).encode())
+            if self.y is not None:
+                digest.update(self.y[i].tobytes())
+        return digest.hexdigest()
+
+    def take(self, indices: Sequence[int] | np.ndarray) -> CrystalDataset:
+        """The dataset of the rows ``indices``, in that order."""
+        rows = [int(i) for i in np.asarray(indices)]
+        return replace(
+            self,
+            structures=tuple(self.structures[i] for i in rows),
+            ids=tuple(self.ids[i] for i in rows),
+            y=None if self.y is None else self.y[rows],
+            provenance=tuple(self.provenance[i] for i in rows) if self.provenance else (),
+            known_groups=self.groups[rows],
+        )
+
+    def one_per_class(self) -> CrystalDataset:
+        """One structure per symmetry class: the first, labelled with the mean of its class.
+
+        Copies of one crystal carry no new information; counted several times they only weigh the
+        statistics. Groups are kept, so the result can still be split by them.
+
+        Raises
+        ------
+        EmptyDatasetError
+            If there is no structure.
+        """
+        if not len(self):
+            raise EmptyDatasetError(f"{self.name}: no structures")
+        _, first, inverse = np.unique(self.groups, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        merged = self.take(first[order])
+        if self.y is None:
+            return merged
+        means = np.bincount(inverse, weights=self.y) / np.bincount(inverse)
+        return replace(merged, y=means[order])
+
+    def in_unit(self, unit: str) -> CrystalDataset:
+        """The dataset with its energies in another unit: ``eV/cell``, ``eV/atom``, ``meV/cell`` or ``meV/atom``.
+
+        Raises
+        ------
+        ValueError
+            If the labels are not energies in one of these units.
+        """
+        from qperov.crystals.units import convert_energies
+
+        if self.y is None:
+            raise ValueError(f"{self.name}: no labels to convert")
+        return replace(self, y=convert_energies(self.y, self.structures, self.unit, unit), unit=unit)
+
+    @property
+    def label_noise(self) -> float | None:
+        """Standard deviation of labels within symmetry classes (pooled), in ``unit``.
+
+        Symmetry copies of one crystal have one true energy, so this bounds every score from below.
+        None without labels or when no class has two members.
+        """
+        if self.y is None:
+            return None
+        _, inverse = np.unique(self.groups, return_inverse=True)
+        counts = np.bincount(inverse)
+        degrees = int((counts - 1).sum())
+        if degrees == 0:
+            return None
+        means = np.bincount(inverse, weights=self.y) / counts
+        return float(np.sqrt(((self.y - means[inverse]) ** 2).sum() / degrees))

@@ -1,0 +1,119 @@
+"""Datasets that come with the package."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from pymatgen.core import Lattice, Structure
+
+from qperov.crystals.cluster_expansion import ClusterExpansion, spins_of
+from qperov.crystals.dataset import CrystalDataset
+from qperov.crystals.orderings import orderings
+from qperov.crystals.parent_lattice import site_permutations
+
+#: Embedded datasets and what they are.
+EMBEDDED = {"cpx321": "986 inequivalent CsPb(Br2I) orderings of the 3×2×1 cell, energies through a cluster expansion"}
+
+
+@dataclass(frozen=True, eq=False)
+class OrderingTask:
+    """An embedded dataset as it is shipped: a cell, what decorates it, and the expansion of its energy.
+
+    Attributes
+    ----------
+    name : str
+    parent : Structure
+        The undecorated cell.
+    sites : tuple of int
+        Sites that are decorated.
+    species : (str, str)
+    count : int
+        Atoms of the last species a cell.
+    expansion : ClusterExpansion
+        Energy in eV per cell.
+    provenance : dict
+        ``sentence`` (what every report shows), ``source``, ``n_classes``, ``out_of_fold`` and so on.
+    """
+
+    name: str
+    parent: Structure
+    sites: tuple[int, ...]
+    species: tuple[str, str]
+    count: int
+    expansion: ClusterExpansion
+    provenance: dict[str, Any]
+
+
+@cache
+def ordering_task(name: str) -> OrderingTask:
+    """The shipped description of an embedded dataset.
+
+    Raises
+    ------
+    ValueError
+        If there is no embedded dataset of that name.
+    """
+    if name not in EMBEDDED:
+        raise ValueError(
+            f"no embedded dataset {name!r}; there are: {', '.join(EMBEDDED)}. Files are read by qperov.read"
+        )
+    text = resources.files("qperov.crystals").joinpath("data", f"{name}.json").read_text(encoding="utf-8")
+    shipped = json.loads(text)
+    parent, clusters = shipped["parent"], shipped["clusters"]
+    return OrderingTask(
+        name=name,
+        parent=Structure(Lattice(parent["lattice"]), parent["species"], parent["frac_coords"]),
+        sites=tuple(shipped["sites"]),
+        species=(shipped["species"][0], shipped["species"][1]),
+        count=shipped["count"],
+        expansion=ClusterExpansion(
+            constant=shipped["constant"],
+            representatives=tuple(tuple(cluster["sites"]) for cluster in clusters),
+            coefficients=tuple(cluster["coefficient"] for cluster in clusters),
+        ),
+        provenance=shipped["provenance"],
+    )
+
+
+def load_dataset(name: str) -> CrystalDataset:
+    """An embedded dataset: structures by enumeration, labels by the shipped cluster expansion.
+
+    Parameters
+    ----------
+    name : str
+        ``"cpx321"``: the 986 symmetry-inequivalent orderings of 12 Br and 6 I on the X sites of cubic
+        CsPbX₃ in the 3×2×1 cell (30 atoms). Target: energy in meV/atom. The labels are not DFT results: they are
+        PBE energies through a cluster expansion, and ``provenance`` says so for each of them.
+
+    Returns
+    -------
+    CrystalDataset
+
+    Raises
+    ------
+    ValueError
+        If there is no embedded dataset of that name.
+    """
+    task = ordering_task(name)
+    found = orderings(task.parent, task.sites, task.species, task.count)
+    column = {site: i for i, site in enumerate(task.sites)}
+    occupations = np.zeros((len(found), len(task.sites)), dtype=np.int64)
+    for row, ordering in enumerate(found):
+        occupations[row, [column[site] for site in ordering.occupied]] = 1
+    permutations = site_permutations(task.parent, task.sites)
+    energies = task.expansion.energies(spins_of(occupations), permutations)
+    return CrystalDataset(
+        name=name,
+        structures=tuple(ordering.structure for ordering in found),
+        ids=tuple(f"{name}-{i:04d}" for i in range(len(found))),
+        y=1000 * energies / len(task.parent),
+        target="energy",
+        unit="meV/atom",
+        provenance=(task.provenance["sentence"],) * len(found),
+        known_groups=np.arange(len(found)),
+    )

@@ -1,0 +1,114 @@
+"""Every exception that qperov raises on purpose, in one family.
+
+``except QperovError`` catches all of them. Each message says what is wrong, where, and what to do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class QperovError(Exception):
+    """Base of the family."""
+
+
+class MissingDependencyError(QperovError, ImportError):
+    """An optional dependency is absent; the message names the extra that brings it."""
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+class ReadingError(QperovError):
+    """One entry (a file, a run, a label) could not be used.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, archive member or label row that is at fault.
+    reason : str
+        What is wrong and what to do about it.
+    """
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = str(path)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.path, self.reason)
+
+
+class UnreadableFileError(ReadingError):
+    """The operating system does not let us read a file or folder, or it does not exist."""
+
+
+class EmptyFileError(ReadingError):
+    """A file without content."""
+
+
+class FileFormatError(ReadingError):
+    """The content is not what the format asks for: cut short, binary junk, a line that is not numbers."""
+
+
+class UnknownElementError(ReadingError):
+    """The elements of a file are not given, or are not elements."""
+
+
+class AtomCountError(ReadingError):
+    """The counts of elements, sites or energies in an entry contradict each other."""
+
+
+class ImplausibleCellError(ReadingError):
+    """A cell without atoms, of absurd volume, or with atoms on top of each other."""
+
+
+class UnfinishedRunError(ReadingError):
+    """A calculation that did not end, or whose last step did not converge."""
+
+
+class LabelError(ReadingError):
+    """A label could not be joined to a structure."""
+
+
+class InvalidLabelError(LabelError):
+    """A label that is NaN, infinite, empty or not a number."""
+
+
+class MissingLabelError(LabelError):
+    """A structure for which no label was given."""
+
+
+class OrphanLabelError(LabelError):
+    """A label for which no structure was found."""
+
+
+class DuplicateIdError(LabelError):
+    """Two entries claim the same id."""
+
+
+# --- everything else ----------------------------------------------------------------------------
+
+
+class EmptyDatasetError(QperovError):
+    """Nothing usable was left after reading; the message says why."""
+
+
+class SymmetryError(QperovError):
+    """Structures do not share the parent lattice that was asked for, or the cell is too large."""
+
+
+class DescriptorError(QperovError):
+    """A descriptor cannot be computed for a structure."""
+
+
+class StoreError(QperovError):
+    """The SQLite store is of another version, or holds contradicting data."""
+
+
+class RecordError(QperovError):
+    """A run directory is incomplete, of another version, or already there."""
+
+
+class CircuitSizeError(QperovError):
+    """A circuit too large for exact simulation; the message says how much memory it would take."""

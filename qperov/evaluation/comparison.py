@@ -1,0 +1,152 @@
+"""compare: several models, one set of honest folds, one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from qperov.evaluation.folds import Fold, Progress, evaluate_folds
+from qperov.evaluation.metrics import bootstrap_weights
+from qperov.evaluation.problem import Problem
+from qperov.evaluation.results import Comparison
+from qperov.evaluation.splits import honest_groups, make_folds
+from qperov.evaluation.tables import (
+    descriptor_table,
+    fold_table,
+    parameter_table,
+    prediction_table,
+    score_table,
+    significance_table,
+)
+
+#: Fewer crystals than this, and a warning stands above the scores.
+FEW_CRYSTALS = 100
+
+
+def compare(
+    models: Mapping[str, BaseEstimator],
+    data: Any,
+    y: np.ndarray | None = None,
+    *,
+    groups: np.ndarray | None = None,
+    folds: int = 5,
+    repeats: int = 1,
+    seed: int = 0,
+    split: str = "grouped",
+    n_bootstrap: int = 2000,
+    n_jobs: int | None = None,
+    families: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Cross-validate several models on the same folds, beside constant baselines.
+
+    Folds never part crystals that a symmetry operation connects or that a used descriptor cannot tell apart. A model
+    that is (or ends in) a scikit-learn search chooses its hyperparameters inside the training folds, on grouped
+    inner folds.
+
+    Parameters
+    ----------
+    models : mapping of str to estimator
+        With a dataset: pipelines whose first step turns structures into features; the features are computed once for
+        each distinct first step. With arrays: any regressors.
+    data : CrystalDataset or ndarray, shape (n, d)
+        A dataset brings its own ``y`` and ``groups``.
+    y : ndarray, shape (n,)
+        Labels, with arrays only.
+    groups : ndarray of int, shape (n,), optional
+        With arrays only; by default every row stands alone.
+    folds, repeats, seed : int
+    split : {"grouped", "random"}
+        ``"random"`` ignores the groups, to show what that does to the scores; the result carries a warning.
+    n_bootstrap : int
+        Resamples of groups for the intervals.
+    n_jobs : int, optional
+        As in joblib; a cluster by ``joblib.parallel_config``.
+    families : mapping of str to str, optional
+        Model → "quantum", "classical" or "reference"; by default told by the model's parts.
+    progress : callable, optional
+        Called with (done, total, model).
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    ValueError
+        Without models or labels, with labels that are not finite, or with fewer groups than folds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LinearRegression
+    >>> X = np.arange(40.0)[:, None]
+    >>> result = compare({"line": LinearRegression()}, X, 3 * X.ravel() + 1)
+    >>> bool(result.table.set_index("model").loc["line", "mae"] < 1e-9)
+    True
+    """
+    if not models:
+        raise ValueError('no models given: pass a dictionary such as {"SVR": pipeline}')
+    problem = Problem.of(models, data, y, groups)
+    grouped = honest_groups(problem.groups, list(problem.features.values()))
+    dealt = list(make_folds(len(problem.y), grouped, folds=folds, repeats=repeats, seed=seed, split=split))
+    inner_groups = grouped if split == "grouped" else np.arange(len(grouped))
+    results = evaluate_folds(problem, dealt, inner_groups, n_jobs=n_jobs, progress=progress)
+    descriptors = descriptor_table(problem)
+    by_fold = fold_table(problem, results)
+    weights = bootstrap_weights(grouped, n_bootstrap, seed)
+    return Comparison(
+        label=problem.label | {"n_groups": len(np.unique(grouped))},
+        table=score_table(problem, results, weights, descriptors, families or {}),
+        predictions=prediction_table(problem, results, grouped),
+        folds=by_fold,
+        significance=significance_table(problem, by_fold),
+        descriptors=descriptors,
+        parameters=parameter_table(results),
+        features=dict(problem.features),
+        ids=problem.ids,
+        y=problem.y,
+        settings={
+            "folds": folds,
+            "repeats": repeats,
+            "seed": seed,
+            "split": _split_sentence(problem, grouped, folds, repeats, split),
+            "bootstrap": n_bootstrap,
+        },
+        warnings=_warnings(problem, grouped, dealt, split),
+    )
+
+
+def _split_sentence(problem: Problem, grouped: np.ndarray, folds: int, repeats: int, split: str) -> str:
+    n_classes, n_groups = len(np.unique(problem.groups)), len(np.unique(grouped))
+    times = f"{repeats} × " if repeats > 1 else ""
+    if split == "random":
+        return f"{times}{folds} folds dealt at random, symmetry copies and identical descriptors on both sides"
+    return (
+        f"{times}{folds} folds over {n_groups} groups: {len(problem.y)} crystals in {n_classes} symmetry classes, "
+        "merged where a descriptor cannot tell them apart"
+    )
+
+
+def _warnings(problem: Problem, grouped: np.ndarray, dealt: list[Fold], split: str) -> tuple[str, ...]:
+    found = []
+    if split == "random":
+        shares = [np.isin(grouped[test], grouped[train]).mean() for _, _, train, test in dealt]
+        found.append(
+            f"Folds were dealt at random: {np.mean(shares):.0%} of the test crystals have a copy (by symmetry or by "
+            "descriptor) among the training crystals. These scores show leakage, not prediction."
+        )
+    noise, spread = problem.label["noise"], problem.label["sd"]
+    if noise is not None and noise > 0.5 * spread:
+        found.append(
+            f"Labels of symmetry copies differ by {noise:.3g} (standard deviation), against a spread of {spread:.3g} "
+            "over all crystals: there is little to learn beyond noise."
+        )
+    if len(problem.y) < FEW_CRYSTALS:
+        found.append(
+            f"Only {len(problem.y)} crystals: intervals are wide and the significance tests have little power."
+        )
+    return tuple(found)

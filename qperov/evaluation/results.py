@@ -1,0 +1,69 @@
+"""Comparison: everything one comparison of models gave, as plain tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+METRICS = ("mae", "rmse", "r2", "spearman", "maer")
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Scores of several models on the same folds; no model inside, so that a report needs nothing else.
+
+    Attributes
+    ----------
+    label : dict
+        ``name`` (of the dataset), ``target``, ``unit``, ``n``, ``n_groups`` (folds never cross them),
+        ``mean``, ``sd``, ``min``, ``max``, ``noise`` (standard deviation inside symmetry classes, or
+        None) and ``provenance`` (list of sentences with their counts).
+    table : DataFrame
+        One row a model, baselines first: ``model``, ``descriptor``, ``kind`` ("baseline" or "model"),
+        then for each of mae, rmse, r2, spearman, maer the columns ``x``, ``x_low``, ``x_high`` (95 %
+        interval, bootstrap over groups), ``ceiling_r2`` (of the descriptor; NaN for baselines) and ``seconds``.
+    predictions : DataFrame
+        Out-of-fold predictions, long: ``id``, ``group``, ``repeat``, ``fold``, ``model``, ``y_true``, ``y_pred``.
+    folds : DataFrame
+        ``model``, ``repeat``, ``fold``, ``n_train``, ``n_test``, ``mae``, ``rmse``, ``r2``.
+    significance : DataFrame
+        Each pair of models once: ``model_a``, ``model_b``, ``delta_mae`` (a − b), ``low``, ``high``, ``t``,
+        ``p``, ``p_holm``; corrected resampled t-test (Nadeau and Bengio 2003).
+    descriptors : DataFrame
+        ``descriptor``, ``columns``, ``rank`` (numerical), ``distinct`` (rows), ``ceiling_r2``.
+    parameters : DataFrame
+        Hyperparameters chosen inside each training fold: ``model``, ``repeat``, ``fold``, ``parameters`` (JSON).
+    features : dict of str to ndarray
+        Descriptor name → matrix, shape (n, d), in the order of ``ids``.
+    ids : tuple of str
+    y : ndarray, shape (n,)
+    settings : dict
+        ``folds``, ``repeats``, ``seed``, ``split`` (sentence), ``bootstrap`` and whatever else must be told.
+    warnings : tuple of str
+        Sentences that a reader must see beside the scores.
+    """
+
+    label: dict[str, Any]
+    table: pd.DataFrame
+    predictions: pd.DataFrame
+    folds: pd.DataFrame
+    significance: pd.DataFrame
+    descriptors: pd.DataFrame
+    parameters: pd.DataFrame
+    features: dict[str, np.ndarray]
+    ids: tuple[str, ...]
+    y: np.ndarray
+    settings: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        unit = self.label["unit"] or "label's unit"
+        columns = ["model", "descriptor", "mae", "mae_low", "mae_high", "r2", "spearman", "ceiling_r2"]
+        head = (
+            f"{self.label['name']}: {self.label['n']} crystals, {self.label['n_groups']} groups; "
+            f"{self.label['target']} sd {self.label['sd']:.4g} {unit}"
+        )
+        return head + "\n" + self.table[columns].to_string(index=False, float_format=lambda v: f"{v:.4g}")

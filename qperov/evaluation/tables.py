@@ -1,0 +1,162 @@
+"""Tables of a comparison, made from the predictions of every model on every fold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+
+from qperov.evaluation.folds import FoldResult
+from qperov.evaluation.metrics import ceiling_r2, scores
+from qperov.evaluation.problem import BASELINES, Problem
+from qperov.evaluation.significance import corrected_resampled_t_test, holm
+from qperov.evaluation.splits import identical_rows
+
+#: Singular values of the standardised descriptor below this share of the largest one are noise.
+RANK_TOLERANCE = 1e-6
+
+
+def descriptor_table(problem: Problem) -> pd.DataFrame:
+    """Columns, numerical rank, distinct rows and ceiling R² of each descriptor."""
+    rows = []
+    for name, matrix in problem.features.items():
+        twins = identical_rows(matrix)
+        rows.append(
+            {
+                "descriptor": name,
+                "columns": matrix.shape[1],
+                "rank": numerical_rank(matrix),
+                "distinct": len(np.unique(twins)),
+                "ceiling_r2": ceiling_r2(problem.y, twins),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def numerical_rank(matrix: np.ndarray) -> int:
+    """Independent numbers in a descriptor: its rank after centring and scaling every column that varies."""
+    deviation = matrix.std(axis=0)
+    varying = deviation > RANK_TOLERANCE * np.abs(matrix).max(initial=0.0)
+    if not varying.any():
+        return 0
+    singular = np.linalg.svd((matrix - matrix.mean(axis=0))[:, varying] / deviation[varying], compute_uv=False)
+    return int((singular > RANK_TOLERANCE * singular[0]).sum())
+
+
+def score_table(
+    problem: Problem,
+    results: Sequence[FoldResult],
+    weights: np.ndarray,
+    descriptors: pd.DataFrame,
+    families: Mapping[str, str],
+) -> pd.DataFrame:
+    """One row a model: scores with intervals, the ceiling of its descriptor, seconds; see ``Comparison.table``.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (b, n)
+        Bootstrap weights of the crystals.
+    descriptors : DataFrame
+        From :func:`descriptor_table`.
+    families : mapping of str to str
+        Model → family, where it is not to be told by the model's parts.
+    """
+    ceilings = descriptors.set_index("descriptor")["ceiling_r2"]
+    repeats = 1 + max(result.repeat for result in results)
+    rows = []
+    for name in [*BASELINES, *problem.models]:
+        own = [result for result in results if result.model == name]
+        predictions = np.full((repeats, len(problem.y)), np.nan)
+        for result in own:
+            predictions[result.repeat, result.test] = result.prediction
+        descriptor = problem.descriptor_of.get(name)
+        row: dict[str, Any] = {
+            "model": name,
+            "descriptor": descriptor or "none",
+            "kind": "model" if descriptor else "baseline",
+            "family": families.get(name) or ("baseline" if descriptor is None else _family(problem.models[name])),
+        }
+        for metric, score in scores(problem.y, predictions, weights).items():
+            row |= {metric: score.value, f"{metric}_low": score.low, f"{metric}_high": score.high}
+        ceiling = np.nan if descriptor is None else ceilings[descriptor]
+        rows.append(row | {"ceiling_r2": ceiling, "seconds": sum(result.seconds for result in own)})
+    return pd.DataFrame(rows)
+
+
+def _family(model: BaseEstimator) -> str:
+    parts = [model, *model.get_params(deep=True).values()]
+    return "quantum" if any(type(part).__module__.startswith("qperov.quantum") for part in parts) else "classical"
+
+
+def prediction_table(problem: Problem, results: Sequence[FoldResult], groups: np.ndarray) -> pd.DataFrame:
+    """Out-of-fold predictions, one row for each model, repeat and crystal."""
+    ids = np.array(problem.ids, dtype=object)
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "id": ids[result.test],
+                    "group": groups[result.test],
+                    "repeat": result.repeat,
+                    "fold": result.fold,
+                    "model": result.model,
+                    "y_true": problem.y[result.test],
+                    "y_pred": result.prediction,
+                }
+            )
+            for result in results
+        ],
+        ignore_index=True,
+    )
+
+
+def fold_table(problem: Problem, results: Sequence[FoldResult]) -> pd.DataFrame:
+    """MAE, RMSE and R² of each model on each fold."""
+    rows = []
+    for result in results:
+        truth = problem.y[result.test]
+        error = result.prediction - truth
+        spread = ((truth - truth.mean()) ** 2).sum()
+        rows.append(
+            {
+                "model": result.model,
+                "repeat": result.repeat,
+                "fold": result.fold,
+                "n_train": result.n_train,
+                "n_test": len(result.test),
+                "mae": float(np.abs(error).mean()),
+                "rmse": float(np.sqrt((error**2).mean())),
+                "r2": float(1 - (error**2).sum() / spread) if spread > 0 else float("nan"),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def parameter_table(results: Sequence[FoldResult]) -> pd.DataFrame:
+    """Hyperparameters chosen inside each training fold, as JSON."""
+    rows = [
+        [result.model, result.repeat, result.fold, json.dumps(result.chosen, default=str)]
+        for result in results
+        if result.chosen is not None
+    ]
+    return pd.DataFrame(rows, columns=["model", "repeat", "fold", "parameters"])
+
+
+def significance_table(problem: Problem, folds: pd.DataFrame) -> pd.DataFrame:
+    """Paired tests of models on one descriptor, and of every model against both baselines, with Holm's correction."""
+    ordered = folds.sort_values(["repeat", "fold"])
+    mae = {name: part["mae"].to_numpy() for name, part in ordered.groupby("model")}
+    share = float((folds["n_test"] / folds["n_train"]).mean())
+    names = [*problem.models, *BASELINES]
+    rows = []
+    for i, a in enumerate(names[: len(problem.models)]):
+        for b in names[i + 1 :]:
+            if b in BASELINES or problem.descriptor_of[a] == problem.descriptor_of[b]:
+                test = corrected_resampled_t_test(mae[a], mae[b], share)
+                rows.append([a, b, test.difference, test.low, test.high, test.t, test.p])
+    table = pd.DataFrame(rows, columns=["model_a", "model_b", "delta_mae", "low", "high", "t", "p"])
+    return table.assign(p_holm=holm(table["p"].to_list()))

@@ -1,0 +1,347 @@
+"""Records: what a run was and gave, written once and never overwritten.
+
+A run directory holds ``record.json`` (everything small), ``labels.parquet``, ``predictions.parquet``,
+``descriptors/<name>.parquet`` and ``table.csv``; a report adds ``figures/`` and ``report.html``. Nothing in it runs
+code when it is read. ``record.json`` carries the SHA-256 of itself and of each Parquet file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import secrets
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from qperov.errors import RecordError
+from qperov.evaluation.results import Comparison
+
+SCHEMA = 1
+FRAMES = ("table", "folds", "significance", "descriptors", "parameters")
+PACKAGES = (
+    "qperov", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "pymatgen", "ase", "spglib", "joblib", "openTSNE",
+    "matplotlib", "torch", "pennylane", "qiskit", "qiskit-aer", "qiskit-ibm-runtime", "chgnet",
+)  # fmt: skip
+MAX_ISSUES = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One run, as read from its directory.
+
+    Attributes
+    ----------
+    path : Path
+        The run directory.
+    created : str
+        UTC, ISO 8601.
+    command : str
+        The command line that repeats the run.
+    versions : dict of str to str
+        Python and the packages that were installed.
+    platform : dict
+        ``system``, ``machine`` and ``cpus``; names neither host nor user.
+    task : dict
+        Settings and seeds, as given.
+    dataset : dict
+        ``name``, ``fingerprint``, ``n``, ``left_out`` (kind → count) and ``issues`` (the first 50 messages).
+    comparison : Comparison
+    """
+
+    path: Path
+    created: str
+    command: str
+    versions: dict[str, str]
+    platform: dict[str, Any]
+    task: dict[str, Any]
+    dataset: dict[str, Any]
+    comparison: Comparison
+
+
+def write_record(
+    directory: str | Path, comparison: Comparison, *, task: Mapping[str, Any], dataset: Mapping[str, Any]
+) -> Record:
+    """Write a run into a new directory and read it back.
+
+    Everything goes into a hidden sibling directory that is renamed at the end: the target is complete or absent.
+    Floats come back bit by bit; tuples come back as lists; a table's index is not kept; text that is no valid
+    Unicode (some file names) is written with backslash escapes.
+
+    Parameters
+    ----------
+    directory : str or Path
+        Must not exist yet.
+    comparison : Comparison
+    task : dict
+        Plain settings and seeds; ``command`` is the command line that repeats the run.
+    dataset : dict
+        ``name``, ``fingerprint``, ``n`` and, if there are any, ``issues``: exceptions or messages about entries left
+        out. Counts by kind are made of the exceptions, unless ``left_out`` gives them.
+
+    Raises
+    ------
+    RecordError
+        The directory exists, the command is missing, or a value has no plain JSON form.
+    """
+    target = Path(directory)
+    if target.exists() or target.is_symlink():
+        raise RecordError(f"{target} exists: a record is never overwritten; choose another directory")
+    if not isinstance(task.get("command"), str):
+        raise RecordError("task needs 'command': the command line that repeats the run")
+    _check(comparison, str(target))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    partial.mkdir()
+    try:
+        _write_parts(partial, comparison, dict(task), _dataset(dataset))
+        partial.rename(target)
+    except OSError as error:
+        raise RecordError(f"{target} could not be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return read_record(target)
+
+
+def read_record(directory: str | Path) -> Record:
+    """Read a run directory.
+
+    Raises
+    ------
+    RecordError
+        No record there, another schema version, a part missing, or a part changed after it was written.
+    """
+    path = Path(directory)
+    body = _read_body(path)
+    try:
+        files, features = body["files"], body["features"]
+        stored = body["comparison"]
+        tables = {name: _read_part(path, name, files) for name in ("labels.parquet", "predictions.parquet")}
+        comparison = Comparison(
+            label=_decode(stored["label"]),
+            **{name: _decode_frame(stored[name]) for name in FRAMES},
+            predictions=tables["predictions.parquet"].to_pandas(),
+            features={item["name"]: _matrix(_read_part(path, item["file"], files)) for item in features},
+            ids=tuple(tables["labels.parquet"]["id"].to_pylist()),
+            y=tables["labels.parquet"]["y"].to_numpy().copy(),
+            settings=_decode(stored["settings"]),
+            warnings=tuple(stored["warnings"]),
+        )
+        record = Record(
+            path=path,
+            created=body["created"],
+            command=body["command"],
+            versions=body["versions"],
+            platform=body["platform"],
+            task=_decode(body["task"]),
+            dataset=_decode(body["dataset"]),
+            comparison=comparison,
+        )
+    except (KeyError, TypeError, AttributeError, ValueError, pa.ArrowException) as error:
+        raise RecordError(f"{path}: record.json lacks or garbles a part ({type(error).__name__}: {error})") from error
+    _check(comparison, str(path))
+    return record
+
+
+# --- writing ------------------------------------------------------------------------------------
+
+
+def _write_parts(folder: Path, comparison: Comparison, task: dict[str, Any], dataset: dict[str, Any]) -> None:
+    (folder / "descriptors").mkdir()
+    labels = pa.table({"id": pa.array(_clean(list(comparison.ids)), pa.string()), "y": np.asarray(comparison.y, float)})
+    predictions = comparison.predictions.reset_index(drop=True)
+    for column in predictions.columns[[not pd.api.types.is_numeric_dtype(t) for t in predictions.dtypes]]:
+        predictions[column] = [_clean(value) for value in predictions[column]]
+    parts = {"labels.parquet": labels, "predictions.parquet": pa.Table.from_pandas(predictions, preserve_index=False)}
+    features: list[dict[str, str]] = []
+    for name, matrix in comparison.features.items():
+        file = f"descriptors/{slug(name, taken={item['file'] for item in features})}.parquet"
+        features.append({"name": _clean(name), "file": file})
+        columns = np.asarray(matrix, dtype=np.float64).T
+        parts[file] = pa.table({str(j): np.ascontiguousarray(column) for j, column in enumerate(columns)})
+    for file, table in parts.items():
+        pq.write_table(table, folder / file)
+    comparison.table.to_csv(folder / "table.csv", index=False, encoding="utf-8", errors="backslashreplace")
+    body = {
+        "schema": SCHEMA,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": _clean(task["command"]),
+        "versions": _versions(),
+        "platform": {"system": platform.system(), "machine": platform.machine(), "cpus": os.cpu_count()},
+        "task": _encode(task, "task"),
+        "dataset": _encode(dataset, "dataset"),
+        "comparison": {
+            "label": _encode(comparison.label, "label"),
+            **{name: _encode_frame(getattr(comparison, name), name) for name in FRAMES},
+            "settings": _encode(comparison.settings, "settings"),
+            "warnings": _encode(comparison.warnings, "warnings"),
+        },
+        "features": features,
+        "files": {file: _sha256(folder / file) for file in parts},
+    }
+    body["digest"] = _digest(body)
+    lines = [f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in body.items()]
+    (folder / "record.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def _dataset(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    issues = list(dataset.get("issues", ()))
+    kinds = Counter(type(issue).__name__ for issue in issues if isinstance(issue, Exception))
+    return {
+        **dataset,
+        "left_out": dict(dataset.get("left_out", kinds)),
+        "issues": [str(issue) for issue in issues[:MAX_ISSUES]],
+    }
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version(), "qperov": "not installed"}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def slug(name: str, *, taken: Iterable[str] = ()) -> str:
+    """A file name made of ``name``: lower-case ASCII letters, digits and hyphens; numbered where ``taken`` has it."""
+    base = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60] or "descriptor"
+    used = {Path(other).stem for other in taken}
+    number = 2
+    candidate = base
+    while candidate in used:
+        candidate, number = f"{base}-{number}", number + 1
+    return candidate
+
+
+# --- plain values -------------------------------------------------------------------------------
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+def _encode(value: Any, where: str) -> Any:
+    """JSON form; non-finite floats, which JSON lacks, become ``{"$float": "nan"}``."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, str | os.PathLike):
+        return _clean(os.fspath(value))
+    if isinstance(value, float):
+        return value if np.isfinite(value) else {"$float": str(value)}
+    if isinstance(value, Mapping):
+        return {_clean(str(key)): _encode(item, f"{where}[{key!r}]") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encode(item, where) for item in value]
+    raise RecordError(f"{where} holds a {type(value).__name__}: records hold numbers, text, lists and dicts only")
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {"$float"}:
+            return float(value["$float"])
+        return {key: _decode(item) for key, item in value.items()}
+    return [_decode(item) for item in value] if isinstance(value, list) else value
+
+
+def _encode_frame(frame: pd.DataFrame, where: str) -> dict[str, Any]:
+    """Columns with their types, and rows; NaN becomes null."""
+    kinds, columns = {}, []
+    for name in frame.columns:
+        column = frame[name]
+        numeric = pd.api.types.is_numeric_dtype(column) and isinstance(column.dtype, np.dtype)
+        text = not numeric and pd.api.types.is_string_dtype(column)
+        kinds[str(name)] = column.dtype.name if numeric else "text" if text else "object"
+        values = column.tolist()
+        if text or numeric:
+            values = [None if pd.isna(value) else value for value in values]
+        columns.append(_encode(values, f"{where}.{name}"))
+    return {"columns": kinds, "rows": [list(row) for row in zip(*columns, strict=True)]}
+
+
+def _decode_frame(stored: dict[str, Any]) -> pd.DataFrame:
+    rows = [[_decode(value) for value in row] for row in stored["rows"]]
+    frame = {}
+    for j, (name, kind) in enumerate(stored["columns"].items()):
+        values = [row[j] for row in rows]
+        if kind == "text":
+            frame[name] = pd.Series(values, dtype=pd.Series(["text"]).dtype)
+        elif kind.startswith("float"):
+            frame[name] = pd.Series([np.nan if value is None else value for value in values], dtype=kind)
+        else:
+            frame[name] = pd.Series(values, dtype=kind)
+    return pd.DataFrame(frame)
+
+
+# --- reading and checking -----------------------------------------------------------------------
+
+
+def _read_body(path: Path) -> dict[str, Any]:
+    try:
+        body = json.loads((path / "record.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecordError(f"{path}: no record.json here; give the directory that a run wrote") from None
+    except OSError as error:
+        raise RecordError(f"{path}: record.json cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{path}: record.json is not valid JSON ({error}); copy the record again") from error
+    if not isinstance(body, dict) or body.get("schema") != SCHEMA:
+        found = body.get("schema") if isinstance(body, dict) else None
+        raise RecordError(
+            f"{path}: record schema {found!r}, but this qperov reads {SCHEMA}; use the qperov that wrote it"
+        )
+    if body.pop("digest", None) != _digest(body):
+        raise RecordError(f"{path}: record.json was changed after it was written; copy the record again")
+    return body
+
+
+def _read_part(path: Path, file: str, files: dict[str, str]) -> pa.Table:
+    if not re.fullmatch(r"(descriptors/)?[a-z0-9-]+\.parquet", file):
+        raise RecordError(f"{path}: record.json names the part {file!r}, which is no part of a record")
+    part = path / file
+    if not part.is_file():
+        raise RecordError(f"{path}: {file} is missing; copy the record again, whole")
+    if _sha256(part) != files[file]:
+        raise RecordError(f"{path}: {file} was changed after it was written; copy the record again")
+    return pq.read_table(part)
+
+
+def _matrix(table: pa.Table) -> np.ndarray:
+    return np.ascontiguousarray(np.column_stack([column.to_numpy() for column in table.columns]))
+
+
+def _check(comparison: Comparison, where: str) -> None:
+    n = len(comparison.ids)
+    lengths = {"y": len(comparison.y), **{name: len(X) for name, X in comparison.features.items()}}
+    if wrong := {name: length for name, length in lengths.items() if length != n}:
+        raise RecordError(f"{where}: {n} ids, but lengths {wrong}")
+    if flat := [name for name, X in comparison.features.items() if np.ndim(X) != 2 or np.shape(X)[1] == 0]:
+        raise RecordError(f"{where}: descriptors need the shape (n, d) with d > 0; these have not: {', '.join(flat)}")
+
+
+def _digest(body: dict[str, Any]) -> str:
+    plain = {key: value for key, value in body.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,232 @@
+"""What the numbers of a Comparison say, in words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from qperov.evaluation.results import Comparison
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Difference:
+    """MAE of one model minus that of another, with its 95 % interval and Holm's p."""
+
+    delta: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
+
+    @property
+    def significant(self) -> bool:
+        """Whether the corrected resampled t-test, after Holm's correction, tells the two apart."""
+        return self.p_holm < ALPHA
+
+
+def scored_models(comparison: Comparison) -> pd.DataFrame:
+    """The table with ``family`` ("classical" where nothing is said) and ``descriptor`` filled in."""
+    table = comparison.table.reset_index(drop=True)
+    baseline = table["kind"] == "baseline"
+    family = _filled(table, "family", "classical").mask(baseline, "baseline")
+    descriptor = _filled(table, "descriptor", "no descriptor").mask(baseline, "")
+    return table.assign(family=family, descriptor=descriptor)
+
+
+def _filled(table: pd.DataFrame, column: str, default: str) -> pd.Series:
+    if column not in table:
+        return pd.Series(default, index=table.index, dtype=object)
+    values = table[column].astype(object)
+    return values.where(values.notna() & (values != ""), default)
+
+
+def descriptor_names(comparison: Comparison) -> list[str]:
+    """Descriptors in the order of the models that use them."""
+    table = scored_models(comparison)
+    return list(dict.fromkeys(table.loc[table["family"] != "baseline", "descriptor"]))
+
+
+def best(table: pd.DataFrame) -> pd.Series | None:
+    """The row with the smallest MAE, or None of an empty table."""
+    finite = table[table["mae"].notna()]
+    return None if finite.empty else finite.loc[finite["mae"].idxmin()]
+
+
+def best_of(comparison: Comparison, descriptor: str, *families: str) -> pd.Series | None:
+    """The best model of these families on one descriptor."""
+    table = scored_models(comparison)
+    return best(table[(table["descriptor"] == descriptor) & table["family"].isin(families)])
+
+
+def best_baseline(comparison: Comparison) -> pd.Series | None:
+    """The better constant."""
+    table = scored_models(comparison)
+    return best(table[table["family"] == "baseline"])
+
+
+def difference(comparison: Comparison, a: str, b: str) -> Difference | None:
+    """MAE of ``a`` minus MAE of ``b``, or None where the pair was not tested."""
+    pairs = comparison.significance
+    for first, second, sign in ((a, b, 1.0), (b, a, -1.0)):
+        found = pairs[(pairs["model_a"] == first) & (pairs["model_b"] == second)]
+        if len(found):
+            row = found.iloc[0]
+            low, high = sorted((sign * float(row["low"]), sign * float(row["high"])))
+            return Difference(sign * float(row["delta_mae"]), low, high, float(row["p"]), float(row["p_holm"]))
+    return None
+
+
+def beats_constant(comparison: Comparison, row: pd.Series) -> bool:
+    """Whether a model is better than the better constant.
+
+    By the corrected t-test (Holm's p under 0.05); by the interval of its MAE where the pair was not tested.
+    """
+    constant = best_baseline(comparison)
+    if constant is None:
+        return True
+    tested = difference(comparison, row["model"], constant["model"])
+    if tested is not None and not math.isnan(tested.p_holm):
+        return tested.significant and tested.delta < 0
+    return bool(row["mae_high"] < constant["mae"])
+
+
+# --- numbers ------------------------------------------------------------------------------------
+
+
+def decimals(value: float, low: float, high: float) -> int:
+    """Decimals that fit a 95 % interval: a step of the last one is between 1/60 and 1/6 of its width."""
+    width = high - low
+    scale = width / 6 if math.isfinite(width) and width > 0 else abs(value) / 100
+    if not math.isfinite(scale) or scale == 0:
+        return 3
+    return min(max(-math.floor(math.log10(scale)), 0), 8)
+
+
+def fixed(value: float, places: int, *, sign: bool = False) -> str:
+    """``value`` with so many decimals, a true minus sign, and a dash for NaN."""
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    text = f"{value:+.{places}f}" if sign else f"{value:.{places}f}"
+    if float(text) == 0:
+        text = text.lstrip("+-")
+    return text.replace("-", "−")
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """``value`` with so many significant digits; powers of ten outside 1e-4 … 1e6."""
+    if value is None or not math.isfinite(value) or value == 0:
+        return "0" if value == 0 else fixed(math.nan if value is None else value, 0)
+    exponent = math.floor(math.log10(abs(value)))
+    if -4 <= exponent < 6:
+        return fixed(value, max(digits - 1 - exponent, 0))
+    return f"{value:.{digits - 1}e}".replace("-", "−")
+
+
+def probability(p: float) -> str:
+    """A p-value: "< 0.001" below that."""
+    return "–" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
+
+
+def interval(row: pd.Series, metric: str) -> tuple[str, str]:
+    """Value and 95 % interval of a metric, with decimals that fit the interval."""
+    value, low, high = (float(row[metric + end]) for end in ("", "_low", "_high"))
+    places = decimals(value, low, high)
+    if math.isnan(low) or math.isnan(high):
+        return fixed(value, places), ""
+    return fixed(value, places), f"{fixed(low, places)} … {fixed(high, places)}"
+
+
+def without_descriptor(row: pd.Series) -> str:
+    """A model's name without a trailing " · descriptor", for places that name the descriptor already."""
+    return str(row["model"]).removesuffix(f" · {row['descriptor']}")
+
+
+# --- sentences ----------------------------------------------------------------------------------
+
+
+def with_unit(comparison: Comparison) -> str:
+    """The unit, after a space, or nothing."""
+    unit = comparison.label.get("unit")
+    return f" {unit}" if unit else ""
+
+
+def _versus(comparison: Comparison, quantum: pd.Series, classical: pd.Series, kind: str) -> str:
+    unit = with_unit(comparison)
+    scores = f"best quantum model ({without_descriptor(quantum)}) MAE {interval(quantum, 'mae')[0]}, "
+    scores += f"best {kind} ({without_descriptor(classical)}) {interval(classical, 'mae')[0]}{unit}"
+    tested = difference(comparison, quantum["model"], classical["model"])
+    if tested is None or math.isnan(tested.p_holm):
+        return f"{scores}; the pair was not tested."
+    places = decimals(tested.delta, tested.low, tested.high)
+    numbers = (
+        f"ΔMAE {fixed(tested.delta, places, sign=True)} [{fixed(tested.low, places, sign=True)} … "
+        f"{fixed(tested.high, places, sign=True)}]{unit}, p(Holm) {_equals(tested.p_holm)}"
+    )
+    if not tested.significant:
+        return f"{scores}: not distinguishable ({numbers})."
+    word = "better" if tested.delta < 0 else "worse"
+    return f"{scores}: quantum is {word} by {fixed(abs(tested.delta), places)}{unit} ({numbers})."
+
+
+def _equals(p: float) -> str:
+    text = probability(p)
+    return text if text.startswith("<") else f"= {text}"
+
+
+def summarise(comparison: Comparison) -> tuple[str, list[dict[str, str]]]:
+    """A paragraph about the whole, and for each descriptor a sentence (``descriptor``, ``text``)."""
+    label, table, unit = comparison.label, scored_models(comparison), with_unit(comparison)
+    models = table[table["family"] != "baseline"]
+    text = f"{label['n']} crystals in {label['n_groups']} groups; {words(label['target'])} has a standard deviation of "
+    text += f"{significant(label['sd'])}{unit}."
+    if (constant := best_baseline(comparison)) is not None:
+        text += f" A constant (the {constant['model']}) scores MAE {interval(constant, 'mae')[0]}{unit}."
+    if (top := best(models)) is not None:
+        text += f" Best of {len(models)} models: {top['model']}, MAE {interval(top, 'mae')[0]}{unit}, "
+        text += f"R² {interval(top, 'r2')[0]}."
+    if constant is not None and len(models):
+        worse = sum(not beats_constant(comparison, row) for _, row in models.iterrows())
+        text += f" {_count(worse, len(models))} no better than a constant."
+    return text, [_on_descriptor(comparison, name) for name in descriptor_names(comparison)]
+
+
+def _count(some: int, total: int) -> str:
+    return "None is" if some == 0 else f"{some} of {total} {'is' if some == 1 else 'are'}"
+
+
+def words(target: Any) -> str:
+    """The target's name as it reads in a sentence."""
+    return str(target).replace("_", " ") if target else "the target"
+
+
+def _on_descriptor(comparison: Comparison, name: str) -> dict[str, str]:
+    unit, quantum = with_unit(comparison), best_of(comparison, name, "quantum")
+    classical, kind = best_of(comparison, name, "classical"), "classical"
+    if classical is None:
+        classical, kind = best_of(comparison, name, "reference"), "reference"
+    if quantum is not None and classical is not None:
+        text = _versus(comparison, quantum, classical, kind)
+        if not beats_constant(comparison, quantum):
+            text += " The quantum model is no better than a constant."
+        if not beats_constant(comparison, classical):
+            text += f" The {kind} model is no better than a constant."
+        reference = best_of(comparison, name, "reference")
+        if kind == "classical" and reference is not None:
+            text += f" For reference: {without_descriptor(reference)} scores {interval(reference, 'mae')[0]}{unit}."
+        return {"descriptor": name, "text": text}
+    only = quantum if quantum is not None else classical
+    if only is None:
+        return {"descriptor": name, "text": "no model has a finite score."}
+    which = "quantum" if quantum is not None else kind
+    text = f"{which} models only; best MAE {interval(only, 'mae')[0]}{unit}, "
+    text += f"R² {interval(only, 'r2')[0]}."
+    if not beats_constant(comparison, only):
+        text += " No better than a constant."
+    return {"descriptor": name, "text": text}

@@ -1,0 +1,214 @@
+"""Labels joined to structures: deduced columns, units, and every way in which a table can be wrong."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pymatgen.core import Lattice, Structure
+
+from qperov.crystals.labels import join_labels
+from qperov.crystals.reading import read
+from qperov.crystals.units import ENERGY_UNITS, convert_energies, unit_of_column
+from qperov.errors import (
+    DuplicateIdError,
+    EmptyFileError,
+    FileFormatError,
+    InvalidLabelError,
+    LabelError,
+    MissingLabelError,
+    OrphanLabelError,
+    UnreadableFileError,
+)
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="development data not present")
+
+CSCL = "CsCl\n1.0\n4.1 0 0\n0 4.1 0\n0 0 4.1\nCs Cl\n1 1\nDirect\n0 0 0\n0.5 0.5 0.5\n"
+IDS = ("train/0", "train/1", "test/0", "test/1")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Four structures whose last folder names repeat."""
+    for name in IDS:
+        (tmp_path / "set" / name).mkdir(parents=True)
+        (tmp_path / "set" / name / "POSCAR").write_text(CSCL)
+    return tmp_path
+
+
+def table(folder: Path, text: str, name: str = "labels.csv") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+GOOD = "split,flag,class,e_mev_per_atom\ntrain,0,0,1.5\ntrain,1,1,2.5\ntest,0,0,3.5\ntest,1,1,4.5\n"
+
+
+def labels_by_id(folder: Path, **options: object) -> dict[str, float]:
+    dataset = read(folder, target="e_mev_per_atom", **options)
+    assert dataset.y is not None
+    return dict(zip(dataset.ids, dataset.y.tolist(), strict=True))
+
+
+def test_columns_that_name_the_structures_are_deduced(folder: Path) -> None:
+    path = table(folder, GOOD)
+    expected = {"set/train/0": 1.5, "set/train/1": 2.5, "set/test/0": 3.5, "set/test/1": 4.5}
+    assert labels_by_id(folder, labels=path) == expected
+    assert labels_by_id(folder) == expected, "the only labels.csv is found by itself"
+    dataset = read(folder, target="e_mev_per_atom")
+    assert dataset.provenance[0] == "labels.csv, column e_mev_per_atom"
+    assert dataset.unit == "meV/atom"
+
+
+def test_named_columns_and_other_formats(folder: Path) -> None:
+    path = table(folder, GOOD, "energies.csv")
+    packed = folder / "packed.csv.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    pd.read_csv(path).to_parquet(folder / "energies.parquet")
+    for each in (path, packed, folder / "energies.parquet"):
+        assert labels_by_id(folder, labels=each, id_columns=["split", "flag"])["set/test/0"] == 3.5
+
+
+def test_the_row_order_does_not_matter(folder: Path) -> None:
+    head, *rows = GOOD.splitlines()
+    one = labels_by_id(folder, labels=table(folder, GOOD))
+    assert labels_by_id(folder, labels=table(folder, "\n".join([head, *reversed(rows)]))) == one
+
+
+def test_a_column_called_id_wins(folder: Path) -> None:
+    text = "e_mev_per_atom,ID,other\n1,set/train/0/POSCAR,test/0\n2,train/1,train/0\n"
+    found = labels_by_id(folder, labels=table(folder, text))
+    assert found == {"set/train/0": 1.0, "set/train/1": 2.0}
+
+
+def test_a_suffix_must_be_whole_components(tmp_path: Path) -> None:
+    joined = join_labels(("a/strain/0",), ("x",), table(tmp_path, "id,e\ntrain/0,1\n"), "e", "id")
+    assert [type(issue) for issue in joined.issues] == [OrphanLabelError, MissingLabelError]
+    assert np.isnan(joined.values).all()
+
+
+def test_columns_that_cannot_be_deduced(folder: Path) -> None:
+    with pytest.raises(LabelError, match="the columns are flag, e_mev_per_atom: name those that do with id_columns"):
+        read(folder, target="e_mev_per_atom", labels=table(folder, "flag,e_mev_per_atom\n0,1\n1,2\n"))
+    with pytest.raises(LabelError, match="no column 'energy_x'; the columns are split, flag"):
+        read(folder, target="energy_x", labels=table(folder, GOOD))
+    with pytest.raises(LabelError, match="no column 'fold'"):
+        read(folder, target="e_mev_per_atom", labels=table(folder, GOOD), id_columns="fold")
+
+
+@pytest.mark.parametrize("text", ["", "nan", "NaN", "inf", "-inf", "n/a", "1,5"])
+def test_a_label_that_is_no_finite_number(folder: Path, text: str) -> None:
+    quoted = f'"{text}"' if "," in text else text
+    dataset = read(folder, target="e_mev_per_atom", labels=table(folder, GOOD.replace("2.5", quoted)))
+    assert "set/train/1" not in dataset.ids
+    assert len(dataset) == 3
+    (issue,) = dataset.issues
+    assert type(issue) is InvalidLabelError
+    assert "row 3 (train/1)" in issue.path
+    assert "not a finite number" in issue.reason
+
+
+def test_label_without_structure(folder: Path) -> None:
+    path = table(folder, GOOD + "test,7,0,9\n")
+    dataset = read(folder, target="e_mev_per_atom", labels=path, id_columns=("split", "flag"))
+    assert len(dataset) == 4
+    (issue,) = dataset.issues
+    assert type(issue) is OrphanLabelError
+    assert issue.path == "labels.csv row 6 (test/7)"
+    assert "no structure of this id" in issue.reason
+
+
+def test_structure_without_label(folder: Path) -> None:
+    dataset = read(folder, target="e_mev_per_atom", labels=table(folder, GOOD.replace("test,1,1,4.5\n", "")))
+    assert len(dataset) == 3
+    (issue,) = dataset.issues
+    assert type(issue) is MissingLabelError
+    assert issue.path.endswith("test/1/POSCAR")
+    assert "no row of labels.csv has a label for set/test/1" in issue.reason
+
+
+def test_two_rows_for_one_structure(folder: Path) -> None:
+    path = table(folder, GOOD + "test,1,1,99\n")
+    dataset = read(folder, target="e_mev_per_atom", labels=path, id_columns=("split", "flag"))
+    assert dataset.y is not None
+    assert dataset.y[dataset.ids.index("set/test/1")] == 4.5
+    (issue,) = dataset.issues
+    assert type(issue) is DuplicateIdError
+    assert "row 5 already labels set/test/1" in issue.reason
+
+
+def test_an_id_that_fits_several_structures(folder: Path) -> None:
+    path = table(folder, "id,e_mev_per_atom\n0,5\ntrain/1,6\n")
+    dataset = read(folder, target="e_mev_per_atom", labels=path)
+    assert dataset.ids == ("set/train/1",)
+    assert type(dataset.issues[0]) is LabelError
+    assert "several structures end with this id" in dataset.issues[0].reason
+
+
+def test_tables_that_cannot_be_read(folder: Path) -> None:
+    with pytest.raises(UnreadableFileError, match="does not exist"):
+        read(folder, target="e", labels=folder / "none.csv")
+    with pytest.raises(EmptyFileError, match="table of labels is empty"):
+        read(folder, target="e", labels=table(folder, ""))
+    (folder / "bad.parquet").write_bytes(b"\x00\x01junk")
+    with pytest.raises(FileFormatError, match="not a table"):
+        read(folder, target="e", labels=folder / "bad.parquet")
+    (folder / "bad.csv").write_bytes(b"\xff\xfe\x00\x01junk")
+    with pytest.raises(FileFormatError, match="not a table"):
+        read(folder, target="e", labels=folder / "bad.csv")
+
+
+def test_units_of_columns() -> None:
+    assert unit_of_column("energy_ev_per_cell") == "eV/cell"
+    assert unit_of_column("E_meV_per_atom") == "meV/atom"
+    assert unit_of_column("energy_ev_per_cellar") is None
+
+
+def test_declared_units(folder: Path) -> None:
+    path = table(folder, GOOD.replace("e_mev_per_atom", "e"))
+    plain = read(folder, target="e", labels=path)
+    assert plain.unit is None
+    with pytest.raises(ValueError, match="unit must be one of eV/cell"):
+        read(folder, target="e", labels=path, convert="eV/atom")
+    converted = read(folder, target="e", labels=path, unit="eV/cell", convert="meV/atom")
+    assert plain.y is not None
+    assert converted.y is not None
+    np.testing.assert_allclose(converted.y, plain.y * 500, rtol=1e-15)
+    with pytest.raises(ValueError, match="is in meV/atom, not 'eV/atom'; to convert it use convert='eV/atom'"):
+        read(folder, target="e_mev_per_atom", labels=table(folder, GOOD), unit="eV/atom")
+
+
+@given(
+    value=st.floats(-1e4, 1e4),
+    unit=st.sampled_from(ENERGY_UNITS),
+    wanted=st.sampled_from(ENERGY_UNITS),
+    n=st.integers(1, 9),
+)
+def test_conversions_have_inverses_and_compose(value: float, unit: str, wanted: str, n: int) -> None:
+    cell = [Structure(Lattice.cubic(9), ["Cs"] * n, np.linspace(0, 0.9, n)[:, None] * [1, 1, 1])]
+    there = convert_energies(np.array([value]), cell, unit, wanted)
+    back = convert_energies(there, cell, wanted, unit)
+    np.testing.assert_allclose(back, value, rtol=1e-14)
+    factor = {"eV/cell": 1, "meV/cell": 1000, "eV/atom": 1 / n, "meV/atom": 1000 / n}
+    np.testing.assert_allclose(there, value * factor[wanted] / factor[unit], rtol=1e-14)
+
+
+@needs_shared
+def test_the_published_orderings_get_their_published_energies() -> None:
+    labels = SHARED / "cpx321" / "labels.csv"
+    dataset = read(SHARED / "cpx321", target="energy_ev_per_cell", labels=labels)
+    assert len(dataset) == 4572
+    assert dataset.unit == "eV/cell"
+    kinds = pd.Series([type(issue).__name__ for issue in dataset.issues]).value_counts()
+    assert kinds.to_dict() == {"MissingLabelError": 1087, "InvalidLabelError": 1007}
+    rows = pd.read_csv(labels)
+    expected = {f"POSCAR_MATGANIP_E/{r[0]}/{r[1]}": r[3] for r in rows.itertuples(index=False)}
+    assert dataset.y is not None
+    assert dict(zip(dataset.ids, dataset.y.tolist(), strict=True)) == {k: v for k, v in expected.items() if v == v}

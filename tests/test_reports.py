@@ -1,0 +1,350 @@
+"""Reports are self-contained, say what the numbers say, escape everything and are rebuilt from the record alone."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.datasets import make_blobs
+from synthetic_comparison import DATASET, MODELS, PROVENANCE, TASK, synthetic_comparison
+
+from qperov.evaluation.results import Comparison
+from qperov.record import Record, read_record, write_record
+from qperov.reports import build_report, draw_parity, draw_scores, embed, map_descriptor
+from qperov.reports import findings as say
+
+COMPARISON = synthetic_comparison()
+NASTY = '<script>alert("x")</script> & $\\frac{1} {{ 7 * 7 }} </td>'
+
+
+class Page(HTMLParser):
+    """Tags, resources and text of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.resources: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.resources += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> Record:
+    return write_record(tmp_path_factory.mktemp("report") / "run", COMPARISON, task=TASK, dataset=DATASET)
+
+
+@pytest.fixture(scope="module")
+def page(record: Record) -> Page:
+    return Page(build_report(record).read_text(encoding="utf-8"))
+
+
+def report_of(path: Path, comparison: Comparison, **dataset: object) -> str:
+    record = write_record(path, comparison, task=TASK, dataset={**DATASET, **dataset})
+    return build_report(record).read_text(encoding="utf-8")
+
+
+# --- the page -----------------------------------------------------------------------------------
+
+
+def test_the_page_needs_nothing_but_itself(page: Page, record: Record) -> None:
+    assert page.resources, "the pictures are resources"
+    assert all(resource.startswith("data:image/") for resource in page.resources)
+    assert not {"script", "link", "iframe", "object", "base", "form"} & set(page.tags)
+    text = (record.path / "report.html").read_text(encoding="utf-8")
+    assert "@import" not in text
+    assert "url(" not in text
+    assert "default-src 'none'" in text
+    assert str(record.path) not in text
+
+
+def test_the_page_says_what_must_be_said(page: Page) -> None:
+    text = page.text
+    for sentence in (
+        PROVENANCE,
+        COMPARISON.warnings[0],
+        COMPARISON.settings["split"],
+        TASK["command"],
+        "UnfinishedRunError: 2",
+        "run_07/OUTCAR: did not end",
+        "ceiling R² 0.860; numerical rank 3 of 24 columns; 105 distinct rows among 120 crystals",
+        "noise floor 0.0011 meV/atom",
+        "depends on where the zero of energy lies",
+        "Nadeau and Bengio 2003",
+        "bandwidth = 0.1",
+        "0" * 64,
+        "Trustworthiness 0.9",
+    ):
+        assert sentence in text, sentence
+    rows = re.findall(r"(mean|median) baseline", text)
+    assert rows == ["mean", "median"]
+    for model in COMPARISON.table["model"]:
+        assert model in text
+    # provenance and warnings stand before the first score
+    assert text.index(PROVENANCE) < text.index(COMPARISON.warnings[0]) < text.index("95 % interval")
+
+
+def test_a_copied_record_gives_the_same_bytes(record: Record, page: Page, tmp_path: Path) -> None:
+    before = {p.relative_to(record.path): p.read_bytes() for p in record.path.rglob("*") if p.is_file()}
+    copy = tmp_path / "elsewhere"
+    shutil.copytree(record.path, copy, ignore=shutil.ignore_patterns("figures", "report.html"))
+    script = """
+import sys
+from qperov.record import read_record
+from qperov.reports import build_report
+build_report(read_record(sys.argv[1]))
+models = ("qperov.quantum", "qperov.classical", "qperov.descriptors", "torch", "qiskit", "pennylane")
+sys.exit(str([name for name in models if name in sys.modules] or "") or 0)
+"""
+    root = Path(__file__).parents[1]
+    subprocess.run([sys.executable, "-c", script, str(copy)], cwd=root, check=True, timeout=120)
+    after = {p.relative_to(copy): p.read_bytes() for p in copy.rglob("*") if p.is_file()}
+    assert before.keys() == after.keys()
+    assert [str(name) for name in before if before[name] != after[name]] == []
+    assert {name.name for name in after if name.parent.name == "figures"} >= {"scores.svg", "parity.png"}
+
+
+def test_the_page_goes_where_it_is_sent_and_replaces_the_old_one(record: Record, page: Page, tmp_path: Path) -> None:
+    target = tmp_path / "page.html"
+    target.write_text("old")
+    sealed = (record.path / "record.json").stat().st_mtime_ns
+    assert build_report(record, out=target) == target
+    assert target.read_bytes() == (record.path / "report.html").read_bytes()
+    assert (record.path / "record.json").stat().st_mtime_ns == sealed
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_nothing_from_files_is_executed_or_breaks_the_page(tmp_path: Path) -> None:
+    rename = {"QSVR · powder pattern": NASTY}
+    frames = {
+        name: getattr(COMPARISON, name).replace(rename)
+        for name in ("table", "predictions", "folds", "significance", "parameters")
+    }
+    frames["predictions"]["id"] = frames["predictions"]["id"].replace({COMPARISON.ids[0]: NASTY})
+    case = replace(
+        COMPARISON,
+        **frames,
+        ids=(NASTY, *COMPARISON.ids[1:]),
+        label={**COMPARISON.label, "name": NASTY, "unit": NASTY, "target": NASTY, "provenance": [NASTY]},
+        warnings=(NASTY,),
+        settings={**COMPARISON.settings, "split": NASTY, NASTY: NASTY},
+    )
+    text = report_of(tmp_path / "run", case, issues=[NASTY, "\udcff"], left_out={NASTY: 1}, name=NASTY)
+    page = Page(text)
+    assert "<script" not in text
+    assert "script" not in page.tags
+    assert page.tags.count("table") == page.tags.count("tbody")
+    assert NASTY in page.text, "shown as it is, not run as a template"
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        replace(COMPARISON, table=COMPARISON.table.drop(columns="family")),
+        replace(COMPARISON, table=COMPARISON.table[COMPARISON.table["kind"] != "baseline"]),
+        replace(COMPARISON, table=COMPARISON.table[COMPARISON.table["kind"] == "baseline"]),
+        replace(COMPARISON, table=COMPARISON.table.iloc[[0, 4]], significance=COMPARISON.significance.iloc[:0]),
+        replace(COMPARISON, table=COMPARISON.table.assign(descriptor=None), features={}),
+        replace(COMPARISON, descriptors=COMPARISON.descriptors.iloc[:0], parameters=COMPARISON.parameters.iloc[:0]),
+        replace(COMPARISON, label={**COMPARISON.label, "unit": None, "noise": None, "provenance": []}, settings={}),
+        replace(COMPARISON, features={"powder pattern": np.full((120, 3), np.nan)}, warnings=()),
+        synthetic_comparison(n=12, repeats=1),
+    ],
+    ids=["no family", "no baselines", "baselines only", "two models, no tests", "no descriptors", "no tables",
+         "bare label", "NaN features", "twelve crystals"],
+)  # fmt: skip
+def test_sparse_comparisons_have_reports(tmp_path: Path, case: Comparison) -> None:
+    page = Page(report_of(tmp_path / "run", case))
+    assert len(page.resources) >= 2
+    assert "Scores" in page.text
+    assert " nan" not in page.text.lower().replace("hold nan", "")
+
+
+# --- what the numbers say -----------------------------------------------------------------------
+
+
+def verdict(delta: float, low: float, high: float, p_holm: float) -> str:
+    """The sentence on the powder pattern when SVR − QSVR is the given difference."""
+    pairs = pd.DataFrame(
+        [("SVR · powder pattern", "QSVR · powder pattern", delta, low, high, 2.0, p_holm / 3, p_holm)],
+        columns=COMPARISON.significance.columns,
+    )
+    table = COMPARISON.table[COMPARISON.table["model"] != "Ridge · powder pattern"]
+    _, sentences = say.summarise(replace(COMPARISON, significance=pairs, table=table))
+    assert sentences[0]["descriptor"] == "powder pattern"
+    return sentences[0]["text"]
+
+
+def test_quantum_against_classical_is_told_with_the_right_sign() -> None:
+    # SVR − QSVR > 0: the quantum model's error is smaller
+    assert "quantum is better by 0.030 meV/atom (ΔMAE −0.030 [−0.040 … −0.020]" in verdict(0.03, 0.02, 0.04, 0.001)
+    assert "quantum is worse by 0.030 meV/atom (ΔMAE +0.030 [+0.020 … +0.040]" in verdict(-0.03, -0.04, -0.02, 0.001)
+    assert "not distinguishable (ΔMAE −0.030" in verdict(0.03, 0.02, 0.04, 0.06)
+    assert "p(Holm) < 0.001" in verdict(0.03, 0.02, 0.04, 0.0005)
+
+
+def test_no_better_than_a_constant_is_judged_against_the_better_one() -> None:
+    table = COMPARISON.table.set_index("model")
+    assert say.best_baseline(COMPARISON)["model"] == table.loc[["mean", "median"], "mae"].idxmin()
+    rows = {row["model"]: row for _, row in say.scored_models(COMPARISON).iterrows()}
+    assert say.beats_constant(COMPARISON, rows["Ridge · pair correlations"])
+    assert not say.beats_constant(COMPARISON, rows["QSVR · pair correlations"])
+    # significantly different but worse is no better
+    worse = rows["QSVR · pair correlations"].copy()
+    pair = pd.DataFrame(
+        [(worse["model"], "mean", 0.1, 0.05, 0.15, 9.0, 1e-6, 1e-6)], columns=COMPARISON.significance.columns
+    )
+    assert not say.beats_constant(replace(COMPARISON, significance=pair), worse)
+    # untested pairs: by the interval
+    untested = replace(COMPARISON, significance=COMPARISON.significance.iloc[:0])
+    assert say.beats_constant(untested, rows["Ridge · pair correlations"])
+    assert not say.beats_constant(untested, rows["QSVR · pair correlations"])
+
+
+def test_differences_are_antisymmetric() -> None:
+    a, b = MODELS[0][0], MODELS[2][0]
+    ab, ba = say.difference(COMPARISON, a, b), say.difference(COMPARISON, b, a)
+    assert (ab.delta, ab.low, ab.high, ab.p) == (-ba.delta, -ba.high, -ba.low, ba.p)
+    assert say.difference(COMPARISON, a, "nobody") is None
+
+
+@given(st.floats(-1e3, 1e3), st.floats(1e-6, 1e3))
+def test_decimals_fit_the_interval(value: float, width: float) -> None:
+    step = 10.0 ** -say.decimals(value, value - width / 2, value + width / 2)
+    assert step <= max(width / 6 * 1.001, 1e-8)
+    assert step >= min(width / 61, 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.16543, "0.165"), (-37.03, "−37.0"), (123456.0, "123456"), (2.5e-7, "2.50e−07"), (0.0, "0"),
+     (float("nan"), "–"), (float("inf"), "∞"), (None, "–")],
+)  # fmt: skip
+def test_significant_digits(value: float | None, text: str) -> None:
+    assert say.significant(value) == text
+
+
+def test_fixed_numbers() -> None:
+    assert say.fixed(-0.0004, 2, sign=True) == "0.00"
+    assert say.fixed(-0.25, 1) == "−0.2"
+    assert say.fixed(0.25, 2, sign=True) == "+0.25"
+
+
+# --- figures ------------------------------------------------------------------------------------
+
+
+def test_scores_draw_each_model_where_its_numbers_are() -> None:
+    left, right = draw_scores(COMPARISON).axes
+    table = COMPARISON.table
+    for axes, metric in ((left, "mae"), (right, "r2")):
+        drawn = sorted(float(line.get_xdata()[0]) for line in axes.lines if len(line.get_xdata()) == 1)
+        np.testing.assert_allclose(drawn, sorted(table[metric]))
+    assert [label.get_text() for label in left.get_yticklabels()][:2] == ["mean", "median"]
+    low, high = left.get_ylim()
+    assert low > high, "best first, from the top"
+
+
+def test_parity_shows_out_of_fold_predictions_on_shared_square_axes() -> None:
+    figure = draw_parity(COMPARISON)
+    panels = [axes for axes in figure.axes if axes.collections]
+    assert len(panels) == len(MODELS)
+    for axes, (name, *_) in zip(panels, MODELS, strict=True):
+        mine = COMPARISON.predictions[COMPARISON.predictions["model"] == name]
+        np.testing.assert_array_equal(axes.collections[0].get_offsets()[:, 0], mine["y_true"])
+        np.testing.assert_array_equal(axes.collections[0].get_offsets()[:, 1], mine["y_pred"])
+        assert axes.get_xlim() == axes.get_ylim() == panels[0].get_xlim()
+
+
+# --- maps ---------------------------------------------------------------------------------------
+
+
+def test_a_map_keeps_clusters_apart() -> None:
+    X, which = make_blobs(90, n_features=8, centers=3, cluster_std=0.5, random_state=0)
+    points = embed(X)
+    own = np.array([np.linalg.norm(points - points[which == k].mean(axis=0), axis=1) for k in range(3)]).argmin(axis=0)
+    assert (own == which).all()
+    assert map_descriptor("blobs", X).trustworthiness > 0.9
+
+
+def test_maps_are_deterministic_and_rows_may_be_permuted() -> None:
+    X = COMPARISON.features["powder pattern"]
+    points = embed(X, seed=3)
+    order = np.random.default_rng(0).permutation(len(X))
+    np.testing.assert_array_equal(embed(X, seed=3), points)
+    np.testing.assert_array_equal(embed(X[order], seed=3), points[order])
+    np.testing.assert_array_equal(embed(np.asfortranarray(X), seed=3), points)
+
+
+def test_identical_rows_share_a_point_and_scale_does_not_matter() -> None:
+    X = COMPARISON.features["powder pattern"]
+    points = embed(X)
+    np.testing.assert_array_equal(points[60:75], points[:15])
+    assert len(np.unique(points, axis=0)) == map_descriptor("x", X).distinct == 105
+    np.testing.assert_array_equal(embed(X * 2.0**8), points)
+    noise = 1e-13 * np.random.default_rng(0).normal(size=(len(X), 2))
+    np.testing.assert_array_equal(embed(np.hstack([X, noise, 5.0 + noise])), points)
+
+
+@settings(max_examples=15, deadline=None)
+@given(n=st.integers(1, 14), d=st.integers(1, 5), seed=st.integers(0, 5))
+def test_few_rows_have_maps(n: int, d: int, seed: int) -> None:
+    X = np.random.default_rng(seed).integers(0, 3, (n, d)).astype(float)
+    points = embed(X)
+    assert points.shape == (n, 2)
+    assert np.isfinite(points).all()
+    trust = map_descriptor("x", X).trustworthiness
+    assert np.isnan(trust) or 0 <= trust <= 1
+
+
+def test_below_ten_rows_the_map_is_the_principal_components() -> None:
+    X = np.random.default_rng(1).normal(size=(9, 4))
+    Z = (X - X.mean(axis=0)) / X.std(axis=0)
+    points = embed(X)
+    values = np.linalg.eigvalsh(np.cov(Z.T, bias=True))[::-1]
+    np.testing.assert_allclose(points.var(axis=0), values[:2], rtol=1e-6)
+    assert abs(np.corrcoef(points.T)[0, 1]) < 1e-6
+    assert map_descriptor("x", X).method == "principal components"
+
+
+def test_a_descriptor_of_constants_is_one_point() -> None:
+    np.testing.assert_array_equal(embed(np.full((20, 3), 4.2)), np.zeros((20, 2)))
+
+
+@pytest.mark.parametrize(
+    ("features", "perplexity", "message"),
+    [
+        (np.empty((0, 3)), None, "n > 0"),
+        (np.ones(5), None, "shape"),
+        (np.array([[1.0, np.nan]]), None, "finite"),
+        (np.eye(30), 10.0, r"outside 1 … 9\.67"),
+        (np.eye(30), 0.5, "outside 1"),
+    ],
+)
+def test_what_has_no_map_is_refused(features: np.ndarray, perplexity: float | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        embed(features, perplexity=perplexity)
+
+
+def test_a_read_record_and_a_written_one_report_alike(record: Record, page: Page, tmp_path: Path) -> None:
+    again = build_report(read_record(record.path), out=tmp_path / "again.html")
+    assert again.read_bytes() == (record.path / "report.html").read_bytes()
