@@ -84,18 +84,14 @@ def main(task: Task) -> None:
     groups = connected(classes.groups, identical_rows(design))
 
     errors = []
-    for _, _, train, test in make_folds(
-        len(energies), groups, folds=task.folds, repeats=task.repeats, seed=task.seed
-    ):
+    for _, _, train, test in make_folds(len(energies), groups, folds=task.folds, repeats=task.repeats, seed=task.seed):
         constant, coefficients = least_squares(design[train], energies[train])
         errors.append((constant + design[test] @ coefficients - energies[test]) * 1000 / len(parent))
     error = np.concatenate(errors)
     spread = energies.std() * 1000 / len(parent)
     mae, rmse = float(np.abs(error).mean()), float(np.sqrt((error**2).mean()))
     r2 = 1 - rmse**2 / spread**2
-    print(
-        f"{len(orbits)} orbits; out of fold: MAE {mae:.5f}, RMSE {rmse:.5f} meV/atom, R² {r2:.6f} (sd {spread:.4f})"
-    )
+    print(f"{len(orbits)} orbits; out of fold: MAE {mae:.5f}, RMSE {rmse:.5f} meV/atom, R² {r2:.6f} (sd {spread:.4f})")
 
     constant, coefficients = least_squares(design, energies)
     shipped = {

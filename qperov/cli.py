@@ -32,7 +32,7 @@ DEFAULT_STORE = Path("qperov.db")
 
 Runs = Annotated[Path, typer.Option("--runs", help="Folder that receives a new run directory for each run.")]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes; −1 for all cores.")]
-Folds = Annotated[int, typer.Option(help="Folds of cross-validation, grouped.", min=2)]
+Folds = Annotated[int, typer.Option(help="Folds of cross-validation, grouped; at most one a group.", min=2)]
 Repeats = Annotated[int, typer.Option(help="Times the cross-validation is repeated with other folds.", min=1)]
 Seed = Annotated[int, typer.Option(help="Seed of folds, bootstrap and maps.", min=0)]
 Quick = Annotated[bool, typer.Option("--quick", help="Small hyperparameter grids.")]
@@ -73,7 +73,7 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Print the ver
 @app.command()
 def demo(
     runs: Runs = Path("qperov-runs"),
-    folds: Folds = 5,
+    folds: Folds = 10,
     repeats: Repeats = 1,
     seed: Seed = 0,
     jobs: Jobs = -1,
@@ -108,7 +108,7 @@ def compare(
         typer.Option(help="Kinds of feature, separated by commas; by default what fits the crystals."),
     ] = None,
     runs: Runs = Path("qperov-runs"),
-    folds: Folds = 5,
+    folds: Folds = 10,
     repeats: Repeats = 1,
     seed: Seed = 0,
     jobs: Jobs = -1,
@@ -123,6 +123,9 @@ def compare(
         dataset = dataset.one_per_class()
     kinds = tuple(kind.strip() for kind in descriptors.split(",")) if descriptors else ()
     split = "random" if random_split else "grouped"
+    if n_classes < folds:
+        typer.echo(f"{n_classes} symmetry classes: leaving out one at a time instead of {folds} folds", err=True)
+        folds = max(n_classes, 2)
     _compare_and_report(dataset, runs, dataset.name, folds, repeats, seed, jobs, quick, kinds, split)
 
 
@@ -358,18 +361,25 @@ def _print_table(comparison: Comparison) -> None:
     typer.echo(comparison.settings["split"])
     for warning in comparison.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    table = Table(caption="95 % intervals by bootstrap over groups; scores out of fold")
-    for column in ("model", f"MAE ({unit})", "R²", "Spearman ρ", "ceiling R²", "seconds"):
+    table = Table(
+        caption="out-of-fold scores with 95 % intervals by bootstrap over groups; R² ≤: ceiling of the descriptor"
+    )
+    for column in ("model", f"MAE {unit}", "R²", "ρ", "s"):
         table.add_column(column, justify="left" if column == "model" else "right")
-    for row in comparison.table.itertuples():
-        table.add_row(
-            row.model,
-            f"{row.mae:.4g} [{row.mae_low:.4g}, {row.mae_high:.4g}]",
-            f"{row.r2:.3f} [{row.r2_low:.3f}, {row.r2_high:.3f}]",
-            "–" if row.kind == "baseline" else f"{row.spearman:.2f}",
-            "–" if row.kind == "baseline" else f"{row.ceiling_r2:.3f}",
-            f"{row.seconds:.1f}",
-        )
+    scores = comparison.table
+    ceilings = comparison.descriptors.set_index("descriptor")["ceiling_r2"]
+    for descriptor, rows in scores.groupby("descriptor", sort=False):
+        if descriptor in ceilings:
+            table.add_row(f"{descriptor}, R² ≤ {ceilings[descriptor]:.2f}", style="bold")
+        for row in rows.itertuples():
+            table.add_row(
+                row.model.removesuffix(f" · {descriptor}").removesuffix(" of the training labels"),
+                f"{row.mae:.4f} ({row.mae_low:.4f}–{row.mae_high:.4f})",
+                f"{row.r2:.2f} ({row.r2_low:.2f}, {row.r2_high:.2f})",
+                "–" if row.kind == "baseline" else f"{row.spearman:.2f}",
+                f"{row.seconds:.1f}",
+            )
+        table.add_section()
     Console().print(table)
 
 
@@ -387,7 +397,8 @@ def _bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=None)
 
         def advance(done: int, total: int, detail: str) -> None:

@@ -29,6 +29,8 @@ from qperov.quantum.regression import QuantumSVR
 COMPONENTS = 10
 #: Half-width of the SVRs' tube in standard deviations of the training labels.
 EPSILON = 0.05
+#: Fewer crystals than this do not fill the six components of the published setting in every fold.
+FEWEST_FOR_PUBLISHED = 20
 #: Inner folds of each hyperparameter search.
 INNER_FOLDS = 3
 
@@ -52,44 +54,37 @@ class Suite:
     notes: tuple[str, ...]
 
 
-def searched(model: BaseEstimator, grid: dict[str, list[float]]) -> GridSearchCV:
+def searched(model: BaseEstimator, grid: dict[str, list[float]] | list[dict[str, list[float]]]) -> GridSearchCV:
     """``model`` on standardised labels, its hyperparameters chosen by mean absolute error on inner folds."""
     target = TransformedTargetRegressor(model, transformer=StandardScaler())
-    parameters = {f"regressor__{name}": values for name, values in grid.items()}
+    grids = [grid] if isinstance(grid, dict) else grid
+    parameters = [{f"regressor__{name}": values for name, values in one.items()} for one in grids]
     return GridSearchCV(target, parameters, scoring="neg_mean_absolute_error", cv=INNER_FOLDS)
 
 
 def regressors(*, quick: bool = False) -> dict[str, tuple[str, GridSearchCV]]:
-    """Model → (family, search), about fifteen candidates each (four with ``quick``)."""
-    penalties = [1.0, 10.0, 100.0]
-
-    def grid(*values: float) -> list[float]:
-        return list(values[1:3]) if quick else list(values)
-
-    if quick:
-        penalties = [10.0, 100.0]
+    """Model → (family, search); each search has about fifteen candidates, or four with ``quick``."""
+    count = 4 if quick else 15
+    penalties = [10.0, 100.0] if quick else [1.0, 10.0, 100.0]
+    widths = [0.01, 0.03] if quick else [0.003, 0.01, 0.03, 0.1, 0.3]
+    bandwidths = [0.01, 0.02] if quick else [0.005, 0.01, 0.02, 0.04, 0.08]
     quantum = QuantumSVR(FidelityKernel("zz", reps=2, entanglement="linear"), epsilon=EPSILON)
+    # one grid a bandwidth: all penalties of a bandwidth follow each other and share its cached kernel matrices
+    quantum_grid = [{"kernel__bandwidth": [b], "C": penalties} for b in bandwidths]
+    polynomial_grid: dict[str, list[float]] = {
+        "degree": [2, 3],
+        "gamma": widths[:2] if quick else widths[:4],
+        "C": [1.0] if quick else [0.1, 1.0],
+    }
     return {
-        "Ridge": ("classical", searched(Ridge(), {"alpha": list(np.logspace(-3, 4, 4 if quick else 15))})),
+        "Ridge": ("classical", searched(Ridge(), {"alpha": list(np.logspace(-3, 4, count))})),
         "SVR linear": (
             "classical",
-            searched(SVR(kernel="linear", epsilon=EPSILON), {"C": list(np.logspace(-3, 1, 4 if quick else 9))}),
+            searched(SVR(kernel="linear", epsilon=EPSILON), {"C": list(np.logspace(-3, 0, count))}),
         ),
-        "SVR polynomial": (
-            "classical",
-            searched(
-                SVR(kernel="poly", coef0=1.0, epsilon=EPSILON),
-                {"degree": [2, 3], "gamma": grid(0.01, 0.03, 0.1), "C": [0.1, 1.0] if not quick else [1.0]},
-            ),
-        ),
-        "SVR RBF": (
-            "classical",
-            searched(SVR(epsilon=EPSILON), {"C": penalties, "gamma": grid(0.003, 0.01, 0.03, 0.1, 0.3)}),
-        ),
-        "QSVR": (
-            "quantum",
-            searched(quantum, {"C": penalties, "kernel__bandwidth": grid(0.005, 0.01, 0.02, 0.04, 0.08)}),
-        ),
+        "SVR polynomial": ("classical", searched(SVR(kernel="poly", coef0=1.0, epsilon=EPSILON), polynomial_grid)),
+        "SVR RBF": ("classical", searched(SVR(epsilon=EPSILON), {"C": penalties, "gamma": widths})),
+        "QSVR": ("quantum", searched(quantum, quantum_grid)),
     }
 
 
@@ -121,9 +116,7 @@ def build_suite(dataset: CrystalDataset, *, descriptors: tuple[str, ...] = (), q
     quick : bool
         Smaller grids.
     """
-    lattices = parent_lattices(dataset.structures)
-    decorated = len(lattices) == 1 and bool(lattices[0][0].sites)
-    kinds = descriptors or (("pattern", "structure_factors") if decorated else ("profile",))
+    kinds = descriptors or diffraction_kinds(dataset)
     models: dict[str, BaseEstimator] = {}
     families: dict[str, str] = {}
     for kind in kinds:
@@ -138,25 +131,33 @@ def build_suite(dataset: CrystalDataset, *, descriptors: tuple[str, ...] = (), q
         f"Every model of a descriptor is given the same principal components: at most {COMPONENTS}, never more than "
         "the numerical rank; QSVR uses one qubit for each."
     ]
-    if decorated:
-        _add_references(models, families, dataset)
+    if "pattern" in kinds and len(dataset) >= FEWEST_FOR_PUBLISHED:
+        atoms = len(dataset.structures[0]) if dataset.unit == "meV/atom" else 1
+        name = "QSVR as published · QSVR vector"
+        models[name], families[name] = published_qsvr(atoms), "quantum"
         notes.append(
-            "QSVR as published takes 6 unscaled components at bandwidth 1 and tunes nothing; it stands here for contrast."
+            "QSVR as published takes 6 unscaled components at bandwidth 1 and tunes nothing; it is there for contrast."
         )
-    if not descriptors and not decorated:
+    if kinds == ("profile",) and not descriptors:
         notes.append("The crystals do not share one lattice, so patterns are compared as broadened profiles.")
+    correlations = PXRDFeaturizer("correlations")
+    if has_correlations(dataset):
+        search = searched(Ridge(), {"alpha": list(np.logspace(-9, 1, 6))})
+        name = f"Cluster expansion · {correlations.description}"
+        models[name], families[name] = Pipeline([("correlations", correlations), ("model", search)]), "reference"
     return Suite(models, families, tuple(notes))
 
 
-def _add_references(models: dict[str, BaseEstimator], families: dict[str, str], dataset: CrystalDataset) -> None:
-    atoms = len(dataset.structures[0]) if dataset.unit == "meV/atom" else 1
-    name = "QSVR as published · QSVR vector"
-    models[name], families[name] = published_qsvr(atoms), "quantum"
-    alphas = list(np.logspace(-9, 1, 6))
-    correlations = PXRDFeaturizer("correlations")
-    name = f"Cluster expansion · {correlations.description}"
-    models[name] = Pipeline([("correlations", correlations), ("model", searched(Ridge(), {"alpha": alphas}))])
-    families[name] = "reference"
+def diffraction_kinds(dataset: CrystalDataset) -> tuple[str, ...]:
+    """Kinds of diffraction feature that fit the crystals: resolved ones where all decorate one lattice."""
+    return ("pattern", "structure_factors") if len(parent_lattices(dataset.structures)) == 1 else ("profile",)
+
+
+def has_correlations(dataset: CrystalDataset) -> bool:
+    """Whether the crystals are decorations of one lattice with two species a sublattice."""
+    lattices = parent_lattices(dataset.structures)
+    choices = lattices[0][0].choices
+    return len(lattices) == 1 and bool(choices) and max(len(choice) for choice in choices) == 2
 
 
 def description(dataset: CrystalDataset) -> str:
@@ -178,8 +179,7 @@ def description(dataset: CrystalDataset) -> str:
         lines += [f"labels: {text} ({many})" for text, many in Counter(dataset.provenance).most_common()]
         if dataset.label_noise is not None:
             lines.append(f"noise of the labels (inside symmetry classes): {dataset.label_noise:.3g}")
-    decorated = len(lattices) == 1 and bool(lattices[0][0].sites)
-    for kind in ("pattern", "structure_factors", "correlations") if decorated else ("profile",):
+    for kind in (*diffraction_kinds(dataset), *(("correlations",) if has_correlations(dataset) else ())):
         features = PXRDFeaturizer(kind).fit_transform(dataset.structures)
         twins = identical_rows(features)
         ceiling = f", ceiling R² {ceiling_r2(dataset.y, twins):.3f}" if dataset.y is not None else ""

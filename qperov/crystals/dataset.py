@@ -53,6 +53,8 @@ class CrystalDataset:
     known_groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        for field in ("structures", "ids", "provenance", "issues"):
+            object.__setattr__(self, field, tuple(getattr(self, field)))
         n = len(self.structures)
         lengths = {"ids": len(self.ids)}
         if self.provenance:
@@ -62,6 +64,8 @@ class CrystalDataset:
             if value is not None:
                 kind = np.int64 if field == "known_groups" else np.float64
                 frozen = np.array(value, dtype=kind)
+                if frozen.ndim != 1:
+                    raise ValueError(f"{field} must have one dimension, not shape {frozen.shape}")
                 frozen.flags.writeable = False
                 object.__setattr__(self, field, frozen)
                 lengths[field] = len(frozen)
@@ -96,16 +100,23 @@ class CrystalDataset:
         digest = hashlib.sha256()
         for i, (structure_id, structure) in enumerate(zip(self.ids, self.structures, strict=True)):
             digest.update(structure_id.encode())
-            digest.update(np.round(structure.lattice.matrix, 8).tobytes())
-            digest.update(np.round(structure.frac_coords, 8).tobytes())
+            for numbers in (structure.lattice.matrix, structure.frac_coords):
+                # 0.0 is added because it turns −0.0 into 0.0
+                digest.update((np.round(numbers, 8) + 0.0).tobytes())
             digest.update(" ".join(site.species_string for site in structure).encode())
             if self.y is not None:
                 digest.update(self.y[i].tobytes())
         return digest.hexdigest()
 
     def take(self, indices: Sequence[int] | np.ndarray) -> CrystalDataset:
-        """The dataset of the rows ``indices``, in that order."""
-        rows = [int(i) for i in np.asarray(indices)]
+        """The dataset of the rows ``indices``, in that order, or of the rows where a boolean mask is true.
+
+        Raises
+        ------
+        IndexError
+            If a row does not exist, or a mask is not as long as the dataset.
+        """
+        rows = np.arange(len(self))[np.asarray(indices, dtype=None if len(indices) else np.int64)].tolist()
         return replace(
             self,
             structures=tuple(self.structures[i] for i in rows),
@@ -155,7 +166,8 @@ class CrystalDataset:
         """Standard deviation of labels within symmetry classes (pooled), in ``unit``.
 
         Symmetry copies of one crystal have one true energy, so this bounds every score from below.
-        None without labels or when no class has two members.
+        None without labels, when no class has two members, or when all copies carry one and the same label: then they
+        were not calculated independently and tell nothing about noise.
         """
         if self.y is None:
             return None
@@ -165,4 +177,5 @@ class CrystalDataset:
         if degrees == 0:
             return None
         means = np.bincount(inverse, weights=self.y) / counts
-        return float(np.sqrt(((self.y - means[inverse]) ** 2).sum() / degrees))
+        noise = float(np.sqrt(((self.y - means[inverse]) ** 2).sum() / degrees))
+        return noise if noise > 1e-9 * np.abs(self.y).max() else None

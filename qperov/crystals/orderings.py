@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import comb
+from typing import Any
 
 import numpy as np
 from pymatgen.core import Structure
@@ -14,6 +16,8 @@ from qperov.errors import SymmetryError
 
 #: Decorations are held as bits of a 64-bit integer.
 MAX_SITES = 62
+#: Enumeration beyond this many classes would not fit into memory.
+MAX_CLASSES = 2_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +47,7 @@ class Ordering:
     @property
     def structure(self) -> Structure:
         """The decorated crystal, sites in the order of ``parent``."""
-        names: list[object] = [site.species for site in self.parent]
+        names: list[Any] = [site.species for site in self.parent]
         for site in self.sites:
             names[site] = self.species[0]
         for site in self.occupied:
@@ -64,9 +68,9 @@ def orderings(supercell: Structure, sites: str | Sequence[int], species: tuple[s
     supercell : Structure
         The cell as it is; nothing is repeated.
     sites : str or sequence of int
-        An element, whose sites are taken, or indices.
+        An element, whose sites are taken, or indices, each once.
     species : (str, str)
-        First and last species.
+        First and last species, two different ones.
     count : int
         How many of the last species, 0 … number of sites.
 
@@ -78,9 +82,10 @@ def orderings(supercell: Structure, sites: str | Sequence[int], species: tuple[s
     Raises
     ------
     ValueError
-        If no site matches, or ``count`` is out of range.
+        If no site matches, an index is out of range or given twice, the species are not two, or ``count`` is out
+        of range.
     SymmetryError
-        If there are more than 62 sites.
+        If there are more than 62 sites, or more than two million classes.
 
     Examples
     --------
@@ -91,12 +96,16 @@ def orderings(supercell: Structure, sites: str | Sequence[int], species: tuple[s
     [1, 2, 5, 5]
     """
     if isinstance(sites, str):
-        chosen = tuple(i for i, site in enumerate(supercell) if site.species_string == sites)
+        chosen = tuple(i for i, site in enumerate(supercell) if site.is_ordered and site.specie.symbol == sites)
     else:
         chosen = tuple(int(i) for i in sites)
     n = len(chosen)
     if n == 0:
         raise ValueError(f"no site of the cell {supercell.composition.formula} matches {sites!r}")
+    if len(set(chosen)) != n or not 0 <= min(chosen) <= max(chosen) < len(supercell):
+        raise ValueError(f"sites must be different indices from 0 to {len(supercell) - 1}, not {sites!r}")
+    if len(species) != 2 or species[0] == species[1]:
+        raise ValueError(f"orderings are given for two different species, not {species!r}")
     if not 0 <= count <= n:
         raise ValueError(f"count must be between 0 and the {n} sites, not {count}")
     if n > MAX_SITES:
@@ -110,6 +119,41 @@ def orderings(supercell: Structure, sites: str | Sequence[int], species: tuple[s
         Ordering(parent, chosen, species, tuple(site for bit, site in enumerate(chosen) if mask >> bit & 1), int(many))
         for mask, many in zip(masks.tolist(), multiplicities.tolist(), strict=True)
     ]
+
+
+def class_counts(permutations: np.ndarray) -> list[int]:
+    """How many classes of k-subsets a permutation group makes, k = 0 … n, without enumerating them.
+
+    Burnside's lemma: the mean over the group of the k-subsets that a permutation leaves as they are, which is the
+    coefficient of xᵏ in Π (1 + x^length) over its cycles.
+
+    Parameters
+    ----------
+    permutations : ndarray of int, shape (m, n)
+        Every element of the group once.
+    """
+    n = permutations.shape[1]
+    fixed = [0] * (n + 1)
+    for lengths, many in Counter(_cycle_lengths(p) for p in permutations.tolist()).items():
+        polynomial = [1] + [0] * n
+        for length in lengths:
+            for k in range(n, length - 1, -1):
+                polynomial[k] += polynomial[k - length]
+        fixed = [total + many * term for total, term in zip(fixed, polynomial, strict=True)]
+    return [total // len(permutations) for total in fixed]
+
+
+def _cycle_lengths(permutation: list[int]) -> tuple[int, ...]:
+    lengths, seen = [], [False] * len(permutation)
+    for start in range(len(permutation)):
+        length, position = 0, start
+        while not seen[position]:
+            seen[position] = True
+            position = permutation[position]
+            length += 1
+        if length:
+            lengths.append(length)
+    return tuple(sorted(lengths))
 
 
 def inequivalent_masks(permutations: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -127,8 +171,19 @@ def inequivalent_masks(permutations: np.ndarray, count: int) -> tuple[np.ndarray
     Returns
     -------
     masks, multiplicities : ndarray of int64, shape (n_classes,)
+
+    Raises
+    ------
+    SymmetryError
+        If there are too many classes, or the permutations are not a group.
     """
     n = permutations.shape[1]
+    expected = class_counts(permutations)[count]
+    if expected > MAX_CLASSES:
+        raise SymmetryError(
+            f"{expected:.3g} inequivalent orderings: enumeration takes at most {MAX_CLASSES:.3g}; use a smaller cell "
+            "or a composition nearer to its ends"
+        )
     complement = count > n - count
     size = n - count if complement else count
     tables = _image_tables(permutations)

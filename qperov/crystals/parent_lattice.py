@@ -2,18 +2,63 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import spglib
 from pymatgen.core import Structure
+from scipy.spatial import cKDTree
 
 from qperov.errors import SymmetryError
 
 #: Sites of two structures are the same site within this fraction of a lattice vector.
 SITE_TOLERANCE = 1e-3
+#: Cells are the same cell when the components of their vectors agree to this many Å.
+CELL_TOLERANCE = 1e-3
+
+
+def symmetry_operations(
+    lattice_matrix: np.ndarray, frac_coords: np.ndarray, kinds: Sequence[int], *, symprec: float = 1e-3
+) -> tuple[np.ndarray, np.ndarray]:
+    """Symmetry operations x ↦ Rx + t of a crystal that keep the cell as given (spglib).
+
+    Parameters
+    ----------
+    lattice_matrix : ndarray, shape (3, 3)
+        Rows a, b, c in Å.
+    frac_coords : ndarray, shape (n, 3)
+    kinds : sequence of int, shape (n,)
+        Equal numbers for sites that operations may exchange.
+    symprec : float
+        Tolerance in Å.
+
+    Returns
+    -------
+    rotations : ndarray of int, shape (m, 3, 3)
+    translations : ndarray, shape (m, 3)
+        Both in fractional coordinates.
+
+    Raises
+    ------
+    SymmetryError
+        If spglib finds no symmetry.
+    """
+    cell: Any = (lattice_matrix, frac_coords, kinds)
+    found, reason = None, ""
+    with warnings.catch_warnings():
+        # spglib 2.7 and 2.8 warn on every call that failures will be raised; both ways are met below
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            found = spglib.get_symmetry(cell, symprec=symprec)
+        except Exception as error:  # the class of spglib's errors depends on its version
+            reason = f" ({error})"
+    if found is None:
+        raise SymmetryError(f"no symmetry operations were found{reason}; are two sites of the cell at one place?")
+    return found["rotations"], found["translations"]
 
 
 def site_permutations(structure: Structure, sites: Sequence[int], *, symprec: float = 1e-3) -> np.ndarray:
@@ -43,11 +88,11 @@ def site_permutations(structure: Structure, sites: Sequence[int], *, symprec: fl
     """
     species = sorted({site.species_string for site in structure})
     numbers = [species.index(site.species_string) + 1 for site in structure]
-    found = spglib.get_symmetry((structure.lattice.matrix, structure.frac_coords, numbers), symprec=symprec)
-    if found is None:
-        raise SymmetryError("no symmetry operations were found for the parent lattice; are two of its sites the same?")
+    rotations, translations = symmetry_operations(
+        structure.lattice.matrix, structure.frac_coords, numbers, symprec=symprec
+    )
     positions = structure.frac_coords[list(sites)]
-    images = np.einsum("gab,nb->gna", found["rotations"], positions) + found["translations"][:, None, :]
+    images = np.einsum("gab,nb->gna", rotations, positions) + translations[:, None, :]
     offset = images[:, :, None, :] - positions[None, None, :, :]
     offset -= np.round(offset)
     squared = np.einsum("gnma,ab,gnmb->gnm", offset, structure.lattice.metric_tensor, offset)
@@ -92,26 +137,27 @@ class ParentLattice:
         SymmetryError
             If a structure does not lie on this lattice or holds a species unknown to it.
         """
-        key, order = _lattice_key(self.structure)
-        rank_of_site = np.argsort(order)
         rows = np.empty((len(structures), len(self.sites)), dtype=np.int64)
         lookup = [{name: code for code, name in enumerate(choice)} for choice in self.choices]
         for row, structure in enumerate(structures):
-            other_key, other_order = _lattice_key(structure)
-            if other_key != key:
+            same_site = _matched_sites(self.structure.lattice.matrix, self._tree, structure)
+            if same_site is None:
                 raise SymmetryError(
                     f"structure {row} ({structure.composition.formula}) does not lie on the parent lattice; "
                     "correlation functions and orderings need crystals that share one lattice"
                 )
-            names = [site.species_string for site in structure]
+            names = _species_names(structure)[same_site]
             for column, site in enumerate(self.sites):
-                name = names[other_order[rank_of_site[site]]]
-                if name not in lookup[column]:
+                if names[site] not in lookup[column]:
                     raise SymmetryError(
-                        f"structure {row} has {name} where the parent lattice knows {self.choices[column]}"
+                        f"structure {row} has {names[site]} where the parent lattice knows {self.choices[column]}"
                     )
-                rows[row, column] = lookup[column][name]
+                rows[row, column] = lookup[column][names[site]]
         return rows
+
+    @cached_property
+    def _tree(self) -> cKDTree:
+        return _site_tree(self.structure.frac_coords)
 
 
 def parent_lattices(structures: Sequence[Structure]) -> list[tuple[ParentLattice, np.ndarray, np.ndarray]]:
@@ -126,20 +172,40 @@ def parent_lattices(structures: Sequence[Structure]) -> list[tuple[ParentLattice
         ``rows`` are the indices of the crystals on that lattice, ``occupations`` their decoration, shape
         (len(rows), n_sites).
     """
-    members: dict[bytes, list[int]] = {}
-    orders: list[np.ndarray] = []
+    # lattices found so far, by number of sites and a coarse bin of the cell's trace
+    found: dict[tuple[int, int], list[_Members]] = {}
+    lattices: list[_Members] = []
     for row, structure in enumerate(structures):
-        key, order = _lattice_key(structure)
-        members.setdefault(key, []).append(row)
-        orders.append(order)
-    return [_parent_of(structures, np.array(rows), orders) for rows in members.values()]
+        trace_bin = int(np.floor(np.trace(structure.lattice.matrix) / (10 * CELL_TOLERANCE)))
+        near = [lattice for step in (0, -1, 1) for lattice in found.get((len(structure), trace_bin + step), [])]
+        for lattice in near:
+            same_site = _matched_sites(lattice.matrix, lattice.tree, structure)
+            if same_site is not None:
+                break
+        else:
+            same_site = _site_order(structure)
+            lattice = _Members(structure.lattice.matrix, _site_tree(structure.frac_coords[same_site]), [], [])
+            found.setdefault((len(structure), trace_bin), []).append(lattice)
+            lattices.append(lattice)
+        lattice.rows.append(row)
+        lattice.orders.append(same_site)
+    return [_parent_of(structures, lattice) for lattice in lattices]
 
 
-def _parent_of(
-    structures: Sequence[Structure], rows: np.ndarray, orders: list[np.ndarray]
-) -> tuple[ParentLattice, np.ndarray, np.ndarray]:
-    names = np.array([_species_names(structures[row])[orders[row]] for row in rows])
-    first, first_order = structures[rows[0]], orders[rows[0]]
+@dataclass(frozen=True, eq=False)
+class _Members:
+    """Crystals found on one lattice: their rows, and for each the index of its site on every site of the lattice."""
+
+    matrix: np.ndarray
+    tree: cKDTree
+    rows: list[int]
+    orders: list[np.ndarray]
+
+
+def _parent_of(structures: Sequence[Structure], lattice: _Members) -> tuple[ParentLattice, np.ndarray, np.ndarray]:
+    rows = np.array(lattice.rows)
+    names = np.array([_species_names(structures[row])[o] for row, o in zip(rows, lattice.orders, strict=True)])
+    first, first_order = structures[rows[0]], lattice.orders[0]
     mates = _replaceable(names)
     parent_names = np.array([mates[name][0] for name in names[0]])
     parent = Structure(
@@ -155,7 +221,7 @@ def _parent_of(
     return ParentLattice(parent, tuple(int(s) for s in sites), choices), rows, codes.reshape(len(rows), len(sites))
 
 
-def _species(structure: Structure, sorted_names: np.ndarray, name: str, order: np.ndarray) -> object:
+def _species(structure: Structure, sorted_names: np.ndarray, name: str, order: np.ndarray) -> Any:
     """The species object that prints as ``name``: partial occupancies cannot be rebuilt from their name alone."""
     found = np.flatnonzero(sorted_names == name)
     return structure[int(order[found[0]])].species if len(found) else name
@@ -175,12 +241,32 @@ def _species_names(structure: Structure) -> np.ndarray:
     return np.array([site.species_string for site in structure], dtype=object)
 
 
-def _lattice_key(structure: Structure) -> tuple[bytes, np.ndarray]:
-    """Bytes that are equal for equal cells and sites whatever the order of the sites, and the sorting of the sites."""
-    # half a step of offset keeps the positions that crystals favour (0, 1/4, 1/3, ...) away from rounding edges
-    cells = np.round(np.mod(structure.frac_coords, 1.0) / SITE_TOLERANCE + 0.137).astype(np.int64) % round(
-        1 / SITE_TOLERANCE
-    )
-    order = np.lexsort(cells.T[::-1])
-    lattice = np.round(structure.lattice.matrix / SITE_TOLERANCE).astype(np.int64)
-    return lattice.tobytes() + cells[order].tobytes(), order
+def _site_order(structure: Structure) -> np.ndarray:
+    """Sorting of the sites by position, so that the parent does not depend on how a file lists them."""
+    # a third of a step of offset keeps the positions that crystals favour (0, 1/4, 1/3, 1/2, …) off the edges
+    # of rounding
+    steps = round(1 / SITE_TOLERANCE)
+    cells = np.round(np.mod(structure.frac_coords, 1.0) * steps + 1 / 3).astype(np.int64) % steps
+    return np.lexsort(cells.T[::-1])
+
+
+def _site_tree(frac_coords: np.ndarray) -> cKDTree:
+    """Positions in the periodic unit cube, ready for the search of the nearest."""
+    return cKDTree(_in_unit_cube(frac_coords), boxsize=1.0)
+
+
+def _in_unit_cube(frac_coords: np.ndarray) -> np.ndarray:
+    # the remainder of −1e-17 by 1 is 1.0 in floating point, and that of 1.0 is 0.0
+    return np.mod(np.mod(frac_coords, 1.0), 1.0)
+
+
+def _matched_sites(matrix: np.ndarray, tree: cKDTree, structure: Structure) -> np.ndarray | None:
+    """For each site of a lattice the index of the same site in ``structure``; None if cells or sites differ."""
+    if len(structure) != tree.n or np.abs(structure.lattice.matrix - matrix).max() > CELL_TOLERANCE:
+        return None
+    distance, nearest = tree.query(_in_unit_cube(structure.frac_coords), p=np.inf)
+    if distance.max() > SITE_TOLERANCE:
+        return None
+    same_site = np.full(tree.n, -1)
+    same_site[nearest] = np.arange(tree.n)
+    return None if (same_site < 0).any() else same_site

@@ -14,14 +14,20 @@ from qperov.crystals.parent_lattice import parent_lattices
 
 #: Neighbours up to this distance (Å) enter the fingerprint that decides which pairs are compared in full.
 FINGERPRINT_CUTOFF = 6.0
+#: Fingerprints may differ by this share of their largest value …
+FINGERPRINT_SHARE = 0.01
+#: … and by this much in any case: a pair just inside the cutoff weighs little, but all of it changes with its distance.
+FINGERPRINT_FLOOR = 1e-3
 
 
 def symmetry_classes(structures: Sequence[Structure]) -> np.ndarray:
     """Number the symmetry-inequivalent crystals of a set.
 
     Decorations of one lattice are compared exactly, by the least image of the decoration under the lattice's
-    site permutations. Crystals on different lattices (relaxed cells, other settings) are compared with
-    pymatgen's StructureMatcher at tight tolerances, but only where a smooth fingerprint of their distances agrees.
+    site permutations, that is under the operations that keep the common cell: two decorations that repeat with a
+    smaller period, and are one crystal turned in a way that the cell does not allow, count as two. Crystals on
+    different lattices (relaxed cells, other settings) are compared with pymatgen's StructureMatcher at tight
+    tolerances, but only where a smooth fingerprint of their distances agrees.
 
     Parameters
     ----------
@@ -81,17 +87,18 @@ def _merge_across_lattices(structures: list[Structure], lattice_of: np.ndarray) 
     if len(np.unique(lattice_of)) < 2:
         return np.arange(n)
     matcher = StructureMatcher(ltol=0.01, stol=0.05, angle_tol=0.5, primitive_cell=True, scale=False)
-    by_formula: dict[str, list[int]] = {}
+    by_formula: dict[tuple[str, ...], list[int]] = {}
     for i, structure in enumerate(structures):
-        by_formula.setdefault(structure.composition.reduced_formula, []).append(i)
+        kinds = sorted({site.species_string for site in structure})
+        by_formula.setdefault((structure.composition.reduced_formula, *kinds), []).append(i)
     pairs: list[tuple[int, int]] = []
     for members in by_formula.values():
         if len(members) < 2:
             continue
         prints = np.array([_distance_fingerprint(structures[i]) for i in members])
-        scale = np.abs(prints).max(axis=0) + 1e-12
+        allowed = FINGERPRINT_SHARE * np.abs(prints).max(axis=0) + FINGERPRINT_FLOOR
         for a in range(len(members)):
-            close = (np.abs(prints[a + 1 :] - prints[a]) < 0.01 * scale).all(axis=1)
+            close = (np.abs(prints[a + 1 :] - prints[a]) <= allowed).all(axis=1)
             for b in np.flatnonzero(close) + a + 1:
                 i, j = members[a], members[int(b)]
                 if lattice_of[i] != lattice_of[j] and matcher.fit(structures[i], structures[j]):

@@ -19,7 +19,6 @@ from qperov.descriptors.kinds import (
     Radiation,
     StructureFactors,
 )
-from qperov.descriptors.rounding import rounded
 
 #: kind → what reports call it.
 KINDS = {
@@ -35,7 +34,7 @@ KINDS = {
 class PXRDFeaturizer(TransformerMixin, BaseEstimator):
     """Powder-diffraction features (and the cluster expansion's, for comparison) of crystals.
 
-    Values are rounded to 1e-11 of the largest one: what lies below is rounding noise of the Fourier sums, and a
+    Values are rounded to 1e-11 of the largest they can be: what lies below is rounding noise of the Fourier sums, and a
     model that sees it can tell apart crystals whose features are equal.
 
     Parameters
@@ -46,7 +45,8 @@ class PXRDFeaturizer(TransformerMixin, BaseEstimator):
         ``"structure_factors"``: |F(hkl)|² averaged over the hkl equivalent under the lattice's point group.
         ``"difference_gram"``: PᵀP, P = (sin 2θ, 100·ΔI) of the first 28 peaks that differ from the reference.
         ``"qsvr"``: P of the first 32 such peaks, flat (64 numbers).
-        ``"correlations"``: correlation functions of pairs (and triplets, …) of decorated sites.
+        ``"correlations"``: correlation functions of pairs (and triplets, …) of decorated sites, and of points where
+        the crystals differ in composition.
     wavelength : str or float
         Radiation known to pymatgen, or Å.
     two_theta_range : (float, float)
@@ -105,7 +105,7 @@ class PXRDFeaturizer(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            On an unknown kind or no crystals.
+            On an unknown kind, a setting out of range, or no crystals.
         DescriptorError
             If the crystals cannot be described in this way; the message says which kind can.
         """
@@ -119,7 +119,8 @@ class PXRDFeaturizer(TransformerMixin, BaseEstimator):
         return self
 
     def _make_kind(self, structures: list[Structure]) -> Kind:
-        radiation = Radiation(self.wavelength, tuple(self.two_theta_range))
+        low, high = self.two_theta_range
+        radiation = Radiation(self.wavelength, (low, high))
         if self.kind == "pattern":
             return MergedPeaks(structures, radiation)
         if self.kind == "profile":
@@ -131,9 +132,15 @@ class PXRDFeaturizer(TransformerMixin, BaseEstimator):
         return DifferencePeaks(structures, radiation, self.reference, self.kind)
 
     def transform(self, X: Sequence[Structure]) -> np.ndarray:
-        """Features, shape (n_crystals, n_features)."""
+        """Features, shape (n_crystals, n_features).
+
+        Raises
+        ------
+        DescriptorError, SymmetryError
+            If a crystal does not lie on the lattice that ``fit`` has seen, for the kinds that need one.
+        """
         check_is_fitted(self, "kind_")
-        return rounded(self.kind_.values(list(X)))
+        return self.kind_.values(list(X))
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Column names, shape (n_features,)."""

@@ -1,4 +1,4 @@
-"""The kinds of feature that PXRDFeaturizer offers, one small class each: learn columns from crystals, then fill them."""
+"""The kinds of feature that PXRDFeaturizer offers, one small class each: learn columns, then fill them."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import spglib
 from pymatgen.core import Structure
 
 from qperov.crystals.cluster_expansion import cluster_orbits, correlation_functions, spins_of
-from qperov.crystals.parent_lattice import ParentLattice, parent_lattices
+from qperov.crystals.parent_lattice import ParentLattice, parent_lattices, symmetry_operations
 from qperov.descriptors.matrices import difference_gram, mean_pattern, peak_keys, qsvr_vector
 from qperov.descriptors.pxrd import Pattern, powder_patterns
 from qperov.descriptors.reflections import (
     TWO_THETA_STEP,
     Reflections,
+    g_limits,
     reflections,
     squared_structure_factors,
-    wavelength_in_angstrom,
 )
+from qperov.descriptors.rounding import rounded
 from qperov.errors import DescriptorError
 
 #: More merged peaks than this, per peak of one pattern, means that the crystals do not share peak positions.
 MOST_COLUMNS_PER_PEAK = 20
+#: Intensity of the strongest peak of a pattern.
+STRONGEST = 100.0
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,15 @@ class Radiation:
 
     @property
     def g_range(self) -> tuple[float, float]:
-        radiation = wavelength_in_angstrom(self.wavelength)
-        low, high = (2 * np.sin(np.radians(angle / 2)) / radiation for angle in self.two_theta_range)
-        return low, high
+        return g_limits(self.wavelength, self.two_theta_range)
 
 
 class Kind(Protocol):
-    """Columns learnt from the crystals given to ``fit`` (labels are never seen), filled for any crystals later."""
+    """Columns learnt from the crystals given to ``fit`` (labels are never seen), filled for any crystals later.
+
+    Values are rounded by a scale fixed in ``fit``: a crystal's features do not depend on which others are transformed
+    with it.
+    """
 
     names: list[str]
 
@@ -53,7 +57,10 @@ class Kind(Protocol):
 
 
 class MergedPeaks:
-    """Intensity at every merged 2θ key that occurs: columns ``I(2θ)``."""
+    """Intensity at every merged 2θ key that occurs: columns ``I(2θ)``.
+
+    A peak that none of the crystals given to ``fit`` shows has no column, and is left out later.
+    """
 
     def __init__(self, structures: Sequence[Structure], radiation: Radiation) -> None:
         self._radiation = radiation
@@ -68,31 +75,41 @@ class MergedPeaks:
 
     def values(self, structures: Sequence[Structure]) -> np.ndarray:
         values = np.zeros((len(structures), len(self._keys)))
-        for row, pattern in zip(values, self._radiation.patterns(structures), strict=True):
+        for i, pattern in enumerate(self._radiation.patterns(structures)):
             keys = peak_keys(pattern)
             column = np.searchsorted(self._keys, keys).clip(max=len(self._keys) - 1)
             known = self._keys[column] == keys
-            row[column[known]] = pattern.intensity[known]
+            if pattern.intensity[~known].sum() > pattern.intensity[known].sum():
+                raise DescriptorError(
+                    f"structure {i}: most of its intensity lies where no crystal given to fit has a peak, so it has "
+                    'another lattice. Use PXRDFeaturizer(kind="profile").'
+                )
+            values[i, column[known]] = rounded(pattern.intensity[known], scale=STRONGEST)
         return values
 
 
 class Profile:
     """Peaks broadened by a Gaussian of given full width at half maximum on a 2θ grid: columns ``profile(2θ)``.
 
-    A measured pattern looks like this, and crystals of different lattices can be compared by it.
+    A measured pattern looks like this, and crystals of different lattices can be compared by it. Intensities are
+    rounded before they are broadened: rounding afterwards would spoil the tails, which a scaler raises to the size of
+    the peaks.
     """
 
     def __init__(self, radiation: Radiation, width: float, step: float) -> None:
+        if not (width > 0 and step > 0):
+            raise ValueError(f"width and step of a profile must be positive, in degrees, not {width} and {step}")
         self._radiation = radiation
         self._sigma = width / np.sqrt(8 * np.log(2))
+        decimals = max(2, -int(np.floor(np.log10(step))))
         self._grid = np.arange(radiation.two_theta_range[0], radiation.two_theta_range[1] + step / 2, step)
-        self.names = [f"profile({angle:.2f}°)" for angle in self._grid]
+        self.names = [f"profile({angle:.{decimals}f}°)" for angle in self._grid]
 
     def values(self, structures: Sequence[Structure]) -> np.ndarray:
         values = np.zeros((len(structures), len(self._grid)))
         for row, pattern in zip(values, self._radiation.patterns(structures), strict=True):
             offset = (self._grid[:, None] - pattern.two_theta[None, :]) / self._sigma
-            row[:] = np.exp(-0.5 * offset**2) @ pattern.intensity
+            row[:] = np.exp(-0.5 * offset**2) @ rounded(pattern.intensity, scale=STRONGEST)
         return values
 
 
@@ -108,8 +125,12 @@ class StructureFactors:
         self._lattice = structures[0].lattice.matrix
         self._check(structures)
         points = reflections(self._lattice, radiation.g_range)
+        if not len(points.g):
+            raise DescriptorError("no reflection of this lattice lies in the range of 2θ; widen two_theta_range")
         self._family, families = _hkl_families(points, self._lattice)
         self.names = [f"|F({h} {k} {ell})|²" for h, k, ell in families]
+        # no |F| exceeds the number of electrons in the cell
+        self._scale = float(max(s.composition.total_electrons for s in structures)) ** 2
 
     def _check(self, structures: Sequence[Structure]) -> None:
         for i, structure in enumerate(structures):
@@ -129,12 +150,12 @@ class StructureFactors:
             order = np.argsort(self._family, kind="stable")
             starts = np.cumsum(counts) - counts
             values[rows] = np.add.reduceat(squares[:, order], starts, axis=1) / counts
-        return values
+        return rounded(values, scale=self._scale)
 
 
 def _hkl_families(points: Reflections, lattice: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Family number of each reflection, and one hkl a family, under the point group of the lattice."""
-    rotations = np.unique(spglib.get_symmetry((lattice, [[0.0, 0.0, 0.0]], [1]))["rotations"], axis=0)
+    rotations = np.unique(symmetry_operations(lattice, np.zeros((1, 3)), [1])[0], axis=0)
     hkl = points.hkl
     span = 2 * np.abs(hkl).max() + 1
     weights = np.array([span**2, span, 1])
@@ -153,26 +174,35 @@ class DifferencePeaks:
     ) -> None:
         self._radiation = radiation
         self._function = difference_gram if kind == "difference_gram" else qsvr_vector
-        patterns = radiation.patterns([reference] if reference is not None else structures)
-        self._reference = mean_pattern(patterns)
-        width = self._function(patterns[0], self._reference).size
-        self.names = [f"{kind}[{i}]" for i in range(width)]
+        patterns = radiation.patterns(structures)
+        self._reference = mean_pattern(patterns if reference is None else radiation.patterns([reference]))
+        values = [self._function(pattern, self._reference) for pattern in patterns]
+        self.names = [f"{kind}[{i}]" for i in range(values[0].size)]
+        self._scale = float(max(np.abs(value).max() for value in values))
 
     def values(self, structures: Sequence[Structure]) -> np.ndarray:
         patterns = self._radiation.patterns(structures)
-        return np.array([self._function(pattern, self._reference).ravel() for pattern in patterns])
+        values = [self._function(pattern, self._reference).ravel() for pattern in patterns]
+        return rounded(np.array(values).reshape(len(values), len(self.names)), scale=self._scale)
 
 
 class Correlations:
-    """Correlation functions of a decorated lattice up to ``max_order`` sites a cluster: columns ``Φ(i j …)``."""
+    """Correlation functions of a decorated lattice up to ``max_order`` sites a cluster: columns ``Φ(i j …)``.
+
+    Points are among them where the crystals differ in composition; where they do not, pairs tell as much.
+    """
 
     def __init__(self, structures: Sequence[Structure], max_order: int) -> None:
+        if max_order < 2:
+            raise ValueError(f"max_order must be at least 2 (pairs), not {max_order}")
         lattices = parent_lattices(structures)
         if len(lattices) != 1:
             raise DescriptorError(
-                f"the crystals lie on {len(lattices)} different lattices; correlation functions need a common one"
+                f"the crystals lie on {len(lattices)} different lattices; correlation functions need a common one. "
+                'Use PXRDFeaturizer(kind="profile").'
             )
         self._parent: ParentLattice = lattices[0][0]
+        spins = spins_of(lattices[0][2])
         if not self._parent.sites:
             raise DescriptorError("no site changes its species between these crystals: there is nothing to correlate")
         many = {choice for choice in self._parent.choices if len(choice) > 2}
@@ -180,10 +210,13 @@ class Correlations:
             raise DescriptorError(
                 f"correlation functions are given for two species a sublattice, not {sorted(many)[0]}"
             )
+        least_order = 1 if np.ptp(spins.sum(axis=1)) > 0 else 2
         self._orbits = [
-            orbit for order in range(2, max_order + 1) for orbit in cluster_orbits(self._parent.permutations, order)
+            orbit
+            for order in range(least_order, max_order + 1)
+            for orbit in cluster_orbits(self._parent.permutations, order)
         ]
         self.names = ["Φ(" + " ".join(str(site) for site in orbit[0]) + ")" for orbit in self._orbits]
 
     def values(self, structures: Sequence[Structure]) -> np.ndarray:
-        return correlation_functions(spins_of(self._parent.occupations(structures)), self._orbits)
+        return rounded(correlation_functions(spins_of(self._parent.occupations(structures)), self._orbits), scale=1.0)

@@ -13,6 +13,7 @@ from pymatgen.core import Structure
 
 from qperov.descriptors.reflections import (
     TWO_THETA_STEP,
+    g_limits,
     squared_structure_factors,
     wavelength_in_angstrom,
 )
@@ -20,6 +21,8 @@ from qperov.errors import DescriptorError
 
 #: Peaks below this share of the strongest one (which counts 100) are dropped (pymatgen's SCALED_INTENSITY_TOL).
 LEAST_INTENSITY = 1e-3
+#: |F|² (in electrons²) up to this size is rounding noise of an extinct reflection.
+LEAST_SQUARED_FACTOR = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,15 +99,13 @@ def powder_patterns(
     ----------
     V. Pecharsky and P. Zavalij, Fundamentals of Powder Diffraction, Springer (2009).
     """
-    radiation = wavelength_in_angstrom(wavelength)
-    low, high = two_theta_range
-    if not 0 <= low < high <= 180:
-        raise ValueError(f"two_theta_range must be 0 ≤ low < high ≤ 180 degrees, not {two_theta_range}")
-    g_range = (2 * np.sin(np.radians(low / 2)) / radiation, 2 * np.sin(np.radians(high / 2)) / radiation)
+    radiation, g_range = wavelength_in_angstrom(wavelength), g_limits(wavelength, two_theta_range)
     patterns: list[Pattern | None] = [None] * len(structures)
     for points, rows, squares in squared_structure_factors(structures, g_range, debye_waller):
-        if not len(points.g):
-            raise DescriptorError(f"structure {rows[0]}: no reflection between {low}° and {high}° at {radiation} Å")
+        dark = rows[squares.max(axis=1, initial=0.0) <= LEAST_SQUARED_FACTOR]
+        if len(dark):
+            low, high = two_theta_range
+            raise DescriptorError(f"structure {dark[0]}: no reflection between {low}° and {high}° at {radiation} Å")
         angles = points.two_theta(radiation)
         keys = np.round(angles / TWO_THETA_STEP).astype(np.int64)
         starts = np.flatnonzero(np.diff(keys, prepend=keys[0] - 1))

@@ -41,6 +41,21 @@ def wavelength_in_angstrom(wavelength: str | float) -> float:
     return float(wavelength)
 
 
+def g_limits(wavelength: str | float, two_theta_range: tuple[float, float]) -> tuple[float, float]:
+    """|g| = 2 sin θ / λ in Å⁻¹ at both ends of a range of 2θ in degrees.
+
+    Raises
+    ------
+    ValueError
+        On an unknown radiation or an impossible range.
+    """
+    radiation = wavelength_in_angstrom(wavelength)
+    low, high = two_theta_range
+    if not 0 <= low < high <= 180:
+        raise ValueError(f"two_theta_range must be 0 ≤ low < high ≤ 180 degrees, not {two_theta_range}")
+    return 2 * float(np.sin(np.radians(low / 2))) / radiation, 2 * float(np.sin(np.radians(high / 2))) / radiation
+
+
 @dataclass(frozen=True, eq=False)
 class Reflections:
     """One Friedel half of the reciprocal points of a lattice, sorted by |g|, then −h, −k, −l.
@@ -109,15 +124,22 @@ def squared_structure_factors(
     g_range: tuple[float, float],
     debye_waller: Mapping[str, float] | None = None,
 ) -> Iterator[tuple[Reflections, np.ndarray, np.ndarray]]:
-    """|F(hkl)|² of many crystals; those that share a lattice share its reflections, and its phases where sites coincide.
+    """|F(hkl)|² of many crystals; those on one lattice share its reflections, and its phases where sites coincide.
 
     Yields
     ------
     (Reflections, rows, squares)
         Blocks: ``rows`` are indices into ``structures``, ``squares`` has shape (len(rows), n_reflections).
+
+    Raises
+    ------
+    DescriptorError
+        If a structure has no sites, or an element no scattering factor.
     """
     by_lattice: dict[bytes, list[int]] = {}
     for row, structure in enumerate(structures):
+        if not len(structure):
+            raise DescriptorError(f"structure {row} has no sites, so nothing scatters")
         by_lattice.setdefault(structure.lattice.matrix.tobytes(), []).append(row)
     for rows in by_lattice.values():
         points = reflections(structures[rows[0]].lattice.matrix, g_range)

@@ -14,12 +14,17 @@ FEATURE_RESOLUTION = 1e-11
 RANK_TOLERANCE = 1e-6
 
 
-def rounded(values: np.ndarray, resolution: float = FEATURE_RESOLUTION) -> np.ndarray:
-    """``values`` rounded to a power of ten near ``resolution`` times the largest magnitude, same shape."""
-    largest = np.abs(values).max(initial=0.0)
+def rounded(values: np.ndarray, resolution: float = FEATURE_RESOLUTION, *, scale: float | None = None) -> np.ndarray:
+    """``values`` rounded to the power of ten at or below ``resolution × scale``, same shape.
+
+    ``scale`` is the largest magnitude by default. There is no negative zero in the result.
+    """
+    largest = np.abs(values).max(initial=0.0) if scale is None else scale
     if largest == 0:
         return values
-    return np.round(values, -int(np.floor(np.log10(largest * resolution))))
+    # 10 to the power of more than 308 is no float
+    decimals = min(300, -int(np.floor(np.log10(largest) + np.log10(resolution))))
+    return np.round(values, decimals) + 0.0
 
 
 def numerical_rank(values: np.ndarray, tolerance: float = RANK_TOLERANCE) -> int:
@@ -66,10 +71,12 @@ class RankPCA(TransformerMixin, BaseEstimator):
         _, singular, axes = np.linalg.svd(X - self.mean_, full_matrices=False)
         rank = int((singular > self.tolerance * singular[0]).sum()) if singular[0] > 0 else 0
         kept = max(1, rank if self.n_components is None else min(rank, self.n_components))
-        axes = axes[:kept]
-        # the sign of a singular vector is arbitrary; fix it so that results repeat on every machine
-        signs = np.sign(axes[np.arange(kept), np.abs(axes).argmax(axis=1)])
-        self.components_ = axes * signs[:, None]
+        axes = axes[:kept] if rank else np.zeros_like(axes[:1])
+        # the sign of a singular vector is arbitrary; it is fixed by the first of the largest entries, equal ones
+        # told apart with room for rounding, so that results repeat on every machine
+        size = np.abs(axes)
+        leading = (size >= (1 - 1e-6) * size.max(axis=1, keepdims=True)).argmax(axis=1)
+        self.components_ = axes * np.sign(axes[np.arange(kept), leading])[:, None]
         deviation = singular[:kept] / np.sqrt(len(X) - 1)
         common = np.full(kept, np.sqrt((deviation**2).mean()))
         self.scale_ = np.where(deviation > 0, deviation if self.whiten else common, 1.0)

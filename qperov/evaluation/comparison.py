@@ -12,8 +12,10 @@ from qperov.evaluation.folds import Fold, Progress, evaluate_folds
 from qperov.evaluation.metrics import bootstrap_weights
 from qperov.evaluation.problem import Problem
 from qperov.evaluation.results import Comparison
-from qperov.evaluation.splits import honest_groups, make_folds
+from qperov.evaluation.searches import ungrouped_parameters
+from qperov.evaluation.splits import check_folds, honest_groups, make_folds
 from qperov.evaluation.tables import (
+    FAMILIES,
     descriptor_table,
     fold_table,
     parameter_table,
@@ -45,13 +47,14 @@ def compare(
 
     Folds never part crystals that a symmetry operation connects or that a used descriptor cannot tell apart. A model
     that is (or ends in) a scikit-learn search chooses its hyperparameters inside the training folds, on grouped
-    inner folds.
+    inner folds. Features are computed from all crystals at once, without labels.
 
     Parameters
     ----------
     models : mapping of str to estimator
         With a dataset: pipelines whose first step turns structures into features; the features are computed once for
-        each distinct first step. With arrays: any regressors.
+        each distinct first step. With arrays: any regressors. A search gives the number of its inner folds, or a
+        splitter that heeds groups.
     data : CrystalDataset or ndarray, shape (n, d)
         A dataset brings its own ``y`` and ``groups``.
     y : ndarray, shape (n,)
@@ -77,7 +80,8 @@ def compare(
     Raises
     ------
     ValueError
-        Without models or labels, with labels that are not finite, or with fewer groups than folds.
+        Without models or labels; with labels, features or predictions that are not finite or not of one length; with
+        fewer groups than folds; with a search whose splitter ignores groups; with a model named like a baseline.
 
     Examples
     --------
@@ -88,8 +92,10 @@ def compare(
     >>> bool(result.table.set_index("model").loc["line", "mae"] < 1e-9)
     True
     """
-    if not models:
-        raise ValueError('no models given: pass a dictionary such as {"SVR": pipeline}')
+    check_folds(folds, repeats, split)
+    families = families or {}
+    if unknown := {k: v for k, v in families.items() if k not in models or v not in FAMILIES}:
+        raise ValueError(f"families takes names of models to one of {FAMILIES}, not {unknown}")
     problem = Problem.of(models, data, y, groups)
     grouped = honest_groups(problem.groups, list(problem.features.values()))
     dealt = list(make_folds(len(problem.y), grouped, folds=folds, repeats=repeats, seed=seed, split=split))
@@ -100,7 +106,7 @@ def compare(
     weights = bootstrap_weights(grouped, n_bootstrap, seed)
     return Comparison(
         label=problem.label | {"n_groups": len(np.unique(grouped))},
-        table=score_table(problem, results, weights, descriptors, families or {}),
+        table=score_table(problem, results, weights, descriptors, families),
         predictions=prediction_table(problem, results, grouped),
         folds=by_fold,
         significance=significance_table(problem, by_fold),
@@ -139,6 +145,13 @@ def _warnings(problem: Problem, grouped: np.ndarray, dealt: list[Fold], split: s
             f"Folds were dealt at random: {np.mean(shares):.0%} of the test crystals have a copy (by symmetry or by "
             "descriptor) among the training crystals. These scores show leakage, not prediction."
         )
+    elif len(np.unique(grouped)) < len(grouped):
+        found += [
+            f"{name} chooses parameters on inner folds of its own ({', '.join(parts)}), which may part copies of one "
+            "crystal: its choice, not its score, may have seen leakage."
+            for name, model in problem.models.items()
+            if (parts := ungrouped_parameters(model))
+        ]
     noise, spread = problem.label["noise"], problem.label["sd"]
     if noise is not None and noise > 0.5 * spread:
         found.append(

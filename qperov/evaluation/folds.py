@@ -11,14 +11,10 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, clone
 from sklearn.dummy import DummyRegressor
-from sklearn.model_selection import BaseCrossValidator, GroupKFold
-from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 
 from qperov.evaluation.problem import BASELINES, Problem
-
-#: Folds of hyperparameter searches that do not name their own.
-INNER_FOLDS = 3
+from qperov.evaluation.searches import with_grouped_search
 
 Fold = tuple[int, int, np.ndarray, np.ndarray]
 Progress = Callable[[int, int, str], None]
@@ -63,6 +59,11 @@ def evaluate_folds(
     -------
     list of FoldResult
         By model, then by fold, whatever the order in which they finished.
+
+    Raises
+    ------
+    ValueError
+        If a model predicts NaN, infinity or the wrong number of values.
     """
     constant = np.zeros((len(problem.y), 1))
     tasks = [
@@ -96,33 +97,12 @@ def _fit_and_predict(
     estimator, fit_parameters = with_grouped_search(clone(model), groups[train])
     estimator.fit(X[train], y[train], **fit_parameters)
     prediction = np.asarray(estimator.predict(X[test]), dtype=float).ravel()
+    if len(prediction) != len(test) or not np.isfinite(prediction).all():
+        wrong = f"{int((~np.isfinite(prediction)).sum())} of {len(prediction)} predictions are NaN or infinite"
+        raise ValueError(f"{name}, repeat {repeat}, fold {number}: {wrong}; {len(test)} finite numbers are needed")
     final = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
     chosen = {k: _plain(v) for k, v in final.best_params_.items()} if hasattr(final, "best_params_") else None
     return FoldResult(name, repeat, number, len(train), test, prediction, chosen, time.perf_counter() - start)
-
-
-def with_grouped_search(estimator: BaseEstimator, groups: np.ndarray) -> tuple[BaseEstimator, dict[str, Any]]:
-    """Make the search that an estimator is, or ends in, split by groups.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Changed in place: a search without a splitter object of its own gets GroupKFold.
-    groups : ndarray of int, shape (n_train,)
-
-    Returns
-    -------
-    (estimator, dict)
-        What ``fit`` must be given besides X and y.
-    """
-    prefix, search = "", estimator
-    if isinstance(estimator, Pipeline):
-        prefix, search = f"{estimator.steps[-1][0]}__", estimator.steps[-1][1]
-    if not isinstance(search, BaseSearchCV):
-        return estimator, {}
-    if not isinstance(search.cv, BaseCrossValidator):
-        search.set_params(cv=GroupKFold(search.cv if isinstance(search.cv, int) else INNER_FOLDS))
-    return estimator, {f"{prefix}groups": groups}
 
 
 def _plain(value: Any) -> Any:

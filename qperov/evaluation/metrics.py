@@ -39,13 +39,16 @@ def weighted_scores(y: np.ndarray, prediction: np.ndarray, weights: np.ndarray) 
     error = prediction - y
     squared = weights @ error**2
     shifted = y - y.mean()
-    spread = weights @ shifted**2 - (weights @ shifted) ** 2 / total
+    around_mean = weights @ shifted**2
+    spread = around_mean - (weights @ shifted) ** 2 / total
+    # what is left of constant labels by the rounding of this difference and of the labels themselves
+    rounding = 1e-12 * around_mean + total * (1e-13 * np.abs(y).max()) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = np.abs(error / y) if (y != 0).all() else np.full(len(y), np.nan)
         return {
             "mae": weights @ np.abs(error) / total,
             "rmse": np.sqrt(squared / total),
-            "r2": np.where(spread > 1e-12 * total * np.abs(y).max() ** 2, 1 - squared / spread, np.nan),
+            "r2": np.where(spread > rounding, 1 - squared / spread, np.nan),
             "spearman": _weighted_correlation(_mid_ranks(y, weights), _mid_ranks(prediction, weights), weights),
             "maer": weights @ rate / total,
         }
@@ -120,5 +123,4 @@ def ceiling_r2(y: np.ndarray, rows: np.ndarray) -> float:
     """
     _, code = np.unique(rows, return_inverse=True)
     means = np.bincount(code, weights=y) / np.bincount(code)
-    spread = float(((y - y.mean()) ** 2).sum())
-    return 1 - float(((y - means[code]) ** 2).sum()) / spread if spread > 0 else float("nan")
+    return float(weighted_scores(y, means[code], np.ones((1, len(y))))["r2"][0])

@@ -22,16 +22,18 @@ class Comparison:
         ``mean``, ``sd``, ``min``, ``max``, ``noise`` (standard deviation inside symmetry classes, or
         None) and ``provenance`` (list of sentences with their counts).
     table : DataFrame
-        One row a model, baselines first: ``model``, ``descriptor``, ``kind`` ("baseline" or "model"),
-        then for each of mae, rmse, r2, spearman, maer the columns ``x``, ``x_low``, ``x_high`` (95 %
-        interval, bootstrap over groups), ``ceiling_r2`` (of the descriptor; NaN for baselines) and ``seconds``.
+        One row a model, baselines first: ``model``, ``descriptor`` ("none" for baselines), ``kind`` ("baseline" or
+        "model"), ``family`` ("baseline", "quantum", "classical" or "reference"), then for each of mae, rmse, r2,
+        spearman, maer the columns ``x``, ``x_low``, ``x_high`` (95 % interval, bootstrap over groups),
+        ``ceiling_r2`` (of the descriptor; NaN for baselines) and ``seconds``.
     predictions : DataFrame
         Out-of-fold predictions, long: ``id``, ``group``, ``repeat``, ``fold``, ``model``, ``y_true``, ``y_pred``.
     folds : DataFrame
         ``model``, ``repeat``, ``fold``, ``n_train``, ``n_test``, ``mae``, ``rmse``, ``r2``.
     significance : DataFrame
-        Each pair of models once: ``model_a``, ``model_b``, ``delta_mae`` (a − b), ``low``, ``high``, ``t``,
-        ``p``, ``p_holm``; corrected resampled t-test (Nadeau and Bengio 2003).
+        Each pair of models on one descriptor, in their order, and each model against both baselines, the model
+        first: ``model_a``, ``model_b``, ``delta_mae`` (a − b, mean over folds), ``low``, ``high``, ``t``, ``p``,
+        ``p_holm`` (Holm over all rows); corrected resampled t-test (Nadeau and Bengio 2003).
     descriptors : DataFrame
         ``descriptor``, ``columns``, ``rank`` (numerical), ``distinct`` (rows), ``ceiling_r2``.
     parameters : DataFrame

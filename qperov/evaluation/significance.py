@@ -36,20 +36,28 @@ def corrected_resampled_t_test(a: np.ndarray, b: np.ndarray, test_share: float) 
     Returns
     -------
     PairedTest
-        With equal scores in every fold: t = 0, p = 1.
+        With equal scores in every fold: t = 0, p = 1; with the same difference in every fold: t = ±∞, p = 0.
+
+    Raises
+    ------
+    ValueError
+        With fewer than two folds, or not the same number for both.
 
     References
     ----------
     C. Nadeau and Y. Bengio, Machine Learning 52, 239 (2003), doi:10.1023/A:1024068626366.
     """
+    if np.shape(a) != np.shape(b) or np.ndim(a) != 1 or len(a) < 2:
+        raise ValueError(
+            f"two or more folds of both models are needed, not scores of shape {np.shape(a)}, {np.shape(b)}"
+        )
     difference = np.asarray(a) - np.asarray(b)
     n = len(difference)
     mean = float(difference.mean())
     error = float(np.sqrt((1 / n + test_share) * difference.var(ddof=1)))
     if error == 0:
-        return PairedTest(
-            mean, mean, mean, 0.0 if mean == 0 else float(np.sign(mean) * np.inf), 1.0 if mean == 0 else 0.0
-        )
+        t, p = (0.0, 1.0) if mean == 0 else (float(np.copysign(np.inf, mean)), 0.0)
+        return PairedTest(mean, mean, mean, t, p)
     t = mean / error
     half = float(stats.t.ppf(0.975, n - 1)) * error
     return PairedTest(mean, mean - half, mean + half, t, float(2 * stats.t.sf(abs(t), n - 1)))

@@ -16,21 +16,26 @@ IDENTITY_TOLERANCE = 1e-7
 def identical_rows(features: np.ndarray, tolerance: float = IDENTITY_TOLERANCE) -> np.ndarray:
     """Number the distinct rows of a matrix, up to a tolerance.
 
-    Rows count as identical when they fall into the same cells of a grid of step ``tolerance`` times the largest
-    magnitude, on at least one of two grids half a step apart; so noise at the edge of a cell parts no twins.
+    In each column, sorted values that follow each other within ``tolerance`` times the largest magnitude of the
+    matrix count as one value; rows are identical where all their values are. Sorting, unlike rounding to a grid, has
+    no cell edges at which noise could part twins.
 
     Parameters
     ----------
     features : ndarray, shape (n, d)
+        Finite, and of one unit: what is below ``tolerance`` in the measure of the largest entry is not seen.
     tolerance : float
 
     Returns
     -------
     ndarray of int, shape (n,)
     """
-    scale = np.abs(features).max(initial=0.0) * tolerance or 1.0
-    cells = [np.floor(features / scale + shift).astype(np.int64) for shift in (0.25, 0.75)]
-    return connected(*(np.unique(grid, axis=0, return_inverse=True)[1].ravel() for grid in cells))
+    step = tolerance * np.abs(features).max(initial=0.0)
+    order = np.argsort(features, axis=0)
+    apart = np.diff(np.take_along_axis(features, order, axis=0), axis=0) > step
+    levels = np.zeros(features.shape, dtype=np.int64)
+    np.put_along_axis(levels, order[1:], np.cumsum(apart, axis=0), axis=0)
+    return np.unique(levels, axis=0, return_inverse=True)[1].ravel()
 
 
 def connected(*labels: np.ndarray) -> np.ndarray:
@@ -73,6 +78,16 @@ def honest_groups(groups: np.ndarray, features: Sequence[np.ndarray]) -> np.ndar
     return connected(groups, *(identical_rows(matrix) for matrix in features))
 
 
+def check_folds(folds: int, repeats: int, split: str) -> None:
+    """Raise ValueError unless cross-validation can be dealt so."""
+    if split not in ("grouped", "random"):
+        raise ValueError(f'split must be "grouped" or "random", not {split!r}')
+    if folds < 2:
+        raise ValueError(f"cross-validation needs at least 2 folds, not {folds}")
+    if repeats < 1:
+        raise ValueError(f"cross-validation runs at least once, not {repeats} times")
+
+
 def make_folds(
     n: int, groups: np.ndarray, *, folds: int, repeats: int, seed: int, split: str = "grouped"
 ) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
@@ -89,16 +104,16 @@ def make_folds(
     ValueError
         If there are fewer groups than folds, or the split is unknown.
     """
-    if split not in ("grouped", "random"):
-        raise ValueError(f'split must be "grouped" or "random", not {split!r}')
+    check_folds(folds, repeats, split)
     n_groups = len(np.unique(groups))
-    if folds < 2 or n_groups < folds:
+    if n_groups < folds:
         raise ValueError(
-            f"{folds} folds need at least {max(folds, 2)} groups of crystals that differ, and there are {n_groups}: "
+            f"{folds} folds need at least {folds} groups of crystals that differ, and there are {n_groups}: "
             "read more crystals or ask for fewer folds (at least 2)"
         )
+    splitter, respected = (GroupKFold, groups) if split == "grouped" else (KFold, None)
+    stream = np.random.RandomState(seed)  # one for all repeats: seed + repeat would give the next seed's folds again
     for repeat in range(repeats):
-        splitter = GroupKFold if split == "grouped" else KFold
-        dealt = splitter(folds, shuffle=True, random_state=seed + repeat).split(np.zeros(n), groups=groups)
+        dealt = splitter(folds, shuffle=True, random_state=stream).split(np.zeros(n), groups=respected)
         for fold, (train, test) in enumerate(dealt):
             yield repeat, fold, train, test

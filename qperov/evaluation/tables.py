@@ -11,11 +11,13 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from qperov.evaluation.folds import FoldResult
-from qperov.evaluation.metrics import ceiling_r2, scores
+from qperov.evaluation.metrics import ceiling_r2, scores, weighted_scores
 from qperov.evaluation.problem import BASELINES, Problem
 from qperov.evaluation.significance import corrected_resampled_t_test, holm
 from qperov.evaluation.splits import identical_rows
 
+#: What a model can be, besides a baseline.
+FAMILIES = ("quantum", "classical", "reference")
 #: Singular values of the standardised descriptor below this share of the largest one are noise.
 RANK_TOLERANCE = 1e-6
 
@@ -118,9 +120,7 @@ def fold_table(problem: Problem, results: Sequence[FoldResult]) -> pd.DataFrame:
     """MAE, RMSE and R² of each model on each fold."""
     rows = []
     for result in results:
-        truth = problem.y[result.test]
-        error = result.prediction - truth
-        spread = ((truth - truth.mean()) ** 2).sum()
+        of_fold = weighted_scores(problem.y[result.test], result.prediction, np.ones((1, len(result.test))))
         rows.append(
             {
                 "model": result.model,
@@ -128,9 +128,7 @@ def fold_table(problem: Problem, results: Sequence[FoldResult]) -> pd.DataFrame:
                 "fold": result.fold,
                 "n_train": result.n_train,
                 "n_test": len(result.test),
-                "mae": float(np.abs(error).mean()),
-                "rmse": float(np.sqrt((error**2).mean())),
-                "r2": float(1 - (error**2).sum() / spread) if spread > 0 else float("nan"),
+                **{metric: float(of_fold[metric][0]) for metric in ("mae", "rmse", "r2")},
             }
         )
     return pd.DataFrame(rows)

@@ -21,8 +21,8 @@ FeatureMap: TypeAlias = str | Callable[[Sequence[Angle]], Iterable[Gate]]
 #: Memory that the states of one tile of samples may take; larger sets of states are prepared tile by tile.
 TILE_BYTES = 2**27
 
-#: States and matrices of this process, at most 256 MiB of them.
-CACHE = ArrayCache(max_bytes=2**28)
+#: States and matrices of this process; small enough that joblib does not take a worker for one that leaks memory.
+CACHE = ArrayCache(max_bytes=96 * 2**20)
 
 
 class FeatureMapKernel(Kernel):

@@ -228,7 +228,7 @@ def draw_parity(comparison: Comparison) -> Figure:
             last = (len(models) - 1 - j) // columns
             grid[last, j].tick_params(labelbottom=True)
         unit = f" / {comparison.label['unit']}" if comparison.label.get("unit") else ""
-        target = str(comparison.label["target"]).replace("_", " ")
+        target = comparison.label["target"]
         figure.supxlabel(f"true {target}{unit}", fontsize=10)
         figure.supylabel(f"predicted, out of fold{unit}", fontsize=10)
     return figure

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -184,7 +183,8 @@ def summarise(comparison: Comparison) -> tuple[str, list[dict[str, str]]]:
     """A paragraph about the whole, and for each descriptor a sentence (``descriptor``, ``text``)."""
     label, table, unit = comparison.label, scored_models(comparison), with_unit(comparison)
     models = table[table["family"] != "baseline"]
-    text = f"{label['n']} crystals in {label['n_groups']} groups; {words(label['target'])} has a standard deviation of "
+    target = label["target"] or "the target"
+    text = f"{label['n']} crystals in {label['n_groups']} groups; {target} has a standard deviation of "
     text += f"{significant(label['sd'])}{unit}."
     if (constant := best_baseline(comparison)) is not None:
         text += f" A constant (the {constant['model']}) scores MAE {interval(constant, 'mae')[0]}{unit}."
@@ -199,11 +199,6 @@ def summarise(comparison: Comparison) -> tuple[str, list[dict[str, str]]]:
 
 def _count(some: int, total: int) -> str:
     return "None is" if some == 0 else f"{some} of {total} {'is' if some == 1 else 'are'}"
-
-
-def words(target: Any) -> str:
-    """The target's name as it reads in a sentence."""
-    return str(target).replace("_", " ") if target else "the target"
 
 
 def _on_descriptor(comparison: Comparison, name: str) -> dict[str, str]:

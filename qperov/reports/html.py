@@ -47,7 +47,7 @@ def build_report(record: Record, *, out: Path | None = None) -> Path:
     page = _template().render(
         record=record,
         label=comparison.label,
-        target=say.words(comparison.label["target"]),
+        target=comparison.label["target"] or "the target",
         unit=comparison.label.get("unit") or "",
         paragraph=paragraph,
         per_descriptor=per_descriptor,
@@ -61,7 +61,8 @@ def build_report(record: Record, *, out: Path | None = None) -> Path:
         alpha=say.ALPHA,
         split=comparison.settings.get("split", ""),
         parameters=_parameters(comparison.parameters),
-        settings=_plain({key: value for key, value in comparison.settings.items() if key != "split"}),
+        settings=_plain({key: value for key, value in comparison.settings.items() if key not in ("split", "notes")}),
+        notes=comparison.settings.get("notes", []),
         task=_plain({key: value for key, value in record.task.items() if key != "command"}),
         platform=_plain(record.platform),
         left_out=record.dataset.get("left_out", {}),
@@ -118,7 +119,7 @@ def _row(comparison: Comparison, row: pd.Series) -> dict[str, Any]:
         "r2_ci": r2_ci,
         "spearman": spearman,
         "spearman_ci": "" if spearman == "–" else spearman_ci,
-        "maer": say.significant(float(row["maer"])),
+        "maer": say.significant(100 * float(row["maer"])),
         "seconds": say.significant(float(row["seconds"]), 2),
         "flag": row["family"] != "baseline" and not say.beats_constant(comparison, row),
     }

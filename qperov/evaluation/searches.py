@@ -1,0 +1,72 @@
+"""Hyperparameter searches whose inner folds part no group."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import (
+    GroupKFold,
+    GroupShuffleSplit,
+    LeaveOneGroupOut,
+    LeavePGroupsOut,
+    StratifiedGroupKFold,
+)
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.pipeline import Pipeline
+
+#: Folds of hyperparameter searches that do not name their own.
+INNER_FOLDS = 3
+GROUP_SPLITTERS = (GroupKFold, GroupShuffleSplit, LeaveOneGroupOut, LeavePGroupsOut, StratifiedGroupKFold)
+
+
+def search_of(estimator: BaseEstimator) -> tuple[str, BaseSearchCV | None]:
+    """The search that an estimator is, or ends in (None without one), and the prefix of its parameters."""
+    prefix, final = "", estimator
+    if isinstance(estimator, Pipeline):
+        name, final = estimator.steps[-1]
+        prefix = f"{name}__"
+    return prefix, final if isinstance(final, BaseSearchCV) else None
+
+
+def check_search(name: str, estimator: BaseEstimator) -> None:
+    """Raise ValueError if the model's search brings a splitter that ignores groups."""
+    _, search = search_of(estimator)
+    if search is None or search.cv is None or isinstance(search.cv, (Integral, *GROUP_SPLITTERS)):
+        return
+    raise ValueError(
+        f"{name}: the search's cv, {type(search.cv).__name__}, would part copies of one crystal: give the number of "
+        f"inner folds, or a splitter that heeds groups ({', '.join(s.__name__ for s in GROUP_SPLITTERS)})"
+    )
+
+
+def with_grouped_search(estimator: BaseEstimator, groups: np.ndarray) -> tuple[BaseEstimator, dict[str, Any]]:
+    """Make the search that an estimator is, or ends in, split by groups.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Changed in place: a search that names no splitter gets GroupKFold.
+    groups : ndarray of int, shape (n_train,)
+
+    Returns
+    -------
+    (estimator, dict)
+        What ``fit`` must be given besides X and y.
+    """
+    prefix, search = search_of(estimator)
+    if search is None:
+        return estimator, {}
+    if search.cv is None or isinstance(search.cv, Integral):
+        search.set_params(cv=GroupKFold(search.cv or INNER_FOLDS))
+    return estimator, {f"{prefix}groups": groups}
+
+
+def ungrouped_parameters(estimator: BaseEstimator) -> list[str]:
+    """Parameters ``cv`` deeper inside an estimator (such as RidgeCV's) that compare cannot make heed groups."""
+    prefix, search = search_of(estimator)
+    handled = {f"{prefix}cv"} if search is not None else set()
+    parameters = estimator.get_params(deep=True)
+    return [name for name in parameters if name.split("__")[-1] == "cv" and name not in handled]

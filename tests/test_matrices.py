@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from perovskites import perovskite, random_decoration
+
+from qperov import Pattern, powder_patterns
+from qperov.descriptors.matrices import difference_gram, difference_peaks, mean_pattern, peak_keys, qsvr_vector
+
+
+def peaks(two_theta: list[float], intensity: list[float]) -> Pattern:
+    """A pattern made up of given peaks."""
+    angles = np.array(two_theta)
+    spacing = 1.54184 / (2 * np.sin(np.radians(angles / 2)))
+    return Pattern(angles, np.array(intensity), spacing, [np.zeros((0, 3))] * len(angles), False)
+
+
+@st.composite
+def patterns(draw: st.DrawFn) -> Pattern:
+    keys = draw(st.lists(st.integers(500_000, 8_999_999), min_size=1, max_size=40, unique=True))
+    intensity = draw(st.lists(st.floats(0.001, 100), min_size=len(keys), max_size=len(keys)))
+    return peaks([key * 1e-5 for key in sorted(keys)], intensity)
+
+
+def test_keys_merge_what_is_one_peak():
+    assert peak_keys(peaks([20.0, 20.00001, 35.123456], [1, 2, 3])).tolist() == [2000000, 2000001, 3512346]
+
+
+def test_mean_counts_an_absent_peak_as_zero():
+    mean = mean_pattern([peaks([20.0, 30.0], [100, 50]), peaks([20.0, 40.0], [80, 100])])
+    assert mean == {2000000: 90.0, 3000000: 25.0, 4000000: 50.0}
+    assert list(mean) == sorted(mean)
+
+
+def test_differences_are_taken_at_equal_angles_when_peak_counts_differ():
+    """By place in the list, every peak behind the missing one would be compared with its neighbour."""
+    pattern, reference = peaks([30.0, 40.0, 50.0], [60, 100, 30]), peaks([20.0, 30.0, 40.0, 50.0], [10, 60, 100, 20])
+    found = difference_peaks(pattern, mean_pattern([reference]), n_peaks=4)
+    np.testing.assert_allclose(found[0], [np.sin(np.radians(20)), np.sin(np.radians(50)), 0, 0], atol=1e-12)
+    np.testing.assert_allclose(found[1], [100 * -10, 100 * 10, 0, 0], atol=1e-12)
+
+
+def test_sine_of_the_whole_angle():
+    """The papers use sin 2θ, which falls again past 90°."""
+    found = difference_peaks(peaks([60.0, 120.0], [100, 40]), {}, n_peaks=2)
+    np.testing.assert_allclose(found[0], np.sqrt(3) / 2, atol=1e-9)
+
+
+def test_differences_within_the_tolerance_are_none():
+    pattern = peaks([20.0, 30.0], [100, 50])
+    assert not difference_peaks(pattern, {2000000: 100.0 + 9e-6, 3000000: 50.0 - 9e-6}).any()
+    assert np.count_nonzero(difference_peaks(pattern, {2000000: 100.0 + 2e-5, 3000000: 50.0})[1]) == 1
+
+
+def test_the_tail_is_cut_and_the_rest_padded():
+    many = peaks(list(np.arange(10.0, 60.0)), [50.0] * 50)
+    assert np.count_nonzero(difference_peaks(many, {})[1]) == 28
+    assert np.count_nonzero(qsvr_vector(many, {})) == 64
+    few = difference_peaks(peaks([20.0], [100.0]), {}, n_peaks=5)
+    assert few.shape == (2, 5)
+    assert not few[:, 1:].any()
+
+
+@settings(max_examples=60, deadline=None)
+@given(patterns(), patterns(), st.integers(1, 40))
+def test_gram_matrix_is_symmetric_positive_and_of_rank_two(pattern, other, n_peaks):
+    reference = mean_pattern([other])
+    matrix = difference_gram(pattern, reference, n_peaks)
+    rows = difference_peaks(pattern, reference, n_peaks)
+    assert matrix.shape == (n_peaks, n_peaks)
+    assert np.array_equal(matrix, matrix.T)
+    eigenvalues = np.linalg.eigvalsh(matrix)
+    assert eigenvalues.min() >= -1e-10 * max(1.0, eigenvalues.max())
+    assert (eigenvalues[:-2] <= 1e-10 * max(1.0, eigenvalues.max())).all(), "rank 2 at most"
+    i, j = 0, n_peaks - 1
+    assert matrix[i, j] == pytest.approx(rows[0, i] * rows[0, j] + rows[1, i] * rows[1, j])
+    assert matrix.trace() == pytest.approx((rows**2).sum())
+
+
+@settings(max_examples=40, deadline=None)
+@given(patterns())
+def test_a_pattern_does_not_differ_from_itself(pattern):
+    assert not qsvr_vector(pattern, mean_pattern([pattern])).any()
+    assert not difference_gram(pattern, mean_pattern([pattern, pattern])).any()
+
+
+@settings(max_examples=40, deadline=None)
+@given(patterns(), patterns())
+def test_difference_changes_sign_with_its_order(one, other):
+    there = difference_peaks(one, mean_pattern([other]), n_peaks=90)
+    back = difference_peaks(other, mean_pattern([one]), n_peaks=90)
+    np.testing.assert_allclose(there[0], back[0], atol=1e-12)
+    np.testing.assert_allclose(there[1], -back[1], atol=1e-9)
+
+
+def test_qsvr_vector_is_the_peaks_laid_flat():
+    pattern = peaks([20.0, 30.0], [100, 50])
+    assert np.array_equal(qsvr_vector(pattern, {}, 7), difference_peaks(pattern, {}, 7).ravel())
+    assert qsvr_vector(pattern, {}).shape == (64,)
+
+
+def test_mean_of_differences_from_the_mean_is_zero():
+    rng = np.random.default_rng(0)
+    crystals = powder_patterns([random_decoration(perovskite((2, 1, 1)), 3, rng) for _ in range(6)])
+    mean = mean_pattern(crystals)
+    total = dict.fromkeys(mean, 0.0)
+    for pattern in crystals:
+        rows = difference_peaks(pattern, mean, n_peaks=len(mean))
+        for sine, difference in rows.T[rows[1] != 0]:
+            [key] = [k for k in mean if abs(np.sin(np.radians(k * 1e-5)) - sine) < 1e-9]
+            total[key] += difference / 100
+    np.testing.assert_allclose(list(total.values()), 0, atol=1e-4)

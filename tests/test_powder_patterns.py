@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from perovskites import perovskite, random_decoration
+from pymatgen.analysis.diffraction.xrd import XRDCalculator
+from pymatgen.core import Lattice, Structure
+
+from qperov import powder_patterns
+from qperov.descriptors import reflections as reflections_module
+from qperov.descriptors.reflections import form_factors, reflections, wavelength_in_angstrom
+from qperov.errors import DescriptorError
+
+CU_KA = 1.54184
+
+CRYSTAL_SYSTEMS = {
+    "cubic": Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [(0, 0, 0), (0.5, 0.5, 0.5)]),
+    "tetragonal": Structure.from_spacegroup(
+        "P4_2/mnm", Lattice.tetragonal(4.594, 2.959), ["Ti", "O"], [(0, 0, 0), (0.3053, 0.3053, 0)]
+    ),
+    "orthorhombic": Structure.from_spacegroup(
+        "Pnma",
+        Lattice.orthorhombic(5.44, 7.64, 5.38),
+        ["Ca", "Ti", "O", "O"],
+        [(0.036, 0.25, 0.993), (0, 0, 0.5), (0.484, 0.25, 0.071), (0.289, 0.037, 0.711)],
+    ),
+    "hexagonal": Structure.from_spacegroup(
+        "P6_3mc", Lattice.hexagonal(3.25, 5.207), ["Zn", "O"], [(1 / 3, 2 / 3, 0), (1 / 3, 2 / 3, 0.3819)]
+    ),
+    "trigonal": Structure.from_spacegroup(
+        "R-3c", Lattice.hexagonal(4.76, 12.99), ["Al", "O"], [(0, 0, 0.3522), (0.3062, 0, 0.25)]
+    ),
+    "rhombohedral": Structure(Lattice.rhombohedral(4.75, 57.2), ["Bi", "Bi"], [(0.234,) * 3, (0.766,) * 3]),
+    "monoclinic": Structure.from_spacegroup(
+        "P2_1/c",
+        Lattice.monoclinic(5.15, 5.21, 5.32, 99.2),
+        ["Zr", "O", "O"],
+        [(0.2754, 0.0395, 0.2083), (0.07, 0.3317, 0.3447), (0.4496, 0.7569, 0.4792)],
+    ),
+    "triclinic": Structure(
+        Lattice.from_parameters(4.1, 5.3, 6.7, 78, 95, 103),
+        ["Cs", "Pb", "I"],
+        [(0, 0, 0), (0.4, 0.5, 0.6), (0.1, 0.7, 0.3)],
+    ),
+}
+MIXED = Structure(
+    Lattice.orthorhombic(5.1, 6.2, 7.3),
+    [{"Br": 0.6, "I": 0.4}, {"Cs": 0.9}, "Pb", {"O2-": 0.5, "S2-": 0.25}],
+    [(0.1, 0.2, 0.3), (0.5, 0.5, 0.5), (0, 0, 0), (0.7, 0.1, 0.9)],
+)
+
+
+def assert_equals_pymatgen(structure, wavelength="CuKa", two_theta_range=(0, 90), debye_waller=None, families=True):
+    reference = XRDCalculator(wavelength=wavelength, debye_waller_factors=debye_waller).get_pattern(
+        structure, two_theta_range=two_theta_range
+    )
+    [pattern] = powder_patterns(
+        [structure], wavelength=wavelength, two_theta_range=two_theta_range, debye_waller=debye_waller
+    )
+    assert len(pattern) == len(reference.x)
+    np.testing.assert_allclose(pattern.two_theta, reference.x, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(pattern.intensity, reference.y, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(pattern.d_spacing, reference.d_hkls, rtol=1e-10)
+    if families:
+        assert [family_set(peak) for peak in pattern.hkl] == [family_set(peak) for peak in reference.hkls]
+
+
+def family_set(families: list[dict]) -> set[tuple]:
+    return {(family["hkl"], family["multiplicity"]) for family in families}
+
+
+def random_structure(rng: np.random.Generator, n_sites: int) -> Structure:
+    while True:
+        lattice = Lattice.from_parameters(*rng.uniform(3, 8, size=3), *rng.uniform(60, 120, size=3))
+        # angles that close no cell, or a flat one, are drawn again
+        if np.isfinite(lattice.volume) and lattice.volume > 20:
+            break
+    species = rng.choice(["H", "O", "Si", "Fe", "Br", "I", "Cs", "Pb"], size=n_sites)
+    return Structure(lattice, list(species), rng.random((n_sites, 3)))
+
+
+@pytest.mark.parametrize("system", CRYSTAL_SYSTEMS)
+def test_equal_to_pymatgen_in_every_crystal_system(system):
+    assert_equals_pymatgen(CRYSTAL_SYSTEMS[system])
+
+
+@pytest.mark.parametrize("wavelength", ["CuKa", "MoKa", "CrKa", "CoKa1", 0.7, 2.5])
+def test_equal_to_pymatgen_for_other_radiation(wavelength):
+    assert_equals_pymatgen(CRYSTAL_SYSTEMS["orthorhombic"], wavelength=wavelength, families=wavelength != "MoKa")
+
+
+def test_equal_to_pymatgen_with_mixed_sites_and_vacancies():
+    assert_equals_pymatgen(MIXED)
+
+
+def test_equal_to_pymatgen_with_thermal_motion():
+    assert_equals_pymatgen(CRYSTAL_SYSTEMS["cubic"], debye_waller={"Na": 1.3, "Cl": 2.1})
+    assert_equals_pymatgen(MIXED, debye_waller={"Br": 3.0, "Fe": 1.0, "Pb": 0.0})
+
+
+@pytest.mark.parametrize("two_theta_range", [(0, 170), (90, 170), (20.5, 61.3), (0, 40)])
+def test_equal_to_pymatgen_in_other_ranges(two_theta_range):
+    for system in ("monoclinic", "hexagonal"):
+        assert_equals_pymatgen(CRYSTAL_SYSTEMS[system], two_theta_range=two_theta_range, families=False)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**9), st.integers(1, 8))
+def test_equal_to_pymatgen_for_any_cell(seed, n_sites):
+    assert_equals_pymatgen(random_structure(np.random.default_rng(seed), n_sites), families=False)
+
+
+def test_equal_to_pymatgen_for_decorations_of_one_lattice():
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        assert_equals_pymatgen(random_decoration(perovskite((3, 2, 1)), 6, rng))
+
+
+def test_a_batch_gives_what_single_crystals_give(monkeypatch):
+    """Shared lattices, shared and unshared sites, several lattices, in any order and in small blocks."""
+    rng = np.random.default_rng(1)
+    decorated = [random_decoration(perovskite((2, 2, 1)), 4, rng) for _ in range(6)]
+    moved = [Structure(s.lattice, s.species, s.frac_coords + rng.normal(scale=0.02, size=(20, 3))) for s in decorated]
+    batch = [*decorated, MIXED, *moved, *CRYSTAL_SYSTEMS.values()]
+    batch = [batch[i] for i in rng.permutation(len(batch))]
+    alone = [powder_patterns([structure])[0] for structure in batch]
+    for block in (reflections_module.BLOCK_ENTRIES, 3000):
+        monkeypatch.setattr(reflections_module, "BLOCK_ENTRIES", block)
+        for together, single in zip(powder_patterns(batch), alone, strict=True):
+            assert np.array_equal(together.two_theta, single.two_theta)
+            np.testing.assert_allclose(together.intensity, single.intensity, rtol=0, atol=1e-9)
+            assert together.hkl == single.hkl
+
+
+def test_no_crystals_give_no_patterns():
+    assert powder_patterns([]) == []
+
+
+@pytest.mark.parametrize(
+    ("positions", "allowed"),
+    [
+        ([(0, 0, 0)], lambda h, k, ell: True),
+        ([(0, 0, 0), (0.5, 0.5, 0.5)], lambda h, k, ell: (h + k + ell) % 2 == 0),
+        (
+            [(0, 0, 0), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)],
+            lambda h, k, ell: h % 2 == k % 2 == ell % 2,
+        ),
+    ],
+    ids=["primitive", "body-centred", "face-centred"],
+)
+def test_cubic_peaks_stand_where_bragg_says_and_centring_forbids_the_rest(positions, allowed):
+    a = 3.6
+    structure = Structure(Lattice.cubic(a), ["Fe"] * len(positions), positions)
+    [pattern] = powder_patterns([structure])
+    squares = sorted(
+        {
+            h * h + k * k + ell * ell
+            for h in range(5)
+            for k in range(5)
+            for ell in range(5)
+            if allowed(h, k, ell) and 0 < (h * h + k * k + ell * ell) <= (2 * a * np.sin(np.pi / 4) / CU_KA) ** 2
+        }
+    )
+    d = a / np.sqrt(squares)
+    np.testing.assert_allclose(pattern.d_spacing, d, rtol=1e-12)
+    np.testing.assert_allclose(pattern.two_theta, 2 * np.degrees(np.arcsin(CU_KA / (2 * d))), rtol=1e-12)
+    multiplicities = [sum(family["multiplicity"] for family in peak) for peak in pattern.hkl]
+    points = np.array([(h, k, m) for h in range(-5, 6) for k in range(-5, 6) for m in range(-5, 6)])
+    lengths = (points**2).sum(axis=1)
+    assert multiplicities == [int((lengths == s).sum()) for s in squares]
+
+
+def test_intensity_of_a_simple_cubic_crystal_by_hand():
+    """One atom a cell: |F|² = f², so I ∝ m f² (1 + cos² 2θ)/(sin² θ cos θ)."""
+    [pattern] = powder_patterns([Structure(Lattice.cubic(3.35), ["Po"], [(0, 0, 0)])])
+    theta = np.radians(pattern.two_theta / 2)
+    f = form_factors(["Po"], 1 / pattern.d_spacing)[0]
+    multiplicity = np.array([sum(family["multiplicity"] for family in peak) for peak in pattern.hkl])
+    expected = multiplicity * f**2 * (1 + np.cos(2 * theta) ** 2) / (np.sin(theta) ** 2 * np.cos(theta))
+    np.testing.assert_allclose(pattern.intensity, 100 * expected / expected.max(), rtol=1e-12)
+
+
+def test_hexagonal_indices_have_four_numbers_that_obey_their_rule():
+    [pattern] = powder_patterns([CRYSTAL_SYSTEMS["hexagonal"]])
+    for peak in pattern.hkl:
+        for family in peak:
+            h, k, i, _ = family["hkl"]
+            assert i == -h - k
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**9))
+def test_pattern_does_not_depend_on_origin_order_setting_or_inversion(seed):
+    rng = np.random.default_rng(seed)
+    structure = random_structure(rng, 5)
+    order, axes = rng.permutation(5), rng.permutation(3)
+    rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    other = Structure(
+        Lattice(structure.lattice.matrix[axes] @ rotation),
+        [structure.species[int(i)] for i in order],
+        (-structure.frac_coords + rng.random(3))[order][:, axes],
+    )
+    pattern, image = powder_patterns([structure, other])
+    assert len(pattern) == len(image)
+    np.testing.assert_allclose(image.two_theta, pattern.two_theta, atol=2e-5)
+    np.testing.assert_allclose(image.intensity, pattern.intensity, atol=1e-7)
+
+
+def test_a_supercell_has_the_pattern_of_its_small_cell():
+    small, large = powder_patterns([perovskite(), perovskite((3, 2, 2))])
+    np.testing.assert_allclose(large.two_theta, small.two_theta, atol=1e-9)
+    np.testing.assert_allclose(large.intensity, small.intensity, atol=1e-8)
+
+
+def test_form_factor_forwards_is_the_number_of_electrons():
+    symbols = ["O", "Br", "I", "Cs", "Pb"]
+    assert form_factors(symbols, np.zeros(1))[:, 0].tolist() == [8, 35, 53, 55, 82]
+    g = np.linspace(0, 1.2, 20)
+    assert (np.diff(form_factors(symbols, g), axis=1) < 0).all()
+    damped = form_factors(["Br"], g, {"Br": 1.5}) / form_factors(["Br"], g)
+    np.testing.assert_allclose(damped[0], np.exp(-1.5 * (g / 2) ** 2), rtol=1e-12)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**9))
+def test_reflections_are_one_half_of_all_points_in_the_shell(seed):
+    rng = np.random.default_rng(seed)
+    matrix = rng.normal(size=(3, 3)) + 4 * np.eye(3)
+    low, high = sorted(rng.uniform(0.1, 0.9, size=2))
+    found = reflections(matrix, (low, high))
+    span = np.arange(-9, 10)
+    points = np.stack(np.meshgrid(span, span, span), axis=-1).reshape(-1, 3)
+    lengths = np.linalg.norm(points @ np.linalg.inv(matrix).T, axis=1)
+    inside = {tuple(p) for p in points[(lengths >= low) & (lengths <= high)].tolist()}
+    half = {tuple(p) for p in found.hkl.tolist()}
+    assert half | {tuple(-i for i in p) for p in half} == inside
+    assert len(half) * 2 == len(inside)
+    assert (np.diff(found.g) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("settings_", "message"),
+    [
+        ({"wavelength": "UnobtainiumKa"}, "unknown radiation 'UnobtainiumKa'.*CuKa"),
+        ({"wavelength": 0}, "must be positive"),
+        ({"wavelength": float("nan")}, "must be positive"),
+        ({"two_theta_range": (50, 10)}, "low < high"),
+        ({"two_theta_range": (-5, 90)}, "low < high"),
+        ({"two_theta_range": (0, 181)}, "low < high"),
+        ({"two_theta_range": (float("nan"), 90)}, "low < high"),
+    ],
+)
+def test_impossible_settings_are_refused(settings_, message):
+    with pytest.raises(ValueError, match=message):
+        powder_patterns([perovskite()], **settings_)
+
+
+def test_radiation_by_name_and_number():
+    assert wavelength_in_angstrom("CuKa") == CU_KA
+    assert wavelength_in_angstrom(1) == 1.0
+
+
+def test_crystals_that_show_no_peak_are_refused_by_number():
+    with pytest.raises(DescriptorError, match="structure 1: no reflection between 10° and 20°"):
+        powder_patterns([perovskite(), Structure(Lattice.cubic(3), ["Fe"], [(0, 0, 0)])], two_theta_range=(10, 20))
+    iron = Structure(Lattice.cubic(2.87), ["Fe", "Fe"], [(0, 0, 0), (0.5, 0.5, 0.5)])
+    assert CU_KA / (2 * np.sin(np.radians(31.15 / 2))) == pytest.approx(2.87, abs=0.01), "100 lies in the range"
+    with pytest.raises(DescriptorError, match="structure 0: no reflection between 25° and 35°"):
+        powder_patterns([iron], two_theta_range=(25, 35))
+    with pytest.raises(DescriptorError, match="structure 0 has no sites"):
+        powder_patterns([Structure(Lattice.cubic(3), [], [])])
+
+
+def test_element_without_scattering_factor_is_named():
+    with pytest.raises(DescriptorError, match="tabulated for Lr"):
+        powder_patterns([Structure(Lattice.cubic(4), ["Lr"], [(0, 0, 0)])])
