@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
 import qperov
@@ -24,8 +27,11 @@ from qperov.evaluation.splits import connected, identical_rows, make_folds
 
 SOURCE = (
     "J. Hu, M. Li, P. Gao, MATGANIP (public repository j2hu/MATGANIP): PBE total energies of CsPbBr2I orderings in the "
-    "3×2×1 cell, linked to their structures as described for this project's development data"
+    "3×2×1 cell; the published table names no structures, so the link was recovered from the published predictions"
 )
+
+#: Iodine atoms a cell.
+COUNT = 6
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,20 @@ def least_squares(design: np.ndarray, energies: np.ndarray) -> tuple[float, np.n
     return float(energies.mean() - design.mean(axis=0) @ coefficients), coefficients
 
 
+def turned_copies(structures: Sequence[Structure]) -> list[tuple[int, int]]:
+    """Pairs of orderings that are one crystal lying differently in the cell: no operation that keeps the cell connects
+    them, and their powder patterns are equal."""
+    matcher = StructureMatcher(ltol=0.01, stol=0.05, angle_tol=0.5, primitive_cell=True, scale=False)
+    twins = identical_rows(qperov.PXRDFeaturizer("pattern").fit_transform(structures))
+    members = [np.flatnonzero(twins == number) for number in range(twins.max() + 1)]
+    return [
+        (int(i), int(j))
+        for rows in members
+        for i, j in combinations(rows, 2)
+        if matcher.fit(structures[i], structures[j])
+    ]
+
+
 def main(task: Task) -> None:
     """Read, fit, print the out-of-fold error, write the coefficients."""
     dataset = qperov.read(task.data, target="energy_ev_per_cell", labels=task.data / "labels.csv")
@@ -94,6 +114,18 @@ def main(task: Task) -> None:
     print(f"{len(orbits)} orbits; out of fold: MAE {mae:.5f}, RMSE {rmse:.5f} meV/atom, R² {r2:.6f} (sd {spread:.4f})")
 
     constant, coefficients = least_squares(design, energies)
+    every = [ordering.structure for ordering in qperov.orderings(parent, sites, ("Br", "I"), COUNT)]
+    modelled = constant + correlation_functions(spins_of(lattice.occupations(every)), orbits) @ coefficients
+    pairs = turned_copies(every)
+    differences = np.array([modelled[i] - modelled[j] for i, j in pairs]) * 1000 / len(parent)
+    worst, deviation = np.abs(differences).max(), np.sqrt((differences**2).mean() / 2)
+    caution = (
+        f"These energies depend on how a crystal lies in the 3×2×1 cell: {len(pairs)} pairs of the {len(every)} "
+        f"orderings are one crystal turned, and their energies differ by up to {worst:.2f} meV/atom (standard "
+        f"deviation inside pairs {deviation:.2f}), as the published DFT energies themselves do. A powder pattern "
+        "cannot see that part of the label."
+    )
+    print(caution)
     shipped = {
         "name": "cpx321",
         "parent": {
@@ -103,7 +135,7 @@ def main(task: Task) -> None:
         },
         "sites": list(sites),
         "species": ["Br", "I"],
-        "count": 6,
+        "count": COUNT,
         "constant": constant,
         "clusters": [
             {"sites": orbit[0].tolist(), "coefficient": float(coefficient)}
@@ -115,6 +147,7 @@ def main(task: Task) -> None:
                 f"PBE energies through a cluster expansion, out-of-fold error {mae:.4f} meV/atom "
                 f"(MAE over {len(classes)} symmetry classes)"
             ),
+            "cautions": [caution],
             "source": SOURCE,
             "functional": "PBE",
             "n_classes": len(classes),

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from qperov import RankPCA
-from qperov.descriptors.rounding import numerical_rank, rounded
+from qperov.descriptors.rounding import rounded
 
 
 def low_rank(rng: np.random.Generator, n: int, columns: int, rank: int) -> np.ndarray:
@@ -54,7 +54,7 @@ def test_never_a_component_of_noise(seed, rank, copies):
     X = np.hstack([X, X[:, rng.integers(0, 6, size=copies)]])
     X += 1e-13 * rng.normal(size=X.shape)
     model = RankPCA(10).fit(X)
-    assert model.n_components_ == numerical_rank(X) == rank
+    assert model.n_components_ == rank
     assert RankPCA().fit(X).n_components_ == rank
     assert model.transform(X).shape == (40, rank)
     restored = model.transform(X) * model.scale_ @ model.components_ + model.mean_
@@ -84,7 +84,6 @@ def test_constant_data_give_one_component_of_zeros():
     model = RankPCA(3).fit(np.full((5, 2), 7.0))
     assert model.n_components_ == 1
     assert not model.transform(np.array([[7.0, 7.0], [9.0, 1.0]])).any()
-    assert numerical_rank(np.full((5, 2), 7.0)) == 0
 
 
 def test_column_names_and_bad_settings():

@@ -38,6 +38,8 @@ class CrystalDataset:
         Where each label comes from, in words that a report can print.
     issues : tuple of ReadingError
         What was left out while reading, and why.
+    cautions : tuple of str
+        Sentences about the labels that a reader must see beside every score.
     known_groups : ndarray of int, shape (n,), or None
         Symmetry classes where they are known beforehand; otherwise ``groups`` works them out.
     """
@@ -50,6 +52,7 @@ class CrystalDataset:
     unit: str | None = None
     provenance: tuple[str, ...] = ()
     issues: tuple[ReadingError, ...] = ()
+    cautions: tuple[str, ...] = ()
     known_groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:

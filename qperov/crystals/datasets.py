@@ -37,7 +37,7 @@ class OrderingTask:
     expansion : ClusterExpansion
         Energy in eV per cell.
     provenance : dict
-        ``sentence`` (what every report shows), ``source``, ``n_classes``, ``out_of_fold`` and so on.
+        ``sentence`` and ``cautions`` (what every report shows), ``source``, ``n_classes``, ``out_of_fold`` and so on.
     """
 
     name: str
@@ -115,5 +115,6 @@ def load_dataset(name: str) -> CrystalDataset:
         target="energy",
         unit="meV/atom",
         provenance=(task.provenance["sentence"],) * len(found),
+        cautions=tuple(task.provenance["cautions"]),
         known_groups=np.arange(len(found)),
     )

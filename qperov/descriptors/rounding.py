@@ -27,12 +27,6 @@ def rounded(values: np.ndarray, resolution: float = FEATURE_RESOLUTION, *, scale
     return np.round(values, decimals) + 0.0
 
 
-def numerical_rank(values: np.ndarray, tolerance: float = RANK_TOLERANCE) -> int:
-    """Independent numbers in a descriptor: singular values of the centred matrix above ``tolerance`` × the largest."""
-    singular = np.linalg.svd(values - values.mean(axis=0), compute_uv=False)
-    return int((singular > tolerance * singular[0]).sum()) if len(singular) and singular[0] > 0 else 0
-
-
 class RankPCA(TransformerMixin, BaseEstimator):
     """Principal components up to the numerical rank of the training data, never beyond.
 

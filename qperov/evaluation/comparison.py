@@ -138,7 +138,7 @@ def _split_sentence(problem: Problem, grouped: np.ndarray, folds: int, repeats: 
 
 
 def _warnings(problem: Problem, grouped: np.ndarray, dealt: list[Fold], split: str) -> tuple[str, ...]:
-    found = []
+    found = list(problem.cautions)
     if split == "random":
         shares = [np.isin(grouped[test], grouped[train]).mean() for _, _, train, test in dealt]
         found.append(

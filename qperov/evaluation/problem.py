@@ -30,6 +30,7 @@ class Problem:
     groups: np.ndarray
     ids: tuple[str, ...]
     label: dict[str, Any]
+    cautions: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, models: Mapping[str, BaseEstimator], data: Any, y: Any, groups: Any) -> Problem:
@@ -73,7 +74,9 @@ class Problem:
             descriptor_of[name] = name_of_settings[settings]
             rest = Pipeline(model.steps[1:])
             heads[name] = rest.steps[0][1] if len(rest.steps) == 1 else rest
-        return cls(heads, descriptor_of, features, labels, np.asarray(data.groups), tuple(data.ids), label)
+        groups, ids = np.asarray(data.groups), tuple(data.ids)
+        cautions = tuple(getattr(data, "cautions", ()))
+        return cls(heads, descriptor_of, features, labels, groups, ids, label, cautions)
 
 
 def _check_models(models: Mapping[str, BaseEstimator]) -> None:
