@@ -86,6 +86,7 @@ def test_import_twice_adds_nothing_and_export_writes_a_table(crystals: Path, tmp
     assert "23 new structures, 23 new labels" in call("data", "import", crystals, *options)
     assert "0 new structures, 0 new labels" in call("data", "import", crystals, *options)
     assert "crystals" in call("data", "list", "--store", store)
+    assert "23 crystals, 23 symmetry classes" in call("describe", "crystals", "--store", store)
     call("data", "export", "crystals", tmp_path / "out.csv", "--store", store)
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 24
 

@@ -133,11 +133,11 @@ def probability(p: float) -> str:
     return "–" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
 
 
-def interval(row: pd.Series, metric: str) -> tuple[str, str]:
-    """Value and 95 % interval of a metric, with decimals that fit the interval."""
-    value, low, high = (float(row[metric + end]) for end in ("", "_low", "_high"))
+def interval(row: pd.Series, metric: str, scale: float = 1) -> tuple[str, str]:
+    """Value and 95 % interval of a metric times ``scale``, with decimals that fit the interval."""
+    value, low, high = (scale * float(row[metric + end]) for end in ("", "_low", "_high"))
     places = decimals(value, low, high)
-    if math.isnan(low) or math.isnan(high):
+    if any(math.isnan(number) for number in (value, low, high)):
         return fixed(value, places), ""
     return fixed(value, places), f"{fixed(low, places)} … {fixed(high, places)}"
 

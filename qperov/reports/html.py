@@ -106,20 +106,16 @@ def _table(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def _row(comparison: Comparison, row: pd.Series) -> dict[str, Any]:
-    mae, mae_ci = say.interval(row, "mae")
-    r2, r2_ci = say.interval(row, "r2")
-    spearman, spearman_ci = say.interval(row, "spearman")
     return {
         "model": say.without_descriptor(row),
         "family": row["family"],
-        "mae": mae,
-        "mae_ci": mae_ci,
-        "rmse": say.interval(row, "rmse")[0],
-        "r2": r2,
-        "r2_ci": r2_ci,
-        "spearman": spearman,
-        "spearman_ci": "" if spearman == "–" else spearman_ci,
-        "maer": say.significant(100 * float(row["maer"])),
+        "scores": [
+            say.interval(row, "mae"),
+            say.interval(row, "rmse"),
+            say.interval(row, "r2"),
+            say.interval(row, "spearman"),
+            say.interval(row, "maer", scale=100),
+        ],
         "seconds": say.significant(float(row["seconds"]), 2),
         "flag": row["family"] != "baseline" and not say.beats_constant(comparison, row),
     }
