@@ -1,6 +1,6 @@
 """Fit the cluster expansion behind the embedded dataset cpx321 to published PBE energies.
 
-    python experiments/fit_cluster_expansion.py ../shared/data/cpx321
+    python experiments/fit_cluster_expansion.py DATA
 
 reads the POSCARs and labels.csv, keeps one structure a symmetry class, fits pairs and triplets by least squares, prints
 the error on classes left out of the fit, and writes ``qperov/crystals/data/cpx321.json`` (coefficients and their
@@ -160,7 +160,7 @@ def main(task: Task) -> None:
                 "repeats": task.repeats,
                 "seed": task.seed,
             },
-            "command": "python experiments/fit_cluster_expansion.py ../shared/data/cpx321",
+            "command": "python experiments/fit_cluster_expansion.py DATA",
         },
     }
     task.out.parent.mkdir(parents=True, exist_ok=True)

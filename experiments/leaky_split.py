@@ -1,6 +1,6 @@
 """What a random split would have reported: the same files, symmetry copies included, split both ways.
 
-    python experiments/leaky_split.py ../shared/data/cpx321
+    python experiments/leaky_split.py DATA
 
 reads all labelled POSCARs (about seven copies of each crystal), splits them once at random and once by honest groups,
 and writes two run directories with a report each. The report of the random split opens with the warning that it is.

@@ -29,6 +29,8 @@ data_app = typer.Typer(
 app.add_typer(data_app, name="data")
 
 DEFAULT_STORE = Path("qperov.db")
+#: So many entries that were left out are listed one by one on the screen.
+FEW_ISSUES = 10
 
 Runs = Annotated[Path, typer.Option("--runs", help="Folder that receives a new run directory for each run.")]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes; −1 for all cores.")]
@@ -131,14 +133,15 @@ def compare(
     """
     if labels is not None and target is None:
         raise typer.BadParameter("name the column of the table that is to be learnt", param_hint="--target")
-    target = target or "energy_per_atom"
+    if target is None and path.exists():
+        target = "energy_per_atom"
     dataset = _load(path, labels, target, id_columns, unit, convert, energy, strict, store)
     with _status("Finding symmetry classes"):
         n_classes = len(set(dataset.groups.tolist()))
     typer.echo(f"{len(dataset)} labelled crystals in {n_classes} symmetry classes")
     if not keep_duplicates:
         dataset = dataset.one_per_class()
-    kinds = tuple(kind.strip() for kind in descriptors.split(",")) if descriptors else ()
+    kinds = tuple(kind.strip() for kind in descriptors.split(",") if kind.strip()) if descriptors else ()
     split = "random" if random_split else "grouped"
     if n_classes < folds:
         typer.echo(f"{n_classes} symmetry classes: leaving out one at a time instead of {folds} folds", err=True)
@@ -157,6 +160,7 @@ def describe(
     energy: EnergyOption = "toten",
     strict: Strict = False,
     store: StorePath = DEFAULT_STORE,
+    every_issue: Annotated[bool, typer.Option("--all", help="Print every entry that was left out.")] = False,
 ) -> None:
     """Read crystals and tell what they are: compositions, symmetry classes, descriptors, and what was left out."""
     from qperov.suite import description
@@ -165,6 +169,8 @@ def describe(
     with _status("Describing"):
         text = description(dataset)
     typer.echo(text)
+    if every_issue:
+        typer.echo("\n".join(f"left out: {issue} ({type(issue).__name__})" for issue in dataset.issues))
 
 
 @app.command()
@@ -215,22 +221,30 @@ def data_import(
     convert: Convert = None,
     energy: EnergyOption = "toten",
     strict: Strict = False,
+    name: Annotated[
+        str | None, typer.Option(help="What the store calls the dataset; by default the path's name.")
+    ] = None,
     store: StorePath = DEFAULT_STORE,
 ) -> None:
     """Read crystals into the store; what is there already is not added again.
 
     \b
-    qperov data import crystals/ --labels labels.csv --target gap
-    qperov compare crystals --target gap
+    qperov data import crystals/ --labels labels.csv --target gap --name gaps
+    qperov compare gaps
     """
+    from dataclasses import replace
+
     from qperov import Store
 
     dataset = _load(path, labels, target, id_columns, unit, convert, energy, strict)
+    if name is not None:
+        dataset = replace(dataset, name=name)
     with Store(store) as opened:
+        known = dataset.name in opened.names()
         added = opened.add(dataset)
     typer.echo(
-        f"{store}: dataset {dataset.name!r}, {added.structures} new structures, {added.dft_properties} new labels "
-        f"({len(dataset)} read)"
+        f"{store}: {'added to' if known else 'new'} dataset {dataset.name!r}, {added.structures} new structures, "
+        f"{added.dft_properties} new labels ({len(dataset)} read)"
     )
 
 
@@ -243,6 +257,8 @@ def data_export(
     """Write a stored dataset as one table."""
     from qperov import Store
 
+    if not store.exists():
+        raise typer.BadParameter(f"there is no store {store}; `qperov data import` makes one", param_hint="--store")
     with Store(store) as opened:
         opened.export(name, out)
     typer.echo(f"wrote {out}")
@@ -266,9 +282,12 @@ def _load(
     from typing import cast
 
     from qperov import read
+    from qperov.crystals.units import ENERGY_UNITS
     from qperov.crystals.vasp_run import EnergyKind
 
     if store is not None and not path.exists() and (named := _named(str(path), store)) is not None:
+        if labels is not None or target is not None:
+            raise typer.BadParameter(f"{path} is a dataset with labels of its own", param_hint="--labels/--target")
         return named
     with _bar("Reading") as advance:
         dataset = read(
@@ -283,21 +302,23 @@ def _load(
             progress=lambda done, total: advance(done, total, ""),
         )
     if convert is None:
-        dataset = dataset.in_unit("meV/atom") if dataset.unit in ENERGY_UNITS_OF_RUNS else dataset
+        dataset = dataset.in_unit("meV/atom") if dataset.unit in ENERGY_UNITS else dataset
     _tell_issues(dataset)
     return dataset
-
-
-ENERGY_UNITS_OF_RUNS = ("eV/cell", "eV/atom", "meV/cell")
 
 
 def _tell_issues(dataset: CrystalDataset) -> None:
     from collections import Counter
 
+    if len(dataset.issues) <= FEW_ISSUES:
+        for issue in dataset.issues:
+            typer.echo(f"left out: {issue} ({type(issue).__name__})", err=True)
+        return
     kinds = Counter(type(issue).__name__ for issue in dataset.issues)
     for kind, count in kinds.most_common():
         first = next(issue for issue in dataset.issues if type(issue).__name__ == kind)
         typer.echo(f"left out: {count} × {kind}, first: {first}", err=True)
+    typer.echo("the run directory lists all of them in left_out.csv; `qperov describe --all` prints them", err=True)
 
 
 def _named(name: str, store: Path) -> CrystalDataset | None:
@@ -375,6 +396,8 @@ def _print_table(comparison: Comparison) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from qperov.reports.findings import interval
+
     label = comparison.label
     unit = label["unit"] or ""
     for sentence in label["provenance"]:
@@ -393,11 +416,11 @@ def _print_table(comparison: Comparison) -> None:
     for descriptor, rows in scores.groupby("descriptor", sort=False):
         if descriptor in ceilings:
             table.add_row(f"{descriptor}, R² ≤ {ceilings[descriptor]:.2f}", style="bold")
-        for row in rows.itertuples():
+        for _, row in rows.iterrows():
             table.add_row(
                 row.model.removesuffix(f" · {descriptor}").removesuffix(" of the training labels"),
-                f"{row.mae:.4f} ({row.mae_low:.4f}–{row.mae_high:.4f})",
-                f"{row.r2:.2f} ({row.r2_low:.2f}, {row.r2_high:.2f})",
+                " ".join(interval(row, "mae")),
+                " ".join(interval(row, "r2")),
                 "–" if row.kind == "baseline" else f"{row.spearman:.2f}",
                 f"{row.seconds:.1f}",
             )

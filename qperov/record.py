@@ -1,8 +1,8 @@
 """Records: what a run was and gave, written once and never overwritten.
 
 A run directory holds ``record.json`` (everything small), ``labels.parquet``, ``predictions.parquet``,
-``descriptors/<name>.parquet`` and ``table.csv``; a report adds ``figures/`` and ``report.html``. Nothing in it runs
-code when it is read. ``record.json`` carries the SHA-256 of itself and of each Parquet file.
+``descriptors/<name>.parquet``, ``table.csv`` and ``left_out.csv``; a report adds ``figures/`` and ``report.html``.
+Nothing in it runs code when it is read. ``record.json`` carries the SHA-256 of itself and of each Parquet file.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ PACKAGES = (
     "qperov", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "pymatgen", "ase", "spglib", "joblib", "openTSNE",
     "matplotlib", "torch", "pennylane", "qiskit", "qiskit-aer", "qiskit-ibm-runtime", "chgnet",
 )  # fmt: skip
+#: Messages kept in record.json; ``left_out.csv`` has all of them.
 MAX_ISSUES = 50
 
 
@@ -90,7 +91,8 @@ def write_record(
         Plain settings and seeds; ``command`` is the command line that repeats the run.
     dataset : dict
         ``name``, ``fingerprint``, ``n`` and, if there are any, ``issues``: exceptions or messages about entries left
-        out. Counts by kind are made of the exceptions, unless ``left_out`` gives them.
+        out. Counts by kind are made of the exceptions, unless ``left_out`` gives them; the record keeps the first
+        50 messages and ``left_out.csv`` all of them.
 
     Raises
     ------
@@ -107,6 +109,7 @@ def write_record(
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     partial.mkdir()
     try:
+        _write_left_out(partial / "left_out.csv", dataset.get("issues", ()))
         _write_parts(partial, comparison, dict(task), _dataset(dataset))
         partial.rename(target)
     except OSError as error:
@@ -157,6 +160,13 @@ def read_record(directory: str | Path) -> Record:
 
 
 # --- writing ------------------------------------------------------------------------------------
+
+
+def _write_left_out(path: Path, issues: Iterable[Any]) -> None:
+    """Every entry that was left out: its kind and its message, which names the file."""
+    rows = [(type(issue).__name__ if isinstance(issue, Exception) else "", _clean(str(issue))) for issue in issues]
+    table = pd.DataFrame(rows, columns=["kind", "message"])
+    table.to_csv(path, index=False, encoding="utf-8", errors="backslashreplace")
 
 
 def _write_parts(folder: Path, comparison: Comparison, task: dict[str, Any], dataset: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from sklearn.svm import SVR
 
 from qperov.crystals.dataset import CrystalDataset
 from qperov.crystals.parent_lattice import parent_lattices
+from qperov.crystals.units import ENERGY_UNITS, convert_energies
 from qperov.descriptors.featurizers import PXRDFeaturizer
 from qperov.descriptors.rounding import RankPCA
 from qperov.evaluation.metrics import ceiling_r2
@@ -88,18 +89,25 @@ def regressors(*, quick: bool = False) -> dict[str, tuple[str, GridSearchCV]]:
     }
 
 
-def published_qsvr(atoms: int) -> Pipeline:
+def scaler(kind: str) -> StandardScaler:
+    """Columns to unit variance; those of a profile are only centred, since they share a unit, and a column that holds
+    nothing but the tail of a peak in the training fold would grow without bound elsewhere."""
+    return StandardScaler(with_std=kind != "profile")
+
+
+def published_qsvr(dataset: CrystalDataset) -> Pipeline:
     """The published setting: 6 principal components, unscaled, bandwidth 1, C = 1, ε = 0.1 with labels in meV a cell.
 
-    An SVR does not change when labels, C and ε are all divided by one number, so with labels in meV an atom C and ε are
-    divided by the atoms of a cell. The matrix is exact here, where the original drew 1024 shots.
+    An SVR does not change when labels, C and ε are all multiplied by one number, so C and ε are converted to the unit
+    of the labels. The matrix is exact here, where the original drew 1024 shots.
     """
+    one = convert_energies(np.ones(1), dataset.structures[:1], "meV/cell", dataset.unit or "meV/cell").item()
     kernel = FidelityKernel("zz", reps=2, entanglement="linear", bandwidth=1.0)
     return Pipeline(
         [
             ("pxrd", PXRDFeaturizer("qsvr")),
             ("pca", PCA(6)),
-            ("model", QuantumSVR(kernel, C=1 / atoms, epsilon=0.1 / atoms)),
+            ("model", QuantumSVR(kernel, C=one, epsilon=0.1 * one)),
         ]
     )
 
@@ -124,17 +132,17 @@ def build_suite(dataset: CrystalDataset, *, descriptors: tuple[str, ...] = (), q
         for name, (family, search) in regressors(quick=quick).items():
             full = f"{name} · {featurizer.description}"
             models[full] = Pipeline(
-                [("pxrd", featurizer), ("scale", StandardScaler()), ("pca", RankPCA(COMPONENTS)), ("model", search)]
+                [("pxrd", featurizer), ("scale", scaler(kind)), ("pca", RankPCA(COMPONENTS)), ("model", search)]
             )
             families[full] = family
     notes = [
         f"Every model of a descriptor is given the same principal components: at most {COMPONENTS}, never more than "
-        "the numerical rank; QSVR uses one qubit for each."
+        "the numerical rank; QSVR uses one qubit for each. Scaling and components are fitted on the whole training "
+        "fold, hyperparameters chosen on inner folds of it."
     ]
-    if "pattern" in kinds and len(dataset) >= FEWEST_FOR_PUBLISHED:
-        atoms = len(dataset.structures[0]) if dataset.unit == "meV/atom" else 1
+    if "pattern" in kinds and len(dataset) >= FEWEST_FOR_PUBLISHED and dataset.unit in ENERGY_UNITS:
         name = "QSVR as published · QSVR vector"
-        models[name], families[name] = published_qsvr(atoms), "quantum"
+        models[name], families[name] = published_qsvr(dataset), "quantum"
         notes.append(
             "QSVR as published takes 6 unscaled components at bandwidth 1 and tunes nothing; it is there for contrast."
         )
@@ -167,7 +175,7 @@ def description(dataset: CrystalDataset) -> str:
     lattices = parent_lattices(dataset.structures)
     n_classes = len(np.unique(dataset.groups))
     lines = [
-        f"{dataset.name}: {len(dataset)} crystals, {n_classes} symmetry classes, {len(lattices)} different lattices",
+        f"{dataset.name}: {len(dataset)} crystals, {n_classes} symmetry classes, lattices: {len(lattices)}",
         "compositions: " + ", ".join(f"{formula} ({many})" for formula, many in formulas.most_common(8)),
         f"atoms a cell: {atoms[0]}" + (f" to {atoms[-1]}" if len(atoms) > 1 else ""),
     ]

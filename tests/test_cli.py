@@ -47,11 +47,12 @@ def test_compare_reads_labels_lists_what_is_left_out_and_writes_a_report(
     monkeypatch.setattr(sys, "argv", ["qperov", "compare", "crystals"])
     options = ["--labels", crystals / "labels.csv", "--target", "gap", "--folds", 3, "--quick", "--jobs", 1]
     output = call("compare", crystals, *options, "--runs", tmp_path / "runs")
-    assert "left out: 1 × FileFormatError" in output
-    assert "left out: 1 × InvalidLabelError" in output
+    assert "(FileFormatError)" in output
+    assert "(InvalidLabelError)" in output
     assert "23 labelled crystals" in output
     run_directory = tmp_path / "runs" / "crystals-1"
     assert (run_directory / "report.html").exists()
+    assert len((run_directory / "left_out.csv").read_text().splitlines()) == 3
     record = qperov.read_record(run_directory)
     assert record.command == "qperov compare crystals"
     assert set(record.comparison.table["family"]) == {"baseline", "classical", "quantum", "reference"}
@@ -68,7 +69,7 @@ def test_a_second_run_does_not_overwrite_the_first(tmp_path: Path) -> None:
 
 def test_describe_tells_compositions_classes_and_ceilings(crystals: Path) -> None:
     output = call("describe", crystals, "--labels", crystals / "labels.csv", "--target", "gap")
-    assert "23 crystals, 23 symmetry classes, 1 different lattices" in output
+    assert "23 crystals, 23 symmetry classes, lattices: 1" in output
     assert "CsPbIBr2 (23)" in output
     assert "pair correlations: 17 columns" in output
 

@@ -158,6 +158,7 @@ def test_result_tells_the_data(crystals_compared: qperov.Comparison, dataset: qp
         assert row.rank == np.linalg.matrix_rank(features[row.descriptor] - features[row.descriptor].mean(axis=0), 1e-6)
     assert crystals_compared.settings["folds"] == 5
     assert crystals_compared.warnings == (
+        *dataset.cautions,
         "Only 60 crystals: intervals are wide and the significance tests have little power.",
     )
 
@@ -547,7 +548,7 @@ def test_noise_of_labels_is_told() -> None:
     )
     result = qperov.compare({"ridge": make_pipeline(SpeciesFeaturizer(), Ridge())}, noisy, n_bootstrap=0)
     assert result.label["n_groups"] == 10
-    assert any("little to learn beyond noise" in warning for warning in result.warnings)
+    assert any("no model can show an R² above" in warning for warning in result.warnings)
 
 
 # --- bad input ----------------------------------------------------------------------------------
@@ -606,3 +607,9 @@ def test_bad_use_of_a_dataset(dataset: qperov.CrystalDataset) -> None:
     broken = make_pipeline(FunctionTransformer(lambda structures: np.full((len(structures), 2), np.nan)), Ridge())
     with pytest.raises(ValueError, match="FunctionTransformer: NaN or infinity in 60 rows, the first is row 0"):
         qperov.compare({"broken": broken}, dataset)
+
+
+def test_too_few_groups_for_inner_folds_is_said_plainly() -> None:
+    search = GridSearchCV(Ridge(), {"alpha": [0.1, 1.0]})
+    with pytest.raises(ValueError, match="3 inner folds, but a training fold holds only 2 groups"):
+        qperov.compare({"ridge": search}, np.arange(4.0)[:, None], np.arange(4.0), folds=2)

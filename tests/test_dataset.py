@@ -68,6 +68,7 @@ def test_label_noise_is_the_pooled_spread_within_classes():
     assert with_copies().label_noise == pytest.approx(np.sqrt(8 / 4))
     assert dataset().label_noise is None, "no class has two members"
     assert dataclasses.replace(with_copies(), y=None).label_noise is None
+    assert with_copies().one_per_class().label_noise == with_copies().label_noise, "merging copies does not hide it"
 
 
 @given(st.lists(st.integers(0, 4), max_size=8, unique=True))

@@ -60,6 +60,7 @@ def test_the_directory_holds_the_stated_parts_and_nothing_that_names_this_machin
     files = {str(p.relative_to(path)) for p in path.rglob("*") if p.is_file()}
     assert files == {
         "record.json",
+        "left_out.csv",
         "table.csv",
         "labels.parquet",
         "predictions.parquet",

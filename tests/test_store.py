@@ -135,6 +135,8 @@ def test_a_contradicting_value_writes_nothing(tmp_path: Path) -> None:
             store.add(replace(data, y=changed))
         with pytest.raises(StoreError, match="contradicts"):
             store.add(replace(more, y=more.y + 1))
+        with pytest.raises(StoreError, match=r"'cell/3' of 'salts' is already labelled .* contradicts"):
+            store.add(replace(data, y=changed, provenance=("another table",) * len(data)))
         assert store.load("salts").fingerprint == data.fingerprint
         assert store.connection.execute("SELECT COUNT(*) FROM structures").fetchone() == (5,)
 

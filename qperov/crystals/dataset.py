@@ -42,6 +42,8 @@ class CrystalDataset:
         Sentences about the labels that a reader must see beside every score.
     known_groups : ndarray of int, shape (n,), or None
         Symmetry classes where they are known beforehand; otherwise ``groups`` works them out.
+    known_noise : float or None
+        ``label_noise`` of the copies that ``one_per_class`` merged, in ``unit``.
     """
 
     name: str
@@ -54,6 +56,7 @@ class CrystalDataset:
     issues: tuple[ReadingError, ...] = ()
     cautions: tuple[str, ...] = ()
     known_groups: np.ndarray | None = None
+    known_noise: float | None = None
 
     def __post_init__(self) -> None:
         for field in ("structures", "ids", "provenance", "issues"):
@@ -133,7 +136,7 @@ class CrystalDataset:
         """One structure per symmetry class: the first, labelled with the mean of its class.
 
         Copies of one crystal carry no new information; counted several times they only weigh the
-        statistics. Groups are kept, so the result can still be split by them.
+        statistics. Groups are kept, so the result can still be split by them, and so is ``label_noise``.
 
         Raises
         ------
@@ -148,7 +151,7 @@ class CrystalDataset:
         if self.y is None:
             return merged
         means = np.bincount(inverse, weights=self.y) / np.bincount(inverse)
-        return replace(merged, y=means[order])
+        return replace(merged, y=means[order], known_noise=self.label_noise)
 
     def in_unit(self, unit: str) -> CrystalDataset:
         """The dataset with its energies in another unit: ``eV/cell``, ``eV/atom``, ``meV/cell`` or ``meV/atom``.
@@ -162,7 +165,9 @@ class CrystalDataset:
 
         if self.y is None:
             raise ValueError(f"{self.name}: no labels to convert")
-        return replace(self, y=convert_energies(self.y, self.structures, self.unit, unit), unit=unit)
+        # noise per cell and per atom are not proportional where cells differ: what was known is forgotten
+        energies = convert_energies(self.y, self.structures, self.unit, unit)
+        return replace(self, y=energies, unit=unit, known_noise=None)
 
     @property
     def label_noise(self) -> float | None:
@@ -178,7 +183,7 @@ class CrystalDataset:
         counts = np.bincount(inverse)
         degrees = int((counts - 1).sum())
         if degrees == 0:
-            return None
+            return self.known_noise
         means = np.bincount(inverse, weights=self.y) / counts
         noise = float(np.sqrt(((self.y - means[inverse]) ** 2).sum() / degrees))
         return noise if noise > 1e-9 * np.abs(self.y).max() else None

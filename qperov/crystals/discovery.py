@@ -11,6 +11,9 @@ from qperov.crystals.archives import BROKEN_MEMBER, archive_members
 from qperov.crystals.sources import Kind, Source, kind_of, reason_of
 from qperov.errors import FileFormatError, ReadingError, UnreadableFileError
 
+#: A folder to look into, the parts of its path below the root, and the places (device, inode) of the folders above it.
+_Folder = tuple[Path, tuple[str, ...], list[tuple[int, int]]]
+
 
 @dataclass
 class Found:
@@ -25,7 +28,7 @@ def find_sources(root: Path) -> Found:
     """Crystal files under a folder, in an archive, or the one file named.
 
     Hidden files and folders are passed over, and so is every file of a kind that is not read. Folders are visited in
-    the order of their names. A symbolic link to a folder is followed once, and never back to a folder above it.
+    the order of their names, those that only a symbolic link reaches last, and each folder once.
 
     Raises
     ------
@@ -40,7 +43,8 @@ def find_sources(root: Path) -> Found:
     except OSError as error:
         raise UnreadableFileError(root, reason_of(error)) from error
     if stat.S_ISDIR(mode):
-        _walk(root, (), [], set(), found)
+        _walk_all(root, found)
+        found.sources.sort(key=lambda source: source.parts)
         return found
     kind = kind_of(root.name)
     if kind is None or kind == "outcar" or not stat.S_ISREG(mode):
@@ -57,17 +61,41 @@ def find_sources(root: Path) -> Found:
     return found
 
 
-def _walk(
-    folder: Path, parts: tuple[str, ...], above: list[tuple[int, int]], linked: set[tuple[int, int]], found: Found
-) -> None:
-    try:
-        here = folder.stat()
-        with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
-    except OSError as error:
-        found.issues.append(UnreadableFileError(folder, reason_of(error)))
-        return
-    chain = [*above, (here.st_dev, here.st_ino)]
+def _walk_all(root: Path, found: Found) -> None:
+    """Folders under their own names first, then what only a symbolic link reaches; each folder once."""
+    seen: set[tuple[int, int]] = set()
+    waiting: list[_Folder] = [(root, (), [])]
+    links: list[_Folder] = []
+    while waiting or links:
+        folder, parts, above = waiting.pop(0) if waiting else links.pop(0)
+        try:
+            place = _place(folder)
+            if folder != root and place in above:
+                reason = "a symbolic link to a folder above it: it was not followed"
+                found.issues.append(UnreadableFileError(folder, reason))
+            elif place in seen:
+                reason = "already read under another name; this is a symbolic link to it"
+                found.issues.append(UnreadableFileError(folder, reason))
+            else:
+                seen.add(place)
+                inside = _look_into(folder, parts, found)
+                chain = [*above, place]
+                waiting[:0] = [(path, (*parts, path.name), chain) for path in inside if not path.is_symlink()]
+                links += [(path, (*parts, path.name), chain) for path in inside if path.is_symlink()]
+        except OSError as error:
+            found.issues.append(UnreadableFileError(folder, reason_of(error)))
+
+
+def _place(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def _look_into(folder: Path, parts: tuple[str, ...], found: Found) -> list[Path]:
+    """Take the files of one folder; return the folders in it."""
+    inside = []
+    with os.scandir(folder) as listing:
+        entries = sorted(listing, key=lambda entry: entry.name)
     for entry in entries:
         if entry.name.startswith("."):
             continue
@@ -76,8 +104,7 @@ def _walk(
         try:
             mode = entry.stat().st_mode
             if stat.S_ISDIR(mode):
-                if not entry.is_symlink() or _may_follow(path, chain, linked, found):
-                    _walk(path, (*parts, entry.name), chain, linked, found)
+                inside.append(path)
             elif entry.name == "labels.csv" and stat.S_ISREG(mode):
                 found.label_tables.append(path)
             elif kind is not None and not stat.S_ISREG(mode):
@@ -87,21 +114,7 @@ def _walk(
         except OSError as error:
             if kind is not None or not entry.is_symlink():
                 found.issues.append(UnreadableFileError(path, reason_of(error)))
-
-
-def _may_follow(link: Path, above: list[tuple[int, int]], linked: set[tuple[int, int]], found: Found) -> bool:
-    target = link.stat()
-    key = (target.st_dev, target.st_ino)
-    if key in above:
-        found.issues.append(UnreadableFileError(link, "a symbolic link to a folder above it: it was not followed"))
-        return False
-    if key in linked:
-        found.issues.append(
-            UnreadableFileError(link, "a symbolic link to a folder that was already read through a link")
-        )
-        return False
-    linked.add(key)
-    return True
+    return inside
 
 
 def _take_file(path: Path, parts: tuple[str, ...], kind: Kind, found: Found) -> None:

@@ -175,5 +175,6 @@ def _from_arrays(
         structure = Structure(Lattice(cell), symbols, positions, coords_are_cartesian=True, validate_proximity=False)
     except (ValueError, QperovError) as error:
         return FileFormatError(where, f"not a structure: {error}")
-    short = where.rsplit("/", 1)[-1]
+    # the id tells the frame; provenance is shown once for all labels that share it
+    short = re.sub(r" \((frame|row) \d+\)$", "", where).rsplit("/", 1)[-1]
     return Entry(structure, where, properties, {name: f"{short}, {name}" for name in properties})

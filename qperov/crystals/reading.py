@@ -75,10 +75,12 @@ def read(
     ReadingError
         With ``strict``, at the first problem.
     ValueError
-        For an unknown ``energy``, or units that cannot be converted.
+        For an unknown ``energy``, a table without a target, or units that cannot be converted.
     """
     if energy not in ("toten", "sigma0"):
         raise ValueError(f"energy must be 'toten' or 'sigma0', not {energy!r}")
+    if labels is not None and target is None:
+        raise ValueError(f"{labels}: name the column that holds the labels (target)")
     if convert is not None and (target is None or convert not in ENERGY_UNITS):
         raise ValueError(f"convert needs a target, and one of the units {', '.join(ENERGY_UNITS)}; got {convert!r}")
     root = Path(path)
@@ -186,5 +188,6 @@ def _why_empty(root: Path, issues: Sequence[ReadingError]) -> str:
         )
     kinds = Counter(type(issue).__name__ for issue in issues)
     counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-    first = "".join(f"\n  {issue}" for issue in issues[:3])
-    return f"{root}: nothing usable among what was read ({counts}). The first:{first}"
+    first_of = {type(issue).__name__: issue for issue in reversed(issues)}
+    examples = "".join(f"\n  {first_of[kind]}" for kind, _ in kinds.most_common())
+    return f"{root}: nothing usable among what was read ({counts}). The first of each:{examples}"

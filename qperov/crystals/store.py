@@ -299,16 +299,25 @@ class Store:
         (position,) = self._one("SELECT COALESCE(MAX(position) + 1, 0) FROM memberships WHERE dataset = ?", key)
         for i, (source, structure_id) in enumerate(zip(dataset.ids, structure_ids, strict=True)):
             label = None if dataset.y is None else self._add_label(dataset, i, structure_id)
-            known = self._one("SELECT structure FROM memberships WHERE dataset = ? AND source = ?", key, source)
+            known = self._one(
+                "SELECT m.structure, p.value FROM memberships m LEFT JOIN dft_properties p ON p.id = m.property"
+                " WHERE m.dataset = ? AND m.source = ?",
+                *(key, source),
+            )
             if known is None:
                 group = None if dataset.known_groups is None else int(dataset.known_groups[i])
                 row = (key, source, position, structure_id, label, group)
                 self.connection.execute("INSERT INTO memberships VALUES (?, ?, ?, ?, ?, ?)", row)
                 position += 1
-            elif known != (structure_id,):
+            elif known[0] != structure_id:
                 raise StoreError(
                     f"{self.path}: {source!r} of {dataset.name!r} already stands for another structure; "
                     f"nothing was written. Give the entry another id or the dataset another name"
+                )
+            elif dataset.y is not None and known[1] != float(dataset.y[i]):
+                raise StoreError(
+                    f"{self.path}: {source!r} of {dataset.name!r} is already labelled {known[1]}, which "
+                    f"{float(dataset.y[i])} contradicts; nothing was written. Give the dataset another name"
                 )
 
     def _add_label(self, dataset: CrystalDataset, i: int, structure_id: str) -> int:

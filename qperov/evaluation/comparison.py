@@ -156,7 +156,7 @@ def _warnings(problem: Problem, grouped: np.ndarray, dealt: list[Fold], split: s
     if noise is not None and noise > 0.5 * spread:
         found.append(
             f"Labels of symmetry copies differ by {noise:.3g} (standard deviation), against a spread of {spread:.3g} "
-            "over all crystals: there is little to learn beyond noise."
+            f"over all crystals: no model can show an R² above {1 - (noise / spread) ** 2:.2f}."
         )
     if len(problem.y) < FEW_CRYSTALS:
         found.append(

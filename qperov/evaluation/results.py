@@ -33,7 +33,8 @@ class Comparison:
     significance : DataFrame
         Each pair of models on one descriptor, in their order, and each model against both baselines, the model
         first: ``model_a``, ``model_b``, ``delta_mae`` (a − b, mean over folds), ``low``, ``high``, ``t``, ``p``,
-        ``p_holm`` (Holm over all rows); corrected resampled t-test (Nadeau and Bengio 2003).
+        ``p_holm`` (Holm over the rows of one question: models against each other, against the mean, against
+        the median); corrected resampled t-test (Nadeau and Bengio 2003).
     descriptors : DataFrame
         ``descriptor``, ``columns``, ``rank`` (numerical), ``distinct`` (rows), ``ceiling_r2``.
     parameters : DataFrame

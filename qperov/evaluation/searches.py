@@ -55,12 +55,23 @@ def with_grouped_search(estimator: BaseEstimator, groups: np.ndarray) -> tuple[B
     -------
     (estimator, dict)
         What ``fit`` must be given besides X and y.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer groups than inner folds.
     """
     prefix, search = search_of(estimator)
     if search is None:
         return estimator, {}
     if search.cv is None or isinstance(search.cv, Integral):
-        search.set_params(cv=GroupKFold(search.cv or INNER_FOLDS))
+        inner, n_groups = int(search.cv or INNER_FOLDS), len(np.unique(groups))
+        if n_groups < inner:
+            raise ValueError(
+                f"hyperparameters are chosen on {inner} inner folds, but a training fold holds only {n_groups} groups "
+                "of crystals that differ: read more crystals"
+            )
+        search.set_params(cv=GroupKFold(inner))
     return estimator, {f"{prefix}groups": groups}
 
 
