@@ -1,0 +1,69 @@
+"""The models that the command line compares."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pymatgen.core import Lattice, Structure
+
+import qperov
+from qperov.suite import build_suite, description, published_qsvr
+
+
+def mixed_lattices(n: int) -> qperov.CrystalDataset:
+    """Rock salts of many sizes and three chemistries, with labels that have nothing to do with them."""
+    rng = np.random.default_rng(0)
+    species = [("Na", "Cl"), ("Mg", "O"), ("K", "Br")]
+    structures = tuple(
+        Structure.from_spacegroup(
+            "Fm-3m", Lattice.cubic(4 + 3 * rng.random()), list(species[i % 3]), [(0, 0, 0), (0.5, 0.5, 0.5)]
+        )
+        for i in range(n)
+    )
+    ids = tuple(map(str, range(n)))
+    return qperov.CrystalDataset("mixed", structures, ids, rng.normal(size=n), "gap", "eV")
+
+
+def test_crystals_of_many_lattices_are_compared_by_profiles_and_no_model_leaves_the_range_of_the_labels() -> None:
+    dataset = mixed_lattices(24)
+    suite = build_suite(dataset, quick=True)
+    assert all("broadened profile" in name for name in suite.models)
+    assert dataset.y is not None
+    table = qperov.compare(suite.models, dataset, folds=4, families=suite.families, n_bootstrap=0).table
+    assert table["mae"].max() < 3 * dataset.y.std()
+
+
+def test_decorations_of_one_lattice_get_resolved_features_and_references() -> None:
+    dataset = qperov.load_dataset("cpx321").take(range(0, 986, 40))
+    suite = build_suite(dataset)
+    assert set(suite.families.values()) == {"classical", "quantum", "reference"}
+    descriptors = {name.split(" · ")[1] for name in suite.models}
+    assert descriptors == {"powder pattern", "structure factors", "QSVR vector", "pair correlations"}
+    assert suite.models.keys() == suite.families.keys()
+
+
+@pytest.mark.parametrize(("unit", "scale"), [("meV/cell", 1), ("meV/atom", 1 / 30), ("eV/cell", 1e-3)])
+def test_the_published_setting_does_not_depend_on_the_unit_of_the_labels(unit: str, scale: float) -> None:
+    dataset = qperov.load_dataset("cpx321").take(range(0, 986, 20)).in_unit(unit)
+    model = published_qsvr(dataset)
+    assert (model[-1].C, model[-1].epsilon) == pytest.approx((scale, 0.1 * scale))
+    reference = dataset.in_unit("meV/cell")
+    shifted = [np.asarray(d.y) - np.asarray(d.y).mean() for d in (dataset, reference)]
+    ours = model.fit(dataset.structures, shifted[0]).predict(dataset.structures)
+    theirs = published_qsvr(reference).fit(dataset.structures, shifted[1]).predict(dataset.structures)
+    assert ours / scale == pytest.approx(theirs, abs=0.01 * shifted[1].std())
+
+
+def test_published_setting_is_left_out_where_labels_are_no_energies() -> None:
+    from dataclasses import replace
+
+    dataset = replace(qperov.load_dataset("cpx321").take(range(0, 986, 20)), target="gap", unit="eV")
+    assert not any("published" in name for name in build_suite(dataset).models)
+
+
+def test_description_of_crystals_without_labels_or_a_common_lattice() -> None:
+    mixed = mixed_lattices(6)
+    text = description(qperov.CrystalDataset("bare", mixed.structures, mixed.ids))
+    assert "bare: 6 crystals, 6 symmetry classes, lattices: 6" in text
+    assert "broadened profile: 901 columns" in text
+    assert "labels" not in text
