@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qperov import screen
+
 if TYPE_CHECKING:
     from qperov.crystals.dataset import CrystalDataset
-    from qperov.evaluation.results import Comparison
 
 app = typer.Typer(
     name="qperov",
@@ -29,8 +28,6 @@ data_app = typer.Typer(
 app.add_typer(data_app, name="data")
 
 DEFAULT_STORE = Path("qperov.db")
-#: So many entries that were left out are listed one by one on the screen.
-FEW_ISSUES = 10
 
 Runs = Annotated[Path, typer.Option("--runs", help="Folder that receives a new run directory for each run.")]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes; −1 for all cores.")]
@@ -88,7 +85,7 @@ def demo(
     """
     from qperov import load_dataset
 
-    with _status("Enumerating 986 orderings of CsPb(Br2I)"):
+    with screen.status("Enumerating 986 orderings of CsPb(Br2I)"):
         dataset = load_dataset("cpx321")
     _compare_and_report(dataset, runs, "demo", folds, repeats, seed, jobs, quick, (), "grouped")
 
@@ -136,7 +133,7 @@ def compare(
     if target is None and path.exists():
         target = "energy_per_atom"
     dataset = _load(path, labels, target, id_columns, unit, convert, energy, strict, store)
-    with _status("Finding symmetry classes"):
+    with screen.status("Finding symmetry classes"):
         n_classes = len(set(dataset.groups.tolist()))
     typer.echo(f"{len(dataset)} labelled crystals in {n_classes} symmetry classes")
     if not keep_duplicates:
@@ -166,7 +163,7 @@ def describe(
     from qperov.suite import description
 
     dataset = _load(path, labels, target, id_columns, unit, convert, energy, strict, store)
-    with _status("Describing"):
+    with screen.status("Describing"):
         text = description(dataset)
     typer.echo(text)
     if every_issue:
@@ -178,7 +175,7 @@ def report(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> Non
     """Rebuild the report of a run from its record alone."""
     from qperov import build_report, read_record
 
-    with _status("Drawing"):
+    with screen.status("Drawing"):
         page = build_report(read_record(run))
     typer.echo(f"report: {page}")
 
@@ -206,7 +203,7 @@ def data_info(name: str, store: StorePath = DEFAULT_STORE) -> None:
     from qperov import load_dataset
     from qperov.suite import description
 
-    with _status("Describing"):
+    with screen.status("Describing"):
         text = description(_named(name, store) or load_dataset(name))
     typer.echo(text)
 
@@ -289,7 +286,7 @@ def _load(
         if labels is not None or target is not None:
             raise typer.BadParameter(f"{path} is a dataset with labels of its own", param_hint="--labels/--target")
         return named
-    with _bar("Reading") as advance:
+    with screen.bar("Reading") as advance:
         dataset = read(
             path,
             target=target,
@@ -303,22 +300,8 @@ def _load(
         )
     if convert is None:
         dataset = dataset.in_unit("meV/atom") if dataset.unit in ENERGY_UNITS else dataset
-    _tell_issues(dataset)
+    screen.tell_issues(dataset)
     return dataset
-
-
-def _tell_issues(dataset: CrystalDataset) -> None:
-    from collections import Counter
-
-    if len(dataset.issues) <= FEW_ISSUES:
-        for issue in dataset.issues:
-            typer.echo(f"left out: {issue} ({type(issue).__name__})", err=True)
-        return
-    kinds = Counter(type(issue).__name__ for issue in dataset.issues)
-    for kind, count in kinds.most_common():
-        first = next(issue for issue in dataset.issues if type(issue).__name__ == kind)
-        typer.echo(f"left out: {count} × {kind}, first: {first}", err=True)
-    typer.echo("the run directory lists all of them in left_out.csv; `qperov describe --all` prints them", err=True)
 
 
 def _named(name: str, store: Path) -> CrystalDataset | None:
@@ -352,9 +335,9 @@ def _compare_and_report(
     from qperov import compare as compare_models
     from qperov.suite import build_suite
 
-    with _status("Preparing models"):
+    with screen.status("Preparing models"):
         suite = build_suite(dataset, descriptors=kinds, quick=quick)
-    with _bar("Computing descriptors, then fitting") as advance:
+    with screen.bar("Computing descriptors, then fitting") as advance:
         comparison = compare_models(
             suite.models,
             dataset,
@@ -367,7 +350,7 @@ def _compare_and_report(
             progress=advance,
         )
     comparison = replace(comparison, settings=comparison.settings | {"notes": list(suite.notes)})
-    _print_table(comparison)
+    screen.print_table(comparison)
     task = {
         "command": shlex.join(["qperov", *sys.argv[1:]]),
         "name": name,
@@ -378,7 +361,7 @@ def _compare_and_report(
         "split": split,
     }
     about = {"name": dataset.name, "fingerprint": dataset.fingerprint, "n": len(dataset), "issues": dataset.issues}
-    with _status("Writing the record, drawing figures and maps"):
+    with screen.status("Writing the record, drawing figures and maps"):
         record = write_record(_next_run(runs, name), comparison, task=task, dataset=about)
         page = build_report(record)
     typer.echo(f"\nreport: {page}")
@@ -390,66 +373,6 @@ def _next_run(runs: Path, name: str) -> Path:
     while (runs / f"{name}-{number}").exists():
         number += 1
     return runs / f"{name}-{number}"
-
-
-def _print_table(comparison: Comparison) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from qperov.reports.findings import interval
-
-    label = comparison.label
-    unit = label["unit"] or ""
-    for sentence in label["provenance"]:
-        typer.echo(f"labels: {sentence}")
-    typer.echo(f"{label['target']}: mean {label['mean']:.6g}, standard deviation {label['sd']:.4g} {unit}")
-    typer.echo(comparison.settings["split"])
-    for warning in comparison.warnings:
-        typer.echo(f"warning: {warning}", err=True)
-    table = Table(
-        caption="out-of-fold scores with 95 % intervals by bootstrap over groups; R² ≤: ceiling of the descriptor"
-    )
-    for column in ("model", f"MAE {unit}", "R²", "ρ", "s"):
-        table.add_column(column, justify="left" if column == "model" else "right")
-    scores = comparison.table
-    ceilings = comparison.descriptors.set_index("descriptor")["ceiling_r2"]
-    for descriptor, rows in scores.groupby("descriptor", sort=False):
-        if descriptor in ceilings:
-            table.add_row(f"{descriptor}, R² ≤ {ceilings[descriptor]:.2f}", style="bold")
-        for _, row in rows.iterrows():
-            table.add_row(
-                row.model.removesuffix(f" · {descriptor}").removesuffix(" of the training labels"),
-                " ".join(interval(row, "mae")),
-                " ".join(interval(row, "r2")),
-                "–" if row.kind == "baseline" else f"{row.spearman:.2f}",
-                f"{row.seconds:.1f}",
-            )
-        table.add_section()
-    Console().print(table)
-
-
-@contextmanager
-def _status(what: str) -> Iterator[None]:
-    from rich.console import Console
-
-    with Console(stderr=True).status(what + " …"):
-        yield
-
-
-@contextmanager
-def _bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=None)
-
-        def advance(done: int, total: int, detail: str) -> None:
-            progress.update(task, completed=done, total=total, description=detail or what)
-
-        yield advance
 
 
 def main() -> None:
