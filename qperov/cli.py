@@ -72,7 +72,7 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Print the ver
 @app.command()
 def demo(
     runs: Runs = Path("qperov-runs"),
-    folds: Folds = 10,
+    folds: Folds = 8,
     repeats: Repeats = 1,
     seed: Seed = 0,
     jobs: Jobs = -1,
