@@ -62,15 +62,9 @@ def main(task: Task) -> None:
         result = qperov.compare(models(), dataset, folds=task.folds, seed=task.seed, split=split)
         print(result, *result.warnings, sep="\n", end="\n\n")
         settings = {"folds": task.folds, "seed": task.seed, "split": split}
-        about = {
-            "name": dataset.name,
-            "fingerprint": dataset.fingerprint,
-            "n": len(dataset),
-            "issues": dataset.issues,
-        }
         command = shlex.join(["python", *sys.argv])
         record = qperov.write_record(
-            task.runs / f"leaky-split-{split}", result, task={"command": command} | settings, dataset=about
+            task.runs / f"leaky-split-{split}", result, task={"command": command} | settings, dataset=dataset.about
         )
         print(f"report: {qperov.build_report(record)}\n")
 

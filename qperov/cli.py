@@ -360,9 +360,8 @@ def _compare_and_report(
         "quick": quick,
         "split": split,
     }
-    about = {"name": dataset.name, "fingerprint": dataset.fingerprint, "n": len(dataset), "issues": dataset.issues}
     with screen.status("Writing the record, drawing figures and maps"):
-        record = write_record(_next_run(runs, name), comparison, task=task, dataset=about)
+        record = write_record(_next_run(runs, name), comparison, task=task, dataset=dataset.about)
         page = build_report(record)
     typer.echo(f"\nreport: {page}")
 

@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 
 from qperov.errors import RecordError
 from qperov.evaluation.results import Comparison
+from qperov.plain_values import clean, decode, decode_frame, encode, encode_frame
 
 SCHEMA = 1
 FRAMES = ("table", "folds", "significance", "descriptors", "parameters")
@@ -134,13 +135,13 @@ def read_record(directory: str | Path) -> Record:
         stored = body["comparison"]
         tables = {name: _read_part(path, name, files) for name in ("labels.parquet", "predictions.parquet")}
         comparison = Comparison(
-            label=_decode(stored["label"]),
-            **{name: _decode_frame(stored[name]) for name in FRAMES},
+            label=decode(stored["label"]),
+            **{name: decode_frame(stored[name]) for name in FRAMES},
             predictions=tables["predictions.parquet"].to_pandas(),
             features={item["name"]: _matrix(_read_part(path, item["file"], files)) for item in features},
             ids=tuple(tables["labels.parquet"]["id"].to_pylist()),
             y=tables["labels.parquet"]["y"].to_numpy().copy(),
-            settings=_decode(stored["settings"]),
+            settings=decode(stored["settings"]),
             warnings=tuple(stored["warnings"]),
         )
         record = Record(
@@ -149,8 +150,8 @@ def read_record(directory: str | Path) -> Record:
             command=body["command"],
             versions=body["versions"],
             platform=body["platform"],
-            task=_decode(body["task"]),
-            dataset=_decode(body["dataset"]),
+            task=decode(body["task"]),
+            dataset=decode(body["dataset"]),
             comparison=comparison,
         )
     except (KeyError, TypeError, AttributeError, ValueError, pa.ArrowException) as error:
@@ -164,22 +165,22 @@ def read_record(directory: str | Path) -> Record:
 
 def _write_left_out(path: Path, issues: Iterable[Any]) -> None:
     """Every entry that was left out: its kind and its message, which names the file."""
-    rows = [(type(issue).__name__ if isinstance(issue, Exception) else "", _clean(str(issue))) for issue in issues]
+    rows = [(type(issue).__name__ if isinstance(issue, Exception) else "", clean(str(issue))) for issue in issues]
     table = pd.DataFrame(rows, columns=["kind", "message"])
     table.to_csv(path, index=False, encoding="utf-8", errors="backslashreplace")
 
 
 def _write_parts(folder: Path, comparison: Comparison, task: dict[str, Any], dataset: dict[str, Any]) -> None:
     (folder / "descriptors").mkdir()
-    labels = pa.table({"id": pa.array(_clean(list(comparison.ids)), pa.string()), "y": np.asarray(comparison.y, float)})
+    labels = pa.table({"id": pa.array(clean(list(comparison.ids)), pa.string()), "y": np.asarray(comparison.y, float)})
     predictions = comparison.predictions.reset_index(drop=True)
     for column in predictions.columns[[not pd.api.types.is_numeric_dtype(t) for t in predictions.dtypes]]:
-        predictions[column] = [_clean(value) for value in predictions[column]]
+        predictions[column] = [clean(value) for value in predictions[column]]
     parts = {"labels.parquet": labels, "predictions.parquet": pa.Table.from_pandas(predictions, preserve_index=False)}
     features: list[dict[str, str]] = []
     for name, matrix in comparison.features.items():
         file = f"descriptors/{slug(name, taken={item['file'] for item in features})}.parquet"
-        features.append({"name": _clean(name), "file": file})
+        features.append({"name": clean(name), "file": file})
         columns = np.asarray(matrix, dtype=np.float64).T
         parts[file] = pa.table({str(j): np.ascontiguousarray(column) for j, column in enumerate(columns)})
     for file, table in parts.items():
@@ -188,16 +189,16 @@ def _write_parts(folder: Path, comparison: Comparison, task: dict[str, Any], dat
     body = {
         "schema": SCHEMA,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": _clean(task["command"]),
+        "command": clean(task["command"]),
         "versions": _versions(),
         "platform": {"system": platform.system(), "machine": platform.machine(), "cpus": os.cpu_count()},
-        "task": _encode(task, "task"),
-        "dataset": _encode(dataset, "dataset"),
+        "task": encode(task, "task"),
+        "dataset": encode(dataset, "dataset"),
         "comparison": {
-            "label": _encode(comparison.label, "label"),
-            **{name: _encode_frame(getattr(comparison, name), name) for name in FRAMES},
-            "settings": _encode(comparison.settings, "settings"),
-            "warnings": _encode(comparison.warnings, "warnings"),
+            "label": encode(comparison.label, "label"),
+            **{name: encode_frame(getattr(comparison, name), name) for name in FRAMES},
+            "settings": encode(comparison.settings, "settings"),
+            "warnings": encode(comparison.warnings, "warnings"),
         },
         "features": features,
         "files": {file: _sha256(folder / file) for file in parts},
@@ -236,69 +237,6 @@ def slug(name: str, *, taken: Iterable[str] = ()) -> str:
     while candidate in used:
         candidate, number = f"{base}-{number}", number + 1
     return candidate
-
-
-# --- plain values -------------------------------------------------------------------------------
-
-
-def _clean(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_clean(item) for item in value]
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
-
-
-def _encode(value: Any, where: str) -> Any:
-    """JSON form; non-finite floats, which JSON lacks, become ``{"$float": "nan"}``."""
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, str | os.PathLike):
-        return _clean(os.fspath(value))
-    if isinstance(value, float):
-        return value if np.isfinite(value) else {"$float": str(value)}
-    if isinstance(value, Mapping):
-        return {_clean(str(key)): _encode(item, f"{where}[{key!r}]") for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_encode(item, where) for item in value]
-    raise RecordError(f"{where} holds a {type(value).__name__}: records hold numbers, text, lists and dicts only")
-
-
-def _decode(value: Any) -> Any:
-    if isinstance(value, dict):
-        if value.keys() == {"$float"}:
-            return float(value["$float"])
-        return {key: _decode(item) for key, item in value.items()}
-    return [_decode(item) for item in value] if isinstance(value, list) else value
-
-
-def _encode_frame(frame: pd.DataFrame, where: str) -> dict[str, Any]:
-    """Columns with their types, and rows; NaN becomes null."""
-    kinds, columns = {}, []
-    for name in frame.columns:
-        column = frame[name]
-        numeric = pd.api.types.is_numeric_dtype(column) and isinstance(column.dtype, np.dtype)
-        text = not numeric and pd.api.types.is_string_dtype(column)
-        kinds[str(name)] = column.dtype.name if numeric else "text" if text else "object"
-        values = column.tolist()
-        if text or numeric:
-            values = [None if pd.isna(value) else value for value in values]
-        columns.append(_encode(values, f"{where}.{name}"))
-    return {"columns": kinds, "rows": [list(row) for row in zip(*columns, strict=True)]}
-
-
-def _decode_frame(stored: dict[str, Any]) -> pd.DataFrame:
-    rows = [[_decode(value) for value in row] for row in stored["rows"]]
-    frame = {}
-    for j, (name, kind) in enumerate(stored["columns"].items()):
-        values = [row[j] for row in rows]
-        if kind == "text":
-            frame[name] = pd.Series(values, dtype=pd.Series(["text"]).dtype)
-        elif kind.startswith("float"):
-            frame[name] = pd.Series([np.nan if value is None else value for value in values], dtype=kind)
-        else:
-            frame[name] = pd.Series(values, dtype=kind)
-    return pd.DataFrame(frame)
 
 
 # --- reading and checking -----------------------------------------------------------------------

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
 from qperov.crystals.dataset import CrystalDataset
-from qperov.crystals.parent_lattice import parent_lattices
+from qperov.crystals.parent_lattice import ParentLattice, parent_lattices
 from qperov.crystals.units import ENERGY_UNITS, convert_energies
 from qperov.descriptors.featurizers import PXRDFeaturizer
 from qperov.descriptors.rounding import RankPCA
@@ -124,7 +124,8 @@ def build_suite(dataset: CrystalDataset, *, descriptors: tuple[str, ...] = (), q
     quick : bool
         Smaller grids.
     """
-    kinds = descriptors or diffraction_kinds(dataset)
+    lattices = lattices_of(dataset)
+    kinds = descriptors or diffraction_kinds(lattices)
     models: dict[str, BaseEstimator] = {}
     families: dict[str, str] = {}
     for kind in kinds:
@@ -149,22 +150,26 @@ def build_suite(dataset: CrystalDataset, *, descriptors: tuple[str, ...] = (), q
     if kinds == ("profile",) and not descriptors:
         notes.append("The crystals do not share one lattice, so patterns are compared as broadened profiles.")
     correlations = PXRDFeaturizer("correlations")
-    if has_correlations(dataset):
+    if has_correlations(lattices):
         search = searched(Ridge(), {"alpha": list(np.logspace(-9, 1, 6))})
         name = f"Cluster expansion · {correlations.description}"
         models[name], families[name] = Pipeline([("correlations", correlations), ("model", search)]), "reference"
     return Suite(models, families, tuple(notes))
 
 
-def diffraction_kinds(dataset: CrystalDataset) -> tuple[str, ...]:
-    """Kinds of diffraction feature that fit the crystals: resolved ones where all decorate one lattice."""
-    return ("pattern", "structure_factors") if len(parent_lattices(dataset.structures)) == 1 else ("profile",)
+def lattices_of(dataset: CrystalDataset) -> list[ParentLattice]:
+    """The different lattices of sites that the crystals decorate."""
+    return [parent for parent, _, _ in parent_lattices(dataset.structures)]
 
 
-def has_correlations(dataset: CrystalDataset) -> bool:
-    """Whether the crystals are decorations of one lattice with two species a sublattice."""
-    lattices = parent_lattices(dataset.structures)
-    choices = lattices[0][0].choices
+def diffraction_kinds(lattices: list[ParentLattice]) -> tuple[str, ...]:
+    """Kinds of diffraction feature that fit crystals on these lattices: resolved ones where all decorate one."""
+    return ("pattern", "structure_factors") if len(lattices) == 1 else ("profile",)
+
+
+def has_correlations(lattices: list[ParentLattice]) -> bool:
+    """Whether it is one lattice, decorated with two species a sublattice."""
+    choices = lattices[0].choices
     return len(lattices) == 1 and bool(choices) and max(len(choice) for choice in choices) == 2
 
 
@@ -172,7 +177,7 @@ def description(dataset: CrystalDataset) -> str:
     """A dataset in plain text: compositions, cells, symmetry classes, labels, descriptors, what was left out."""
     formulas = Counter(structure.composition.reduced_formula for structure in dataset.structures)
     atoms = sorted({len(structure) for structure in dataset.structures})
-    lattices = parent_lattices(dataset.structures)
+    lattices = lattices_of(dataset)
     n_classes = len(np.unique(dataset.groups))
     lines = [
         f"{dataset.name}: {len(dataset)} crystals, {n_classes} symmetry classes, lattices: {len(lattices)}",
@@ -187,7 +192,7 @@ def description(dataset: CrystalDataset) -> str:
         lines += [f"labels: {text} ({many})" for text, many in Counter(dataset.provenance).most_common()]
         if dataset.label_noise is not None:
             lines.append(f"noise of the labels (inside symmetry classes): {dataset.label_noise:.3g}")
-    for kind in (*diffraction_kinds(dataset), *(("correlations",) if has_correlations(dataset) else ())):
+    for kind in (*diffraction_kinds(lattices), *(("correlations",) if has_correlations(lattices) else ())):
         features = PXRDFeaturizer(kind).fit_transform(dataset.structures)
         twins = identical_rows(features)
         ceiling = f", ceiling R² {ceiling_r2(dataset.y, twins):.3f}" if dataset.y is not None else ""

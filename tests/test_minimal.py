@@ -30,8 +30,7 @@ def test_from_crystals_to_report(tmp_path: Path) -> None:
     assert scores.loc["SVR", "r2"] > scores.loc["mean of the training labels", "r2"]
 
     task = {"command": "pytest", "seed": 0}
-    about = {"name": dataset.name, "fingerprint": dataset.fingerprint, "n": len(dataset), "issues": ()}
-    record = qperov.write_record(tmp_path / "run", result, task=task, dataset=about)
+    record = qperov.write_record(tmp_path / "run", result, task=task, dataset=dataset.about)
     page = qperov.build_report(record).read_text(encoding="utf-8")
     assert "PBE energies through a cluster expansion" in page
     assert "QSVR" in page

@@ -179,4 +179,4 @@ def test_fewer_groups_than_folds(split: str) -> None:
 def test_folds_that_cannot_be_dealt(wrong: dict[str, object], message: str) -> None:
     given_: dict[str, object] = {"folds": 2, "repeats": 1, "seed": 0, "split": "grouped"} | wrong
     with pytest.raises(ValueError, match=message):
-        list(make_folds(6, np.arange(6), **given_))  # type: ignore[arg-type]
+        list(make_folds(6, np.arange(6), **given_))

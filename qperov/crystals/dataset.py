@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -113,6 +113,11 @@ class CrystalDataset:
             if self.y is not None:
                 digest.update(self.y[i].tobytes())
         return digest.hexdigest()
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a record keeps of the dataset: name, fingerprint, size, and what was left out."""
+        return {"name": self.name, "fingerprint": self.fingerprint, "n": len(self), "issues": self.issues}
 
     def take(self, indices: Sequence[int] | np.ndarray) -> CrystalDataset:
         """The dataset of the rows ``indices``, in that order, or of the rows where a boolean mask is true.

@@ -1,0 +1,75 @@
+"""Values and tables as JSON and back, to the last bit of every float."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from qperov.errors import RecordError
+
+
+def clean(value: Any) -> Any:
+    """Text, or a list with text in it, with what is no valid Unicode written as backslash escapes."""
+    if isinstance(value, list):
+        return [clean(item) for item in value]
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+def encode(value: Any, where: str) -> Any:
+    """JSON form; non-finite floats, which JSON lacks, become ``{"$float": "nan"}``."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, str | os.PathLike):
+        return clean(os.fspath(value))
+    if isinstance(value, float):
+        return value if np.isfinite(value) else {"$float": str(value)}
+    if isinstance(value, Mapping):
+        return {clean(str(key)): encode(item, f"{where}[{key!r}]") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [encode(item, where) for item in value]
+    raise RecordError(f"{where} holds a {type(value).__name__}: records hold numbers, text, lists and dicts only")
+
+
+def decode(value: Any) -> Any:
+    """What :func:`encode` was given, tuples as lists."""
+    if isinstance(value, dict):
+        if value.keys() == {"$float"}:
+            return float(value["$float"])
+        return {key: decode(item) for key, item in value.items()}
+    return [decode(item) for item in value] if isinstance(value, list) else value
+
+
+def encode_frame(frame: pd.DataFrame, where: str) -> dict[str, Any]:
+    """Columns with their types, and rows; NaN becomes null."""
+    kinds, columns = {}, []
+    for name in frame.columns:
+        column = frame[name]
+        numeric = pd.api.types.is_numeric_dtype(column) and isinstance(column.dtype, np.dtype)
+        text = not numeric and pd.api.types.is_string_dtype(column)
+        kinds[str(name)] = column.dtype.name if numeric else "text" if text else "object"
+        values = column.tolist()
+        if text or numeric:
+            values = [None if pd.isna(value) else value for value in values]
+        columns.append(encode(values, f"{where}.{name}"))
+    return {"columns": kinds, "rows": [list(row) for row in zip(*columns, strict=True)]}
+
+
+def decode_frame(stored: dict[str, Any]) -> pd.DataFrame:
+    """The table that :func:`encode_frame` was given, without its index."""
+    rows = [[decode(value) for value in row] for row in stored["rows"]]
+    frame = {}
+    for j, (name, kind) in enumerate(stored["columns"].items()):
+        values = [row[j] for row in rows]
+        if kind == "text":
+            frame[name] = pd.Series(values, dtype=pd.Series(["text"]).dtype)
+        elif kind.startswith("float"):
+            frame[name] = pd.Series([np.nan if value is None else value for value in values], dtype=kind)
+        else:
+            frame[name] = pd.Series(values, dtype=kind)
+    return pd.DataFrame(frame)
