@@ -10,10 +10,13 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.decomposition import PCA
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, PolynomialFeatures, StandardScaler
 from sklearn.svm import SVR
 
 from qperov.classical.cnn import CNNRegressor
@@ -26,6 +29,7 @@ from qperov.descriptors.rounding import RankPCA
 from qperov.evaluation.metrics import ceiling_r2
 from qperov.evaluation.splits import identical_rows
 from qperov.evaluation.tables import numerical_rank
+from qperov.quantum.autoencoder import QuantumAutoencoder
 from qperov.quantum.kernels import FidelityKernel, ProjectedKernel
 from qperov.quantum.regression import QuantumSVR
 
@@ -39,6 +43,10 @@ FEWEST_FOR_PUBLISHED = 20
 FEWEST_FOR_NETWORKS = 100
 #: Inner folds of each hyperparameter search.
 INNER_FOLDS = 3
+#: Qubits into whose amplitudes the components are written, and qubits of the code that the autoencoder makes of them.
+CODE_OF, CODE_QUBITS = 4, 3
+#: Length scales among which the Gaussian process looks, in units of a standardised column.
+LENGTH_SCALES = (0.1, 1e3)
 
 
 @dataclass(frozen=True)
@@ -68,8 +76,17 @@ def searched(model: BaseEstimator, grid: dict[str, list[float]] | list[dict[str,
     return GridSearchCV(target, parameters, scoring="neg_mean_absolute_error", cv=INNER_FOLDS)
 
 
-def regressors(*, quick: bool = False) -> dict[str, tuple[str, GridSearchCV]]:
-    """Model → (family, search); each search has about fifteen candidates, or four with ``quick``."""
+@dataclass(frozen=True)
+class Candidate:
+    """A regressor on the common components: its family, what comes before it, and itself, searched over."""
+
+    family: str
+    model: BaseEstimator
+    before: tuple[tuple[str, BaseEstimator], ...] = ()
+
+
+def regressors(*, quick: bool = False) -> dict[str, Candidate]:
+    """Regressors on the components; each search has about fifteen candidates, or four with ``quick``."""
     count = 4 if quick else 15
     penalties = [10.0, 100.0] if quick else [1.0, 10.0, 100.0]
     widths = [0.01, 0.03] if quick else [0.003, 0.01, 0.03, 0.1, 0.3]
@@ -84,16 +101,34 @@ def regressors(*, quick: bool = False) -> dict[str, tuple[str, GridSearchCV]]:
         "gamma": widths[:2] if quick else widths[:4],
         "C": [1.0] if quick else [0.1, 1.0],
     }
+    rbf_svr = searched(SVR(epsilon=EPSILON), {"C": penalties, "gamma": widths})
+    ridge_grid = {"alpha": [1 / penalty for penalty in penalties], "gamma": widths}
+    covariance = ConstantKernel(1.0) * RBF(3.0, LENGTH_SCALES) + WhiteKernel(0.1)
+    encoder = QuantumAutoencoder(CODE_OF, CODE_QUBITS, observables="pauli", epochs=50 if quick else 500)
     return {
-        "Ridge": ("classical", searched(Ridge(), {"alpha": list(np.logspace(-3, 4, count))})),
-        "SVR linear": (
-            "classical",
-            searched(SVR(kernel="linear", epsilon=EPSILON), {"C": list(np.logspace(-3, 0, count))}),
+        "Ridge": Candidate("classical", searched(Ridge(), {"alpha": list(np.logspace(-3, 4, count))})),
+        "Kernel ridge": Candidate("classical", searched(KernelRidge(kernel="rbf"), ridge_grid)),
+        "Gaussian process": Candidate("classical", GaussianProcessRegressor(covariance, normalize_y=True)),
+        "SVR linear": Candidate(
+            "classical", searched(SVR(kernel="linear", epsilon=EPSILON), {"C": list(np.logspace(-3, 0, count))})
         ),
-        "SVR polynomial": ("classical", searched(SVR(kernel="poly", coef0=1.0, epsilon=EPSILON), polynomial_grid)),
-        "SVR RBF": ("classical", searched(SVR(epsilon=EPSILON), {"C": penalties, "gamma": widths})),
-        "QSVR": ("quantum", searched(fidelity, quantum_grid)),
-        "QSVR projected": ("quantum", searched(projected, quantum_grid)),
+        "SVR polynomial": Candidate(
+            "classical", searched(SVR(kernel="poly", coef0=1.0, epsilon=EPSILON), polynomial_grid)
+        ),
+        "SVR RBF": Candidate("classical", rbf_svr),
+        "QSVR": Candidate("quantum", searched(fidelity, quantum_grid)),
+        "QSVR projected": Candidate("quantum", searched(projected, quantum_grid)),
+        # a state has no length: the constant 1 in front keeps that of the components in the direction
+        "Autoencoder + SVR": Candidate(
+            "quantum",
+            rbf_svr,
+            (
+                ("range", MaxAbsScaler()),
+                ("one", PolynomialFeatures(1)),
+                ("encoder", encoder),
+                ("code", StandardScaler()),
+            ),
+        ),
     }
 
 
@@ -129,7 +164,7 @@ def published_qsvr(dataset: CrystalDataset) -> Pipeline:
 
 
 def build_suite(dataset: CrystalDataset, *, descriptors: tuple[str, ...] = (), quick: bool = False) -> Suite:
-    """Models for a dataset: diffraction features with five regressors each, and references.
+    """Models for a dataset: diffraction features with nine regressors each, networks, and references.
 
     Parameters
     ----------
@@ -146,16 +181,18 @@ def build_suite(dataset: CrystalDataset, *, descriptors: tuple[str, ...] = (), q
     families: dict[str, str] = {}
     for kind in kinds:
         featurizer = PXRDFeaturizer(kind)
-        for name, (family, search) in regressors(quick=quick).items():
+        components = [("scale", scaler(kind)), ("pca", RankPCA(COMPONENTS))]
+        for name, candidate in regressors(quick=quick).items():
             full = f"{name} · {featurizer.description}"
-            models[full] = Pipeline(
-                [("pxrd", featurizer), ("scale", scaler(kind)), ("pca", RankPCA(COMPONENTS)), ("model", search)]
-            )
-            families[full] = family
+            models[full] = Pipeline([("pxrd", featurizer), *components, *candidate.before, ("model", candidate.model)])
+            families[full] = candidate.family
     notes = [
         f"Every model of a descriptor is given the same principal components: at most {COMPONENTS}, never more than "
         "the numerical rank; QSVR uses one qubit for each. Scaling and components are fitted on the whole training "
-        "fold, hyperparameters chosen on inner folds of it.",
+        "fold, hyperparameters chosen on inner folds of it; the Gaussian process chooses length scale and noise by "
+        "marginal likelihood instead.",
+        "Autoencoder + SVR reads Pauli expectation values of the code of a quantum autoencoder, which compresses the "
+        f"components, written into the amplitudes of {CODE_OF} qubits, to {CODE_QUBITS} qubits and never sees a label.",
         "QSVR takes the IQP map with circular entanglement, chosen among eight maps on cpx321, so that its scores on "
         "that dataset are a little too kind. A map that entangles nothing does as well there "
         "(experiments/feature_maps.py).",

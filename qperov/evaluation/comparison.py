@@ -175,8 +175,9 @@ def _warnings(problem: Problem, grouped: np.ndarray, dealt: list[Fold], split: s
     noise, spread = problem.label["noise"], problem.label["sd"]
     if noise is not None and noise > 0.5 * spread:
         found.append(
-            f"Labels of symmetry copies differ by {noise:.3g} (standard deviation), against a spread of {spread:.3g} "
-            f"over all crystals: no model can show an R² above {1 - (noise / spread) ** 2:.2f}."
+            f"Labels of equivalent crystals scatter by {noise:.3g} (standard deviation), against a spread of "
+            f"{spread:.3g} over all crystals: of a model that cannot see what makes them scatter, an R² above "
+            f"{1 - (noise / spread) ** 2:.2f} is not to be expected."
         )
     if len(problem.y) < FEW_CRYSTALS:
         found.append(

@@ -20,8 +20,8 @@ Fold = tuple[int, int, np.ndarray, np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class FoldResult:
-    """One model on one fold: rows tested, predictions, hyperparameters chosen (None without a search), seconds, and
-    what it warned of (nothing for a search, which tries things that are worth a warning)."""
+    """One model on one fold: rows tested, predictions, hyperparameters chosen (None without a search), seconds, what it
+    warned of (nothing for a search, which tries things that are worth a warning), and peak memory in MB."""
 
     model: str
     repeat: int
@@ -32,6 +32,7 @@ class FoldResult:
     chosen: dict[str, Any] | None
     seconds: float
     warned: tuple[str, ...] = ()
+    memory_mb: float = float("nan")
 
 
 class FinishedFolds:

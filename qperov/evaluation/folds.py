@@ -15,6 +15,7 @@ from sklearn.dummy import DummyRegressor
 from sklearn.pipeline import Pipeline
 
 from qperov.evaluation.finished_folds import FinishedFolds, Fold, FoldResult
+from qperov.evaluation.peak_memory import peak_memory
 from qperov.evaluation.problem import BASELINES, Problem
 from qperov.evaluation.searches import with_grouped_search
 
@@ -93,10 +94,11 @@ def _fit_and_predict(
     repeat, number, train, test = fold
     start = time.perf_counter()
     estimator, fit_parameters = with_grouped_search(clone(model), groups[train])
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        estimator.fit(X[train], y[train], **fit_parameters)
-    prediction = np.asarray(estimator.predict(X[test]), dtype=float).ravel()
+    with peak_memory() as memory:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            estimator.fit(X[train], y[train], **fit_parameters)
+        prediction = np.asarray(estimator.predict(X[test]), dtype=float).ravel()
     if len(prediction) != len(test) or not np.isfinite(prediction).all():
         wrong = f"{int((~np.isfinite(prediction)).sum())} of {len(prediction)} predictions are NaN or infinite"
         raise ValueError(f"{name}, repeat {repeat}, fold {number}: {wrong}; {len(test)} finite numbers are needed")
@@ -105,7 +107,7 @@ def _fit_and_predict(
     seconds = time.perf_counter() - start
     said = dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, UserWarning))
     warned = () if chosen is not None else tuple(said)
-    return FoldResult(name, repeat, number, len(train), test, prediction, chosen, seconds, warned)
+    return FoldResult(name, repeat, number, len(train), test, prediction, chosen, seconds, warned, memory.megabytes)
 
 
 def _plain(value: Any) -> Any:

@@ -25,7 +25,8 @@ class Comparison:
         One row a model, baselines first: ``model``, ``descriptor`` ("none" for baselines), ``kind`` ("baseline" or
         "model"), ``family`` ("baseline", "quantum", "classical" or "reference"), then for each of mae, rmse, r2,
         spearman, maer the columns ``x``, ``x_low``, ``x_high`` (95 % interval, bootstrap over groups),
-        ``ceiling_r2`` (of the descriptor; NaN for baselines) and ``seconds``.
+        ``ceiling_r2`` (of the descriptor; NaN for baselines), ``seconds`` (of all folds together) and ``memory_mb``
+        (by which the process grew at most in a fold; NaN where the system does not tell).
     predictions : DataFrame
         Out-of-fold predictions, long: ``id``, ``group``, ``repeat``, ``fold``, ``model``, ``y_true``, ``y_pred``.
     folds : DataFrame

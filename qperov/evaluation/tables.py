@@ -61,7 +61,7 @@ def score_table(
     descriptors: pd.DataFrame,
     families: Mapping[str, str],
 ) -> pd.DataFrame:
-    """One row a model: scores with intervals, the ceiling of its descriptor, seconds; see ``Comparison.table``.
+    """One row a model: scores with intervals, the ceiling of its descriptor, seconds, memory; see ``Comparison.table``.
 
     Parameters
     ----------
@@ -90,7 +90,11 @@ def score_table(
         for metric, score in scores(problem.y, predictions, weights).items():
             row |= {metric: score.value, f"{metric}_low": score.low, f"{metric}_high": score.high}
         ceiling = np.nan if descriptor is None else ceilings[descriptor]
-        rows.append(row | {"ceiling_r2": ceiling, "seconds": sum(result.seconds for result in own)})
+        costs = {
+            "seconds": sum(result.seconds for result in own),
+            "memory_mb": float(np.max([result.memory_mb for result in own])),
+        }
+        rows.append(row | {"ceiling_r2": ceiling} | costs)
     return pd.DataFrame(rows)
 
 
