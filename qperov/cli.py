@@ -54,7 +54,7 @@ DEFAULT_STORE = Path("qperov.db")
 #: Folder, among the runs, of folds that are done in runs that are not.
 UNFINISHED = ".unfinished"
 #: Sections that a report may have beside the comparison.
-STUDIES = ("autoencoder", "kernels", "learning_curve")
+STUDIES = ("kernels", "noise", "autoencoder", "learning_curve")
 #: The section that belongs to the demo: another dataset.
 SECOND_TASK = "second_task"
 
@@ -115,7 +115,7 @@ def demo(
         typer.Option(
             help=f"Further sections of the report, separated by commas: {', '.join((SECOND_TASK, *STUDIES))}; or none."
         ),
-    ] = "second_task,kernels,autoencoder",
+    ] = "second_task,kernels,noise,autoencoder",
 ) -> None:
     """Compare quantum and classical regression on the embedded dataset cpx321; some minutes on two cores.
 
@@ -440,6 +440,11 @@ def _sections(
 
         with screen.status("Diagnosing quantum kernels"):
             sections += kernel_studies(suite.models, dataset, quick=quick, seed=seed)
+    if "noise" in studies:
+        from qperov.noise_study import noise_studies
+
+        with screen.status("Simulating a quantum machine with noise"):
+            sections += noise_studies(suite.models, dataset, quick=quick, seed=seed)
     if "learning_curve" in studies:
         from qperov.evaluation.learning_curves import learning_curve, learning_curve_study
 

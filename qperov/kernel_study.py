@@ -76,7 +76,7 @@ def kernel_studies(
     tuple of Study
         One that says why, where there is nothing to study.
     """
-    searched = {name: kernel for name, model in models.items() if (kernel := _searched_kernel(model)) is not None}
+    searched = {name: kernel for name, model in models.items() if (kernel := searched_kernel(model)) is not None}
     if not searched or dataset.y is None:
         why = "no model searches over the bandwidth of a quantum kernel" if dataset.y is not None else "no labels"
         return (Study(TITLE, (f"Not made: {why}.",)),)
@@ -107,7 +107,7 @@ def kernel_studies(
     return (_study(data, own, about, dataset.unit, quick, seed),)
 
 
-def _searched_kernel(model: BaseEstimator) -> FeatureMapKernel | None:
+def searched_kernel(model: BaseEstimator) -> FeatureMapKernel | None:
     """The kernel of a pipeline that ends in a search over QuantumSVR; None for any other model."""
     search = model.steps[-1][1] if isinstance(model, Pipeline) else None
     machine = getattr(getattr(search, "estimator", None), "regressor", None)

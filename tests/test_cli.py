@@ -72,7 +72,7 @@ def test_the_demo_has_sections_on_a_second_task_and_the_autoencoder(
     monkeypatch.setattr("qperov.autoencoder_study.QUICK_EPOCHS", 3)
     call("demo", "--quick", "--folds", 2, "--jobs", 1, "--runs", tmp_path)
     record = qperov.read_record(tmp_path / "demo-1")
-    assert record.task["studies"] == ["second_task", "kernels", "autoencoder"]
+    assert record.task["studies"] == ["second_task", "kernels", "noise", "autoencoder"]
     autoencoder = [study for study in record.studies if study.title.startswith("Quantum autoencoder")]
     assert len(autoencoder) == 3
     assert record.studies[0].title == "A second task: cpx222, mixing energy"
@@ -86,7 +86,7 @@ def test_the_demo_has_sections_on_a_second_task_and_the_autoencoder(
 @pytest.mark.parametrize("command", [["demo"], ["compare", "cpx321"]])
 def test_a_study_that_there_is_not_is_refused_before_anything_is_computed(command: list[str]) -> None:
     output = call(*command, "--studies", "autoencoder,palm reading", code=2)
-    assert "autoencoder, kernels, learning_curve" in " ".join(output.split())
+    assert "kernels, noise, autoencoder, learning_curve" in " ".join(output.split())
 
 
 def test_a_run_that_was_stopped_takes_its_finished_folds_along(
