@@ -12,6 +12,7 @@ import typer
 
 from qperov import screen
 from qperov.hardware.commands import Toolbox, hardware_app
+from qperov.predict_command import predict
 from qperov.relax_command import inputs, relax
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def _hardware_tools() -> Toolbox:
 
 
 app.add_typer(hardware_app(_hardware_tools), name="hardware")
+app.command()(predict)
 app.command()(relax)
 app.command()(inputs)
 
@@ -73,6 +75,14 @@ SourcePath = Annotated[
     typer.Argument(
         help="File, folder or archive: POSCAR/CONTCAR, CIF, VASP runs, extxyz, ASE databases; or the name of a "
         "dataset that `qperov data list` shows."
+    ),
+]
+Keep = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--keep",
+        help="Model to be fitted to all crystals and kept for `qperov predict`: its name in the table, best, or all; "
+        "may be given again.",
     ),
 ]
 Labels = Annotated[Path | None, typer.Option(help="CSV or Parquet table with the target.")]
@@ -160,6 +170,7 @@ def compare(
     jobs: Jobs = -1,
     quick: Quick = False,
     studies: Studies = "none",
+    keep: Keep = None,
 ) -> None:
     """Compare quantum and classical regression on your crystals.
 
@@ -172,6 +183,8 @@ def compare(
     qperov compare poscars.tar.gz --labels labels.csv --target energy_ev_per_cell --id-columns set,number
     """
     chosen = _chosen_studies(studies)
+    if keep and random_split:
+        raise typer.BadParameter("errors on random folds leak and say nothing of new crystals", param_hint="--keep")
     if labels is not None and target is None:
         raise typer.BadParameter("name the column of the table that is to be learnt", param_hint="--target")
     if target is None and path.exists():
@@ -187,7 +200,8 @@ def compare(
     if n_classes < folds:
         typer.echo(f"{n_classes} symmetry classes: leaving out one at a time instead of {folds} folds", err=True)
         folds = max(n_classes, 2)
-    _compare_and_report(dataset, runs, dataset.name, folds, repeats, seed, jobs, quick, kinds, split, chosen)
+    kept = tuple(keep or ())
+    _compare_and_report(dataset, runs, dataset.name, folds, repeats, seed, jobs, quick, kinds, split, chosen, kept)
 
 
 @app.command()
@@ -373,15 +387,21 @@ def _compare_and_report(
     kinds: tuple[str, ...],
     split: str,
     studies: tuple[str, ...],
+    keep: tuple[str, ...] = (),
 ) -> None:
     from dataclasses import replace
 
     from qperov import build_report, write_record
     from qperov import compare as compare_models
+    from qperov.map_study import kernel_matrices
     from qperov.suite import build_suite
 
     with screen.status("Preparing models"):
         suite = build_suite(dataset, descriptors=kinds, quick=quick)
+    if unknown := [name for name in keep if name not in (*suite.models, "best", "all")]:
+        raise typer.BadParameter(
+            f"no model {unknown[0]!r}; known: best, all, {', '.join(suite.models)}", param_hint="--keep"
+        )
     with screen.bar("Computing descriptors, then fitting") as advance:
         comparison = compare_models(
             suite.models,
@@ -408,9 +428,29 @@ def _compare_and_report(
         "studies": list(studies),
     }
     sections = _sections(studies, dataset, suite, quick, seed, jobs)
+    with screen.status("Computing kernel matrices for the maps"):
+        kernels = kernel_matrices(suite.models, comparison)
     with screen.status("Writing the record, drawing figures and maps"):
-        record = write_record(_next_run(runs, name), comparison, task=task, dataset=dataset.about, studies=sections)
+        record = write_record(
+            _next_run(runs, name),
+            comparison,
+            task=task,
+            dataset=dataset.about,
+            studies=sections,
+            kernels=kernels,
+            compositions=[structure.composition.reduced_formula for structure in dataset.structures],
+        )
         page = build_report(record)
+    if keep:
+        from qperov.serving.fitting import chosen_models
+        from qperov.serving.model_store import fit_and_store
+
+        with screen.bar("Fitting models to all crystals") as advance:
+            names = chosen_models(comparison, keep)
+            fit_and_store(
+                suite.models, dataset, comparison, names, record.path / "models", n_jobs=jobs, progress=advance
+            )
+        typer.echo(f"models kept: {', '.join(names)}; use them with `qperov predict {record.path} FILES…`")
     shutil.rmtree(runs / UNFINISHED, ignore_errors=True)
     typer.echo(f"\nreport: {page}")
 

@@ -130,12 +130,42 @@ class PatternError(DescriptorError):
         return type(self), (self.patterns, self.reasons)
 
 
+class RepresentationError(QperovError):
+    """Some crystals of a list do not fit into an invertible representation.
+
+    Parameters
+    ----------
+    reasons : dict of int to str
+        Index of each such crystal, and why.
+    n_crystals : int
+        Length of the list.
+    """
+
+    #: Reasons written out in the message; all are in ``reasons``.
+    SHOWN = 10
+
+    def __init__(self, reasons: dict[int, str], n_crystals: int) -> None:
+        lines = [f"structure {row}: {reason}" for row, reason in list(reasons.items())[: self.SHOWN]]
+        if len(reasons) > self.SHOWN:
+            lines.append(f"and {len(reasons) - self.SHOWN} more")
+        super().__init__(f"{len(reasons)} of {n_crystals} crystals cannot be represented; " + "; ".join(lines))
+        self.reasons = reasons
+        self.n_crystals = n_crystals
+
+    def __reduce__(self) -> tuple[type, tuple[dict[int, str], int]]:
+        return type(self), (self.reasons, self.n_crystals)
+
+
 class CompositionError(QperovError):
     """A formula or crystal whose ions, sites or ionic radii cannot be told."""
 
 
 class StoreError(QperovError):
     """The SQLite store is of another version, or holds contradicting data."""
+
+
+class FetchError(QperovError):
+    """A service on the network gave no answer, or one that cannot be understood, or it wants a key."""
 
 
 class RecordError(QperovError):
@@ -168,6 +198,14 @@ class CalculationInputError(QperovError):
 
 class MissingReferenceError(QperovError):
     """An energy has no reference that it could be compared with."""
+
+
+class DivergedTrainingError(QperovError):
+    """The loss of a network is no longer a finite number."""
+
+
+class LatentSpaceError(QperovError):
+    """Latent codes that cannot be interpolated, sampled or searched from."""
 
 
 class HardwareError(QperovError):

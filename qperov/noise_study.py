@@ -161,7 +161,7 @@ def _study(
             f"All {len(measured)} pairs of {MEASURED} crystals were simulated gate by gate on {MACHINE}, a snapshot of "
             f"the errors of IBM's Fez, with {SHOTS} shots and its readout corrected; no real machine was used. The "
             f"noise takes a fidelity K to {_line(noise)} with a scatter of {noise.scatter:.3f} beyond that of the "
-            "shots, and this was done to the exact matrix of all crystals: simulating each of its pairs would take hours.",
+            "shots, and this was done to the exact matrix of all crystals: simulating all its pairs would take hours.",
             f"R²: {_r2(r2.iloc[0])} exactly, {_r2(r2.iloc[1])} with shots alone, {_r2(r2.iloc[2])} with the machine's "
             f"noise, {_r2(r2.iloc[3])} when depolarising noise is removed as well; the mean of the training labels "
             f"has {_r2(constant)}. Every matrix with noise is first made the nearest one that is a kernel, on training "

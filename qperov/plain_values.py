@@ -1,7 +1,8 @@
-"""Values and tables as JSON and back, to the last bit of every float."""
+"""Values and tables as JSON and back, to the last bit of every float; symmetric matrices as their triangle."""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -73,3 +74,25 @@ def decode_frame(stored: dict[str, Any]) -> pd.DataFrame:
         else:
             frame[name] = pd.Series(values, dtype=kind)
     return pd.DataFrame(frame)
+
+
+def upper_triangle(matrix: np.ndarray, where: str) -> np.ndarray:
+    """The upper triangle with the diagonal, row by row, as float32, shape (m (m + 1) / 2,)."""
+    M = np.asarray(matrix, dtype=np.float64)
+    if M.ndim != 2 or M.shape[0] != M.shape[1]:
+        raise RecordError(f"{where} needs the shape (m, m), not {M.shape}")
+    if not np.isfinite(M).all() or not np.allclose(M, M.T, rtol=1e-5, atol=1e-8):
+        raise RecordError(f"{where} is not symmetric, or holds NaN or infinity")
+    return M[np.triu_indices(len(M))].astype(np.float32)
+
+
+def symmetric(triangle: np.ndarray) -> np.ndarray:
+    """The matrix, of float64, whose triangle :func:`upper_triangle` gave; ValueError if it is none."""
+    m = (math.isqrt(8 * len(triangle) + 1) - 1) // 2
+    if m * (m + 1) // 2 != len(triangle):
+        raise ValueError(f"{len(triangle)} values are the triangle of no square matrix")
+    matrix = np.empty((m, m))
+    upper = np.triu_indices(m)
+    matrix[upper] = triangle
+    matrix.T[upper] = triangle
+    return matrix

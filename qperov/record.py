@@ -1,8 +1,8 @@
 """Records: what a run was and gave, written once and never overwritten.
 
 A run directory holds ``record.json`` (everything small), ``labels.parquet``, ``predictions.parquet``,
-``descriptors/<name>.parquet``, ``studies/<name>.parquet``, ``table.csv`` and ``left_out.csv``; a report adds
-``figures/`` and ``report.html``.
+``descriptors/<name>.parquet``, ``kernels/<name>.parquet``, ``studies/<name>.parquet``, ``table.csv`` and
+``left_out.csv``; a report adds ``figures/`` and ``report.html``.
 Nothing in it runs code when it is read. ``record.json`` carries the SHA-256 of itself and of each Parquet file.
 """
 
@@ -17,7 +17,7 @@ import secrets
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 from qperov.errors import RecordError
 from qperov.evaluation.results import Comparison
 from qperov.evaluation.studies import Chart, Reference, Study
-from qperov.plain_values import clean, decode, decode_frame, encode, encode_frame
+from qperov.plain_values import clean, decode, decode_frame, encode, encode_frame, symmetric, upper_triangle
 
 SCHEMA = 1
 FRAMES = ("table", "folds", "significance", "descriptors", "parameters")
@@ -66,6 +66,11 @@ class Record:
     comparison : Comparison
     studies : tuple of Study
         Further sections of the report; records written before there were any have none.
+    kernels : dict of str to ndarray
+        Name → kernel matrix, shape (m, m), symmetric, to the precision of float32; its rows are the crystals
+        ``evenly_spaced(n, m)``. None in records written before there were any.
+    compositions : tuple of str
+        The formula of each crystal; () where they were not given.
     """
 
     path: Path
@@ -77,6 +82,8 @@ class Record:
     dataset: dict[str, Any]
     comparison: Comparison
     studies: tuple[Study, ...] = ()
+    kernels: dict[str, np.ndarray] = field(default_factory=dict)
+    compositions: tuple[str, ...] = ()
 
 
 def write_record(
@@ -86,6 +93,8 @@ def write_record(
     task: Mapping[str, Any],
     dataset: Mapping[str, Any],
     studies: Sequence[Study] = (),
+    kernels: Mapping[str, np.ndarray] | None = None,
+    compositions: Sequence[str] = (),
 ) -> Record:
     """Write a run into a new directory and read it back.
 
@@ -105,11 +114,17 @@ def write_record(
         out. Counts by kind are made of the exceptions, unless ``left_out`` gives them; the record keeps the first
         50 messages and ``left_out.csv`` all of them.
     studies : sequence of Study
+    kernels : mapping of str to ndarray, optional
+        Name → kernel matrix, shape (m, m), of all crystals, or of ``evenly_spaced(n, m)`` of them. The upper triangle
+        is kept, as float32.
+    compositions : sequence of str
+        The formula of each crystal, or nothing.
 
     Raises
     ------
     RecordError
-        The directory exists, the command is missing, or a value has no plain JSON form.
+        The directory exists, the command is missing, a value has no plain JSON form, a kernel matrix is not symmetric
+        or finite, or lengths do not fit.
     """
     target = Path(directory)
     if target.exists() or target.is_symlink():
@@ -117,12 +132,15 @@ def write_record(
     if not isinstance(task.get("command"), str):
         raise RecordError("task needs 'command': the command line that repeats the run")
     _check(comparison, str(target))
+    triangles = {name: _triangle(name, matrix, len(comparison.ids)) for name, matrix in (kernels or {}).items()}
+    if len(compositions) not in (0, len(comparison.ids)):
+        raise RecordError(f"{target}: {len(comparison.ids)} ids, but {len(compositions)} compositions")
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     partial.mkdir()
     try:
         _write_left_out(partial / "left_out.csv", dataset.get("issues", ()))
-        _write_parts(partial, comparison, dict(task), _dataset(dataset), studies)
+        _write_parts(partial, comparison, dict(task), _dataset(dataset), studies, triangles, list(compositions))
         partial.rename(target)
     except OSError as error:
         raise RecordError(f"{target} could not be written: {error.strerror or error}") from error
@@ -165,6 +183,11 @@ def read_record(directory: str | Path) -> Record:
             dataset=decode(body["dataset"]),
             comparison=comparison,
             studies=tuple(_study(stored, path, files) for stored in body.get("studies", [])),
+            kernels={
+                item["name"]: symmetric(_read_part(path, item["file"], files)["k"].to_numpy())
+                for item in body.get("kernels", [])
+            },
+            compositions=_compositions(tables["labels.parquet"]),
         )
     except (KeyError, TypeError, AttributeError, ValueError, pa.ArrowException) as error:
         raise RecordError(f"{path}: record.json lacks or garbles a part ({type(error).__name__}: {error})") from error
@@ -183,10 +206,17 @@ def _write_left_out(path: Path, issues: Iterable[Any]) -> None:
 
 
 def _write_parts(
-    folder: Path, comparison: Comparison, task: dict[str, Any], dataset: dict[str, Any], studies: Sequence[Study]
+    folder: Path,
+    comparison: Comparison,
+    task: dict[str, Any],
+    dataset: dict[str, Any],
+    studies: Sequence[Study],
+    triangles: dict[str, np.ndarray],
+    compositions: list[str],
 ) -> None:
-    (folder / "descriptors").mkdir()
     labels = pa.table({"id": pa.array(clean(list(comparison.ids)), pa.string()), "y": np.asarray(comparison.y, float)})
+    if compositions:
+        labels = labels.append_column("composition", pa.array(clean(compositions), pa.string()))
     parts = {"labels.parquet": labels, "predictions.parquet": _columns(comparison.predictions, "predictions")}
     features: list[dict[str, str]] = []
     for name, matrix in comparison.features.items():
@@ -195,9 +225,13 @@ def _write_parts(
         columns = np.asarray(matrix, dtype=np.float64).T
         parts[file] = pa.table({str(j): np.ascontiguousarray(column) for j, column in enumerate(columns)})
     described = [_describe_study(study, parts) for study in studies]
-    if described:
-        (folder / "studies").mkdir()
+    kernels: list[dict[str, str]] = []
+    for name, triangle in triangles.items():
+        file = f"kernels/{slug(name, taken={item['file'] for item in kernels})}.parquet"
+        kernels.append({"name": clean(name), "file": file})
+        parts[file] = pa.table({"k": triangle})
     for file, table in parts.items():
+        (folder / file).parent.mkdir(exist_ok=True)
         pq.write_table(table, folder / file)
     comparison.table.to_csv(folder / "table.csv", index=False, encoding="utf-8", errors="backslashreplace")
     body = {
@@ -215,6 +249,7 @@ def _write_parts(
             "warnings": encode(comparison.warnings, "warnings"),
         },
         "features": features,
+        "kernels": kernels,
         "studies": described,
         "files": {file: _sha256(folder / file) for file in parts},
     }
@@ -232,6 +267,12 @@ def _columns(frame: pd.DataFrame, where: str) -> pa.Table:
         return pa.Table.from_pandas(plain, preserve_index=False)
     except (pa.ArrowException, ValueError) as error:
         raise RecordError(f"{where} cannot be recorded: {error}") from error
+
+
+def _triangle(name: str, matrix: np.ndarray, n: int) -> np.ndarray:
+    if not 0 < len(matrix) <= n:
+        raise RecordError(f"kernel {name!r} has {len(matrix)} rows: 1 to {n}, the number of crystals, are needed")
+    return upper_triangle(matrix, f"kernel {name!r}")
 
 
 def _describe_study(study: Study, parts: dict[str, pa.Table]) -> dict[str, Any]:
@@ -287,6 +328,11 @@ def slug(name: str, *, taken: Iterable[str] = ()) -> str:
     return candidate
 
 
+def evenly_spaced(n: int, m: int) -> np.ndarray:
+    """m of the rows 0 … n − 1, or all of them if m ≥ n: which crystals a kernel matrix of m rows belongs to."""
+    return np.arange(min(n, m)) * n // max(min(n, m), 1)
+
+
 # --- reading and checking -----------------------------------------------------------------------
 
 
@@ -310,7 +356,7 @@ def _read_body(path: Path) -> dict[str, Any]:
 
 
 def _read_part(path: Path, file: str, files: dict[str, str]) -> pa.Table:
-    if not re.fullmatch(r"((descriptors|studies)/)?[a-z0-9-]+\.parquet", file):
+    if not re.fullmatch(r"((descriptors|kernels|studies)/)?[a-z0-9-]+\.parquet", file):
         raise RecordError(f"{path}: record.json names the part {file!r}, which is no part of a record")
     part = path / file
     if not part.is_file():
@@ -333,6 +379,10 @@ def _study(stored: dict[str, Any], path: Path, files: dict[str, str]) -> Study:
         data={item["name"]: _read_part(path, item["file"], files).to_pandas() for item in stored["data"]},
         decimals=stored["decimals"],
     )
+
+
+def _compositions(labels: pa.Table) -> tuple[str, ...]:
+    return tuple(labels["composition"].to_pylist()) if "composition" in labels.column_names else ()
 
 
 def _matrix(table: pa.Table) -> np.ndarray:

@@ -2,6 +2,19 @@
 
 from qperov.reports.figures import draw_parity, draw_scores
 from qperov.reports.html import build_report
-from qperov.reports.maps import DescriptorMap, draw_map, embed, map_descriptor
+from qperov.reports.kernel_maps import KernelMap, kernel_distances, map_kernel
+from qperov.reports.map_drawing import draw_map
+from qperov.reports.maps import DescriptorMap, embed, map_descriptor
 
-__all__ = ["DescriptorMap", "build_report", "draw_map", "draw_parity", "draw_scores", "embed", "map_descriptor"]
+__all__ = [
+    "DescriptorMap",
+    "KernelMap",
+    "build_report",
+    "draw_map",
+    "draw_parity",
+    "draw_scores",
+    "embed",
+    "kernel_distances",
+    "map_descriptor",
+    "map_kernel",
+]

@@ -1,4 +1,4 @@
-"""Figures of a Study's charts: lines, scatter, histograms and bars, in one panel or several."""
+"""Figures of a Study's charts: lines, scatter, histograms, bars and crystals, in one panel or several."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from qperov.evaluation.studies import Chart, Study
+from qperov.reports.crystal_gallery import draw_crystals
 from qperov.reports.figures import FAINT, INK, shorten, style
 
 # Okabe and Ito's colours; series are told apart by shape or dashes as well
@@ -34,6 +35,8 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 def draw_chart(study: Study, chart: Chart) -> Figure:
     """One figure: a panel for each value of ``chart.panels``, a colour for each of ``chart.series``."""
+    if chart.kind == "crystals":
+        return draw_crystals(study, chart)
     frame = study.frame(chart)
     panels = _parts(frame, chart.panels)
     names = list(_parts(frame, chart.series))

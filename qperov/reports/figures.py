@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -61,13 +62,17 @@ def style() -> Iterator[None]:
 
 def save(figure: Figure, path: Path) -> dict[str, Path]:
     """Write ``path`` as .png (150 dpi) and .svg, each in one step; the same figure gives the same bytes."""
-    FigureCanvasAgg(figure)
+    figure.set_dpi(DPI)
     written = {}
     with style():
         for kind in ("png", "svg"):
             target = path.with_suffix(f".{kind}")
             partial = target.with_name(f".{target.name}.partial")
-            figure.savefig(partial, format=kind, dpi=DPI, metadata={"Date": None} if kind == "svg" else {})
+            # savefig would draw everything twice
+            if kind == "png":
+                FigureCanvasAgg(figure).print_png(partial)
+            else:
+                FigureCanvasSVG(figure).print_svg(partial, metadata={"Date": None})
             # the layout is settled by the first drawing
             figure.set_layout_engine("none")
             os.replace(partial, target)

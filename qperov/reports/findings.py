@@ -8,10 +8,15 @@ from dataclasses import dataclass
 import pandas as pd
 
 from qperov.evaluation.results import Comparison
+from qperov.reports.number_format import chance, decimals, equals, fixed, significant
 
 ALPHA = 0.05
 #: Two models are called practically equivalent from this probability on.
 CERTAIN = 0.95
+#: So many models are named in a sentence.
+FEW_NAMES = 6
+#: A ceiling of R² that rounds to less than this is worth a sentence.
+NO_CEILING = 0.995
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,14 @@ class Difference:
     def same(self) -> bool:
         """Whether the two are practically equivalent beyond reasonable doubt."""
         return self.equivalent >= CERTAIN
+
+    @property
+    def verdict(self) -> str:
+        """What the two tests say of the first and the second model, in a few words."""
+        if not self.significant:
+            return "practically equivalent" if self.same else "not distinguishable"
+        which = "first is better" if self.delta < 0 else "second is better"
+        return f"{which}, by nothing that matters" if self.same else which
 
 
 def scored_models(comparison: Comparison) -> pd.DataFrame:
@@ -113,42 +126,6 @@ def beats_constant(comparison: Comparison, row: pd.Series) -> bool:
 # --- numbers ------------------------------------------------------------------------------------
 
 
-def decimals(value: float, low: float, high: float) -> int:
-    """Decimals that fit a 95 % interval: a step of the last one is between 1/60 and 1/6 of its width."""
-    width = high - low
-    scale = width / 6 if math.isfinite(width) and width > 0 else abs(value) / 100
-    if not math.isfinite(scale) or scale == 0:
-        return 3
-    return min(max(-math.floor(math.log10(scale)), 0), 8)
-
-
-def fixed(value: float, places: int, *, sign: bool = False) -> str:
-    """``value`` with so many decimals, a true minus sign, and a dash for NaN."""
-    if value is None or math.isnan(value):
-        return "–"
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    text = f"{value:+.{places}f}" if sign else f"{value:.{places}f}"
-    if float(text) == 0:
-        text = text.lstrip("+-")
-    return text.replace("-", "−")
-
-
-def significant(value: float | None, digits: int = 3) -> str:
-    """``value`` with so many significant digits; powers of ten outside 1e-4 … 1e6."""
-    if value is None or not math.isfinite(value) or value == 0:
-        return "0" if value == 0 else fixed(math.nan if value is None else value, 0)
-    exponent = math.floor(math.log10(abs(value)))
-    if -4 <= exponent < 6:
-        return fixed(value, max(digits - 1 - exponent, 0))
-    return f"{value:.{digits - 1}e}".replace("-", "−")
-
-
-def probability(p: float) -> str:
-    """A p-value: "< 0.001" below that."""
-    return "–" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
-
-
 def interval(row: pd.Series, metric: str, scale: float = 1) -> tuple[str, str]:
     """Value and 95 % interval of a metric times ``scale``, with decimals that fit the interval."""
     value, low, high = (scale * float(row[metric + end]) for end in ("", "_low", "_high"))
@@ -182,7 +159,7 @@ def _versus(comparison: Comparison, quantum: pd.Series, classical: pd.Series, ki
     places = decimals(tested.delta, tested.low, tested.high)
     numbers = (
         f"ΔMAE {fixed(tested.delta, places, sign=True)} [{fixed(tested.low, places, sign=True)} … "
-        f"{fixed(tested.high, places, sign=True)}]{unit}, p(Holm) {_equals(tested.p_holm)}"
+        f"{fixed(tested.high, places, sign=True)}]{unit}, p(Holm) {equals(tested.p_holm)}"
     )
     if not tested.significant:
         return f"{scores}: not distinguishable ({numbers})."
@@ -196,7 +173,7 @@ def quotable(comparison: Comparison, a: pd.Series, b: pd.Series) -> str:
     if tested is None or not all(map(math.isfinite, (tested.p_holm, tested.low, tested.high))):
         return ""
     unit, (first, second) = with_unit(comparison), (without_descriptor(row) for row in (a, b))
-    verdict = f"is not distinguishable from {second}"
+    verdict = f"is {'practically equivalent to' if tested.same else 'not distinguishable from'} {second}"
     if tested.significant:
         verdict = f"is {'better' if tested.delta < 0 else 'worse'} than {second}"
     places = decimals(tested.delta, tested.low, tested.high)
@@ -213,37 +190,32 @@ def quotable(comparison: Comparison, a: pd.Series, b: pd.Series) -> str:
     )
 
 
-def chance(p: float) -> str:
-    """A probability with two decimals; never a certainty that it is not."""
-    if math.isnan(p):
-        return "–"
-    return "< 0.01" if p < 0.01 else "> 0.99" if p > 0.99 else f"{p:.2f}"
-
-
-def _equals(p: float) -> str:
-    text = probability(p)
-    return text if text.startswith("<") else f"= {text}"
-
-
 def summarise(comparison: Comparison) -> tuple[str, list[dict[str, str]]]:
     """A paragraph about the whole, and for each descriptor a sentence (``descriptor``, ``text``) and ``quotable``.
 
     ``quotable`` is what :func:`quotable` says of the best quantum and the best classical model, or "".
     """
-    label, table, unit = comparison.label, scored_models(comparison), with_unit(comparison)
-    models = table[table["family"] != "baseline"]
-    target = label["target"] or "the target"
-    text = f"{label['n']} crystals in {label['n_groups']} groups; {target} has a standard deviation of "
-    text += f"{significant(label['sd'])}{unit}."
-    if (constant := best_baseline(comparison)) is not None:
-        text += f" A constant (the {constant['model']}) scores MAE {interval(constant, 'mae')[0]}{unit}."
+    table, unit = scored_models(comparison), with_unit(comparison)
+    models, constant = table[table["family"] != "baseline"], best_baseline(comparison)
+    text = ""
     if (top := best(models)) is not None:
-        text += f" Best of {len(models)} models: {top['model']}, MAE {interval(top, 'mae')[0]}{unit}, "
-        text += f"R² {interval(top, 'r2')[0]}."
-    if constant is not None and len(models):
-        worse = sum(not beats_constant(comparison, row) for _, row in models.iterrows())
-        text += f" {_count(worse, len(models))} no better than a constant."
-    return text, [_on_descriptor(comparison, name) for name in descriptor_names(comparison)]
+        text = f"Of {len(models)} models, {top['model']} has the smallest MAE, {_with_interval(top, 'mae')}{unit}"
+        text += f" (R² {interval(top, 'r2')[0]})."
+        noise = comparison.label.get("noise")
+        if noise is not None and math.isfinite(noise) and noise > 0:
+            text += f" That is {significant(top['mae'] / noise, 2)} times the noise of the label."
+    if constant is not None:
+        text += f" A constant (the {constant['model']}) scores MAE {_with_interval(constant, 'mae')}{unit}."
+        lost = [str(row["model"]) for _, row in models.iterrows() if not beats_constant(comparison, row)]
+        if len(models):
+            named = f": {', '.join(lost)}" if 0 < len(lost) <= FEW_NAMES else ""
+            text += f" {_count(len(lost), len(models))} no better than a constant{named}."
+    return text.strip(), [_on_descriptor(comparison, name) for name in descriptor_names(comparison)]
+
+
+def _with_interval(row: pd.Series, metric: str) -> str:
+    value, ends = interval(row, metric)
+    return f"{value} [{ends}]" if ends else value
 
 
 def _count(some: int, total: int) -> str:
@@ -264,6 +236,7 @@ def _on_descriptor(comparison: Comparison, name: str) -> dict[str, str]:
         reference = best_of(comparison, name, "reference")
         if kind == "classical" and reference is not None:
             text += f" For reference: {without_descriptor(reference)} scores {interval(reference, 'mae')[0]}{unit}."
+        text += _ceiling(quantum, classical)
         return {"descriptor": name, "text": text, "quotable": quotable(comparison, quantum, classical)}
     only = quantum if quantum is not None else classical
     if only is None:
@@ -273,4 +246,13 @@ def _on_descriptor(comparison: Comparison, name: str) -> dict[str, str]:
     text += f"R² {interval(only, 'r2')[0]}."
     if not beats_constant(comparison, only):
         text += " No better than a constant."
-    return {"descriptor": name, "text": text, "quotable": ""}
+    return {"descriptor": name, "text": text + _ceiling(only), "quotable": ""}
+
+
+def _ceiling(*rows: pd.Series) -> str:
+    """The bound on R² that the descriptor of these rows sets, beside the best score among them."""
+    ceiling, reached = float(rows[0]["ceiling_r2"]), best(pd.DataFrame(rows))
+    if reached is None or not ceiling < NO_CEILING:
+        return ""
+    bound = f"No model of this descriptor can have an R² above {fixed(ceiling, 2)} on these crystals"
+    return f" {bound}; {without_descriptor(reached)} has {interval(reached, 'r2')[0]}."

@@ -1,4 +1,4 @@
-"""Maps: descriptors laid flat by t-SNE, coloured by label, prediction and residual."""
+"""Maps: descriptors laid flat by t-SNE."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
-from openTSNE import TSNE
+from openTSNE import TSNEEmbedding
+from scipy.spatial.distance import cdist
 from sklearn.manifold import trustworthiness
 
-from qperov.evaluation.results import Comparison
-from qperov.reports.figures import GREY, shorten, style
+from qperov.record import evenly_spaced
+from qperov.reports.layout import lay_out, place_among
 
 NEIGHBOURS = 10
-FEWEST = 10  # distinct rows below which t-SNE has no neighbourhoods to keep
 COMPONENTS = 50
+#: More distinct rows than this are placed on the map of so many of them.
+MOST = 4000
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +34,12 @@ class DescriptorMap:
         Share of neighbourhoods that the map did not invent, 0 to 1 (NaN where there are too few points).
     method : str
         "t-SNE" or "principal components".
+    space : DescriptorSpace
+        The descriptor, made comparable.
+    rows : ndarray, shape (m, d)
+        The distinct rows in that space from which the map was made.
+    layout : TSNEEmbedding or None
+        Their points; None where the map is the principal components.
     """
 
     descriptor: str
@@ -43,6 +47,64 @@ class DescriptorMap:
     distinct: int
     trustworthiness: float
     method: str
+    space: DescriptorSpace
+    rows: np.ndarray
+    layout: TSNEEmbedding | None
+
+    def place(self, features: np.ndarray) -> np.ndarray:
+        """Points of further crystals, shape (q, 2), on the map as it is.
+
+        A crystal whose descriptor is on the map gets that point; any other is put beside its nearest neighbours,
+        whatever else is placed with it. Columns that did not vary on the map's crystals are not looked at.
+
+        Parameters
+        ----------
+        features : ndarray, shape (q, d)
+            The columns that the map was made of.
+
+        Raises
+        ------
+        ValueError
+            Another number of columns, or values that are not finite.
+        """
+        rows = self.space.standardised(features)
+        scores = self.space.scores(rows)
+        if self.layout is None:
+            return scores[:, :2]
+        known = {row.tobytes(): i for i, row in enumerate(self.rows)}
+        which = np.array([known.get(row.tobytes(), -1) for row in rows])
+        points = np.asarray(self.layout)[which]
+        if (new := which < 0).any():
+            points[new] = place_among(self.layout, scores[new])
+        return points
+
+    def distances(self, features: np.ndarray) -> np.ndarray:
+        """Distances between crystals in the descriptor as the map sees it, shape (n, n)."""
+        rows = self.space.standardised(features)
+        return cdist(rows, rows)
+
+
+@dataclass(frozen=True, eq=False)
+class DescriptorSpace:
+    """Standardised columns of a descriptor and their principal components, as found on one set of crystals."""
+
+    mean: np.ndarray
+    sd: np.ndarray
+    varied: np.ndarray
+    centre: np.ndarray
+    axes: np.ndarray
+
+    def standardised(self, features: np.ndarray) -> np.ndarray:
+        """Columns that varied, standardised, rounded to 1e-8."""
+        X = _checked(features)
+        if X.shape[1] != len(self.varied):
+            raise ValueError(f"the map was made of {len(self.varied)} columns, not of {X.shape[1]}")
+        return _standardised(X, self.mean, self.sd, self.varied)
+
+    def scores(self, rows: np.ndarray) -> np.ndarray:
+        """Principal components of standardised rows, at least two columns."""
+        scores = (rows - self.centre) @ self.axes.T
+        return np.ascontiguousarray(np.pad(scores, ((0, 0), (0, max(2 - scores.shape[1], 0)))))
 
 
 def standardise(features: np.ndarray) -> np.ndarray:
@@ -56,17 +118,8 @@ def standardise(features: np.ndarray) -> np.ndarray:
     ValueError
         Not a matrix, no rows, or values that are NaN or infinite.
     """
-    X = np.asarray(features, dtype=np.float64)
-    if X.ndim != 2 or len(X) == 0:
-        raise ValueError(f"features need the shape (n, d) with n > 0, not {X.shape}")
-    if not np.isfinite(X).all():
-        raise ValueError("features hold NaN or infinite values: a map needs finite ones")
-    if X.shape[1] == 0:
-        return X
-    ordered = np.ascontiguousarray(np.sort(X, axis=0).T)
-    mean, sd, size = ordered.mean(axis=1), ordered.std(axis=1), np.abs(ordered).max(axis=1)
-    varied = (sd > 1e-9 * size) & (sd > 1e-12 * size.max())
-    return np.round((X[:, varied] - mean[varied]) / sd[varied], 8) + 0.0  # + 0.0: no negative zeros
+    X = _checked(features)
+    return _standardised(X, *_moments(X))
 
 
 def embed(features: np.ndarray, *, seed: int = 0, perplexity: float | None = None) -> np.ndarray:
@@ -75,7 +128,7 @@ def embed(features: np.ndarray, *, seed: int = 0, perplexity: float | None = Non
     Standardised columns, at most 50 principal components, distinct rows only: identical rows share one point, nothing
     is jittered. The start is the first two components, the gradient Barnes and Hut's on one thread, so that the same
     rows always give the same map; permuted rows give the permuted map. Below 10 distinct rows the map is the first two
-    principal components.
+    principal components; of more than 4000, so many are laid out and the others placed among them.
 
     Parameters
     ----------
@@ -92,24 +145,70 @@ def embed(features: np.ndarray, *, seed: int = 0, perplexity: float | None = Non
     ------
     ValueError
         Features that are empty, not a matrix or not finite; a perplexity out of bounds.
-
-    Notes
-    -----
-    van der Maaten and Hinton, J. Mach. Learn. Res. 9, 2579 (2008); openTSNE: Poličar, Stražar and Zupan,
-    J. Stat. Softw. 109(3) (2024).
     """
-    rows, inverse = _distinct(standardise(features))
-    return _embed_distinct(rows, seed, perplexity)[inverse]
+    return _fit("", features, seed, perplexity, MOST).points
 
 
-def map_descriptor(descriptor: str, features: np.ndarray, *, seed: int = 0) -> DescriptorMap:
-    """Embed a descriptor and measure how far its map can be trusted (among distinct rows, 10 neighbours)."""
-    rows, inverse = _distinct(standardise(features))
-    flat = _embed_distinct(rows, seed, None)
+def map_descriptor(descriptor: str, features: np.ndarray, *, seed: int = 0, most: int = MOST) -> DescriptorMap:
+    """Embed a descriptor and measure how far its map can be trusted (among distinct rows, 10 neighbours).
+
+    Of more than ``most`` distinct rows, so many are laid out, and the others placed among them.
+    """
+    return _fit(descriptor, features, seed, None, most)
+
+
+def _fit(descriptor: str, features: np.ndarray, seed: int, perplexity: float | None, most: int) -> DescriptorMap:
+    X = _checked(features)
+    moments = _moments(X)
+    rows, inverse = _distinct(_standardised(X, *moments))
+    chosen = evenly_spaced(len(rows), most)
+    space = DescriptorSpace(*moments, *_components(rows[chosen]))
+    scores = space.scores(rows[chosen])
+    layout = lay_out(scores, scores[:, :2], seed=seed, perplexity=perplexity)
+    points = scores[:, :2] if layout is None else np.array(layout)
+    trust = trust_in(rows[chosen], points)
+    if layout is not None and len(chosen) < len(rows):
+        everything = np.empty((len(rows), 2))
+        others = np.setdiff1d(np.arange(len(rows)), chosen)
+        everything[chosen], everything[others] = points, place_among(layout, space.scores(rows[others]))
+        points = everything
+    method = "t-SNE" if layout is not None else "principal components"
+    return DescriptorMap(descriptor, points[inverse], len(rows), trust, method, space, rows[chosen], layout)
+
+
+def trust_in(rows: np.ndarray, points: np.ndarray, *, precomputed: bool = False) -> float:
+    """Trustworthiness of points for rows, or for distances between them, with 10 neighbours; NaN for too few rows.
+
+    Venna and Kaski, Artificial Neural Networks – ICANN 2001, 485; doi:10.1007/3-540-44668-0_68.
+    """
     neighbours = min(NEIGHBOURS, (len(rows) - 1) // 2)
-    trust = float(trustworthiness(rows, flat, n_neighbors=neighbours)) if neighbours and rows.shape[1] else math.nan
-    method = "t-SNE" if len(rows) >= FEWEST else "principal components"
-    return DescriptorMap(descriptor, flat[inverse], len(rows), trust, method)
+    if not neighbours or not rows.shape[1]:
+        return math.nan
+    metric = "precomputed" if precomputed else "euclidean"
+    return float(trustworthiness(rows, points, n_neighbors=neighbours, metric=metric))
+
+
+def _checked(features: np.ndarray) -> np.ndarray:
+    X = np.asarray(features, dtype=np.float64)
+    if X.ndim != 2 or len(X) == 0:
+        raise ValueError(f"features need the shape (n, d) with n > 0, not {X.shape}")
+    if not np.isfinite(X).all():
+        raise ValueError("features hold NaN or infinite values: a map needs finite ones")
+    return X
+
+
+def _moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each column, and whether it varies."""
+    if X.shape[1] == 0:
+        return np.empty(0), np.empty(0), np.empty(0, dtype=bool)
+    ordered = np.ascontiguousarray(np.sort(X, axis=0).T)
+    mean, sd, size = ordered.mean(axis=1), ordered.std(axis=1), np.abs(ordered).max(axis=1)
+    return mean, sd, (sd > 1e-9 * size) & (sd > 1e-12 * size.max())
+
+
+def _standardised(X: np.ndarray, mean: np.ndarray, sd: np.ndarray, varied: np.ndarray) -> np.ndarray:
+    rounded = np.round((X[:, varied] - mean[varied]) / sd[varied], 8) + 0.0  # + 0.0: no negative zeros
+    return np.ascontiguousarray(rounded)
 
 
 def _distinct(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -119,136 +218,11 @@ def _distinct(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(rows), inverse.ravel()
 
 
-def _embed_distinct(rows: np.ndarray, seed: int, perplexity: float | None) -> np.ndarray:
-    m = len(rows)
-    bound = (m - 1) / 3
-    if perplexity is not None and not 1 <= perplexity <= bound:
-        raise ValueError(f"perplexity {perplexity} is outside 1 … {bound:.3g}, the range for {m} distinct rows")
-    scores = _principal_components(rows)
-    start = scores[:, :2]
-    if m < FEWEST:
-        return start
-    tsne = TSNE(
-        perplexity=min(30.0, bound) if perplexity is None else perplexity,
-        initialization=1e-4 * start / (start[:, 0].std() or 1.0),
-        negative_gradient_method="bh",
-        neighbors="exact",
-        random_state=seed,
-        n_jobs=1,
-    )
-    return np.array(tsne.fit(scores))
-
-
-def _principal_components(rows: np.ndarray) -> np.ndarray:
-    """Scores of the components above rounding, at least two columns, each component's largest loading positive."""
-    m = len(rows)
-    if rows.shape[1] == 0 or m == 1:
-        return np.zeros((m, 2))
-    U, s, V = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
-    kept = int(np.sum(s > 1e-9 * s[0])) if s[0] > 0 else 0
-    kept = min(kept, COMPONENTS)
-    largest = V[np.arange(kept), np.abs(V[:kept]).argmax(axis=1)]
-    scores = U[:, :kept] * s[:kept] * np.sign(largest)
-    return np.ascontiguousarray(np.pad(scores, ((0, 0), (0, max(2 - kept, 0)))))
-
-
-# --- drawing ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class _Dots:
-    """One dot a distinct point, its area growing with the number of crystals there."""
-
-    xy: np.ndarray
-    inverse: np.ndarray
-    counts: np.ndarray
-
-    def mean(self, values: np.ndarray) -> np.ndarray:
-        return np.bincount(self.inverse, weights=values) / self.counts
-
-
-def draw_map(comparison: Comparison, mapped: DescriptorMap, models: list[str], *, large: bool = True) -> Figure:
-    """Panels of one map: label, predictions (one shared scale) and residuals (scale centred at zero).
-
-    A dot stands for all crystals with the same descriptor; its colour is their mean, over all repeats.
-
-    Parameters
-    ----------
-    comparison : Comparison
-    mapped : DescriptorMap
-    models : list of str
-        Models that get a pair of panels.
-    large : bool
-        Whether the label gets a panel twice as large, at the left.
-    """
-    dots = _dots(mapped.points)
-    truth = np.asarray(comparison.y, dtype=float)
-    predictions = {name: mean_prediction(comparison, name) for name in models}
-    residuals = {name: predicted - truth for name, predicted in predictions.items()}
-    low, high = np.quantile(truth, [0.02, 0.98])
-    widest = max((float(np.quantile(np.abs(r), 0.98)) for r in residuals.values()), default=0.0) or 1.0
-    unit = f" / {comparison.label['unit']}" if comparison.label.get("unit") else ""
-    columns = max(min(4, len(models)), 1)
-    bands = math.ceil(len(models) / columns)
-    with style():
-        widths = ([2.06] if large else []) + [1.0] * columns + [0.06]
-        figure = Figure(figsize=(2.75 * sum(widths) + 0.7, 5.9 * max(bands, 1)), layout="constrained")
-        grid = figure.add_gridspec(2 * max(bands, 1), len(widths), width_ratios=widths)
-        shift = int(large)
-        value = _Scale("viridis", float(low), float(high))
-        error = _Scale("PuOr_r", -widest, widest)
-        if large:
-            value.panel(figure.add_subplot(grid[:2, 0]), dots, truth, "label")
-        for k, name in enumerate(models):
-            row, column = 2 * (k // columns), k % columns + shift
-            title = f"{shorten(name.removesuffix(f' · {mapped.descriptor}'), 30)}\nprediction"
-            value.panel(figure.add_subplot(grid[row, column]), dots, predictions[name], title)
-            error.panel(figure.add_subplot(grid[row + 1, column]), dots, residuals[name], "residual")
-        value.bar(figure, figure.add_subplot(grid[0, -1]), f"label, predictions{unit}")
-        if models:
-            error.bar(figure, figure.add_subplot(grid[1, -1]), f"prediction − label{unit}")
-    return figure
-
-
-@dataclass(frozen=True)
-class _Scale:
-    """A colour scale shared by panels."""
-
-    colours: str
-    low: float
-    high: float
-
-    def panel(self, axes: Axes, dots: _Dots, values: np.ndarray, title: str) -> None:
-        room = 9.0 if "\n" in title or title == "residual" else 22.0
-        base = float(np.clip(room * 300 / max(len(dots.xy), 1), room / 2, 3 * room))
-        x, y = dots.xy.T
-        axes.scatter(
-            x, y, c=dots.mean(values), s=base * np.sqrt(dots.counts), cmap=self.colours, vmin=self.low, vmax=self.high,
-            linewidths=0.25, edgecolors=GREY, rasterized=True,
-        )  # fmt: skip
-        axes.set_title(title, fontsize=9, linespacing=1.3)
-        axes.set_aspect("equal", adjustable="datalim")
-        axes.set_xticks([])
-        axes.set_yticks([])
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-
-    def bar(self, figure: Figure, axes: Axes, title: str) -> None:
-        shades = ScalarMappable(Normalize(self.low, self.high), self.colours)
-        figure.colorbar(shades, cax=axes, extend="both", extendfrac=0.03).set_label(title, fontsize=9)
-        axes.ticklabel_format(useOffset=False)
-        axes.tick_params(labelsize=8)
-
-
-def _dots(points: np.ndarray) -> _Dots:
-    xy, inverse, counts = np.unique(points, axis=0, return_inverse=True, return_counts=True)
-    order = np.argsort(-counts, kind="stable")  # small dots on top
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    return _Dots(xy[order], rank[inverse.ravel()], counts[order])
-
-
-def mean_prediction(comparison: Comparison, model: str) -> np.ndarray:
-    """Out-of-fold prediction of each crystal, shape (n,), in the order of ``ids``: the mean over repeats."""
-    mine = comparison.predictions[comparison.predictions["model"] == model]
-    return mine.groupby("id")["y_pred"].mean().reindex(list(comparison.ids)).to_numpy(dtype=float)
+def _components(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean row, and the principal components above rounding, each one's largest loading positive."""
+    centre = rows.mean(axis=0)
+    if len(rows) < 2 or rows.shape[1] == 0:
+        return centre, np.empty((0, rows.shape[1]))
+    _, s, V = np.linalg.svd(rows - centre, full_matrices=False)
+    axes = V[: min(int(np.sum(s > 1e-9 * s[0])), COMPONENTS)]
+    return centre, axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]

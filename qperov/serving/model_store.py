@@ -1,0 +1,190 @@
+"""Trained models on disk: one folder each, of files that run no code when they are read.
+
+A folder holds ``model.json`` (what the model was trained on, its scores, versions, checksums), ``pipeline.skops`` (and
+``network.safetensors``), ``training.parquet`` (one row a training crystal), ``descriptor.parquet`` and
+``components.parquet`` (the training crystals as the featurizer and as the regressor see them) and ``residuals.parquet``
+(errors on the folds of the comparison).
+"""
+
+from __future__ import annotations
+
+import platform
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
+
+from qperov.crystals.dataset import CrystalDataset
+from qperov.crystals.structure_text import to_text
+from qperov.evaluation.results import Comparison
+from qperov.plain_values import clean
+from qperov.record import slug
+from qperov.serving.applicability import ApplicabilityDomain
+from qperov.serving.checked_folder import write_index
+from qperov.serving.composition_range import CompositionRange
+from qperov.serving.conformal import ConformalResiduals
+from qperov.serving.fitting import Progress, fit_models, groups_of, held_out_errors
+from qperov.serving.pipeline_file import NETWORK, PIPELINE, write_pipeline
+from qperov.serving.stages import points_of, predictions_of
+
+SCHEMA = 1
+#: Folder of a run that holds its models, and the index of each.
+MODELS, INDEX = "models", "model.json"
+#: Training crystals that are predicted again when a model is read.
+EXAMPLES = 3
+SPACES = ("descriptor", "components")
+TABLES = ("training", *SPACES, "residuals")
+FILES = (PIPELINE, NETWORK, *(f"{table}.parquet" for table in TABLES))
+#: Packages whose version changes what a model predicts.
+PACKAGES = ("qperov", "numpy", "scipy", "scikit-learn", "pymatgen", "skops", "torch")
+
+
+def fit_and_store(
+    models: Mapping[str, BaseEstimator],
+    dataset: CrystalDataset,
+    comparison: Comparison,
+    names: Sequence[str],
+    folder: str | Path,
+    n_jobs: int | None = None,
+    *,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Train models of a comparison on all of its crystals, and store each in a folder of its own.
+
+    Parameters
+    ----------
+    models : mapping of str to Pipeline
+        What ``compare`` was given.
+    dataset : CrystalDataset
+        What ``compare`` was given.
+    comparison : Comparison
+        Its result; its errors on held-out crystals become the prediction intervals.
+    names : sequence of str
+        Which of the models.
+    folder : str or Path
+        Where the folders go; in a run directory, ``models``.
+    n_jobs : int, optional
+        Models trained at once, as in joblib.
+    progress : callable, optional
+        Called with (done, total, model).
+
+    Returns
+    -------
+    list of Path
+        The new folders, in the order of ``names``.
+
+    Raises
+    ------
+    ValueError
+        If the comparison is of other crystals or labels, has no such model, or its folds parted copies of one crystal.
+    RecordError
+        If a model holds what cannot be read back without running code.
+    MissingDependencyError
+        If safetensors is needed and not installed.
+    """
+    if comparison.ids != tuple(dataset.ids) or dataset.y is None or not np.array_equal(comparison.y, dataset.y):
+        raise ValueError("the comparison is of other crystals, or other labels, than the dataset")
+    if unknown := [name for name in names if name not in models or name not in set(comparison.predictions["model"])]:
+        raise ValueError(f"no model of the comparison is called {unknown[0]!r}; there are {', '.join(models)}")
+    errors = {name: ConformalResiduals(*held_out_errors(comparison, name)) for name in names}
+    groups = groups_of(comparison)
+    paths = []
+    for name, pipeline, warned in fit_models(models, dataset, groups, names, n_jobs=n_jobs, progress=progress):
+        about = _about(name, dataset, comparison, warned)
+        paths.append(_store(Path(folder), about, pipeline, dataset, groups, errors[name]))
+    return paths
+
+
+def _about(name: str, dataset: CrystalDataset, comparison: Comparison, warned: tuple[str, ...]) -> dict[str, Any]:
+    row = comparison.table.set_index("model").loc[name]
+    scores = {
+        f"{metric}{end}": float(row[f"{metric}{end}"])
+        for metric in ("mae", "rmse", "r2")
+        for end in ("", "_low", "_high")
+    }
+    return {
+        "schema": SCHEMA,
+        "name": name,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "target": dataset.target or "y",
+        "unit": dataset.unit,
+        "dataset": {
+            "name": dataset.name,
+            "fingerprint": dataset.fingerprint,
+            "n": len(dataset),
+            "n_groups": comparison.label["n_groups"],
+            "labels": comparison.label["provenance"],
+        },
+        "descriptor": row["descriptor"],
+        "scores": scores,
+        "settings": {key: comparison.settings[key] for key in ("folds", "repeats", "seed", "split")},
+        "warned": list(warned),
+        "versions": versions_here(),
+    }
+
+
+def _store(
+    folder: Path,
+    about: dict[str, Any],
+    pipeline: Pipeline,
+    dataset: CrystalDataset,
+    groups: np.ndarray,
+    errors: ConformalResiduals,
+) -> Path:
+    """Write everything into a hidden folder, which is renamed at the end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / slug(about["name"], taken=[path.name for path in folder.iterdir()])
+    partial = folder / f".{target.name}.{secrets.token_hex(4)}"
+    partial.mkdir()
+    try:
+        files = write_pipeline(pipeline, partial)
+        spaces = points_of(pipeline, list(dataset.structures))
+        fitted = predictions_of(pipeline, spaces)
+        domain = ApplicabilityDomain.of(spaces, groups)
+        training = {"id": clean(list(dataset.ids)), "group": groups, "y": dataset.y, "fitted": fitted}
+        tables = {
+            "training": pa.table(training | {"strangeness": domain.strangeness}),
+            "residuals": pa.table({"group": errors.groups, "residual": errors.residuals}),
+            **{name: _table(points) for name, points in spaces.items()},
+        }
+        for name, table in tables.items():
+            pq.write_table(table, partial / f"{name}.parquet")
+            files.append(f"{name}.parquet")
+        rows = np.unique(np.linspace(0, len(dataset) - 1, EXAMPLES).astype(int))
+        final = type(pipeline.steps[-1][1]).__name__
+        body = about | {
+            "network": final if NETWORK in files else None,
+            "compositions": CompositionRange.of(dataset.structures).fractions,
+            "marks": domain.marks,
+            "examples": [{"row": int(row), "structure": to_text(dataset.structures[row])} for row in rows],
+        }
+        write_index(partial, INDEX, body, files)
+        partial.replace(target)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return target
+
+
+def versions_here() -> dict[str, str]:
+    """Versions of Python and of what changes predictions, as installed."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _table(points: np.ndarray) -> pa.Table:
+    return pa.table({str(j): np.ascontiguousarray(column) for j, column in enumerate(points.T)})

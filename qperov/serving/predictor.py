@@ -1,0 +1,163 @@
+"""Predictions of a stored model for new crystals and measured patterns, with intervals and warnings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from pymatgen.core import Structure
+
+from qperov.descriptors.measured import MeasuredPattern
+from qperov.errors import QperovError
+from qperov.serving.applicability import MARK, Judgement
+from qperov.serving.inputs import Entry, Failure
+from qperov.serving.stages import deviations_of, points_of, predictions_of
+from qperov.serving.stored_model import StoredModel
+
+COLUMNS = (
+    "id", "composition", "prediction", "low", "high", "domain", "strangeness", "p", "nearest", "remarks",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model says.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row an entry, in their order: ``id``, ``composition`` (empty for a measured pattern), ``prediction``,
+        ``low`` and ``high`` (the interval), ``sd`` (of a Gaussian process alone), ``domain`` ("inside", "unusual" or
+        "outside", by distance and by composition), ``strangeness`` and ``p`` (of the distance, see
+        `qperov.serving.applicability`), ``nearest`` (training crystal) and ``remarks`` (what to mind, empty where there
+        is nothing).
+    failures : list of Failure
+        Entries without a prediction.
+    confidence : float
+    half_width : float
+        Of the interval, in the unit of the predictions.
+    """
+
+    table: pd.DataFrame
+    failures: list[Failure]
+    confidence: float
+    half_width: float
+
+
+def predict_entries(model: StoredModel, entries: Sequence[Entry], confidence: float = 0.9) -> Predictions:
+    """Predict for every entry that the model's descriptor can take.
+
+    Parameters
+    ----------
+    model : StoredModel
+    entries : sequence of Entry
+    confidence : float
+        Probability that an interval holds the label, for crystals like the training crystals.
+
+    Raises
+    ------
+    ValueError
+        Unless 0 < confidence < 1.
+    """
+    half_width = model.residuals.half_width(confidence)
+    readable, failures = _readable(model, entries)
+    described, refused = _described(model, readable)
+    failures += refused
+    table = pd.DataFrame(columns=list(COLUMNS))
+    if described:
+        taken = [entry for part, _ in described for entry in part]
+        points = {name: np.concatenate([own[name] for _, own in described]) for name in described[0][1]}
+        table = _table(model, taken, points, half_width)
+    lost = ~np.isfinite(table["prediction"].to_numpy(dtype=float))
+    failures += [
+        Failure(name, "the model's prediction is no finite number", "ValueError") for name in table["id"][lost]
+    ]
+    return Predictions(table[~lost].reset_index(drop=True), failures, confidence, half_width)
+
+
+def _readable(model: StoredModel, entries: Sequence[Entry]) -> tuple[list[Entry], list[Failure]]:
+    """Entries without measured patterns, unless the model's descriptor takes those."""
+    if getattr(model.pipeline.steps[0][1], "kind", None) == "profile":
+        return list(entries), []
+    reason = (
+        f"a measured pattern, but {model.name} reads crystals: its descriptor ({model.about['descriptor']}) is worked "
+        "out from atoms. Patterns are read by models of broadened profiles alone"
+    )
+    measured = [entry for entry in entries if isinstance(entry.content, MeasuredPattern)]
+    return [entry for entry in entries if entry not in measured], [
+        Failure(entry.id, reason, "DescriptorError") for entry in measured
+    ]
+
+
+def _described(
+    model: StoredModel, entries: Sequence[Entry]
+) -> tuple[list[tuple[Sequence[Entry], dict[str, np.ndarray]]], list[Failure]]:
+    """Entries with their points, in parts; those that cannot be described are found by halving."""
+    if not entries:
+        return [], []
+    try:
+        return [(entries, points_of(model.pipeline, [entry.content for entry in entries]))], []
+    except (QperovError, ValueError) as error:
+        if len(entries) == 1:
+            reason = re.sub(r"^structure 0\b", "this crystal", re.sub(r"^structure 0: ", "", str(error)))
+            return [], [Failure(entries[0].id, reason, type(error).__name__)]
+    middle = len(entries) // 2
+    first, second = _described(model, entries[:middle]), _described(model, entries[middle:])
+    return first[0] + second[0], first[1] + second[1]
+
+
+def _table(
+    model: StoredModel, entries: Sequence[Entry], points: dict[str, np.ndarray], half_width: float
+) -> pd.DataFrame:
+    predicted = predictions_of(model.pipeline, points)
+    judged = model.domain.judge(points)
+    domain = [_domain(model, entry, verdict) for entry, verdict in zip(entries, judged.verdict, strict=True)]
+    table = pd.DataFrame(
+        {
+            "id": [entry.id for entry in entries],
+            "composition": [_formula(entry) for entry in entries],
+            "prediction": predicted,
+            "low": predicted - half_width,
+            "high": predicted + half_width,
+            "domain": domain,
+            "strangeness": judged.strangeness,
+            "p": judged.p,
+            "nearest": [model.ids[row] for row in judged.nearest],
+            "remarks": ["; ".join(_remarks(model, entry, judged, row)) for row, entry in enumerate(entries)],
+        },
+        columns=list(COLUMNS),
+    )
+    deviations = deviations_of(model.pipeline, points)
+    if deviations is not None:
+        table.insert(table.columns.get_loc("high") + 1, "sd", deviations)
+    return table
+
+
+def _formula(entry: Entry) -> str:
+    return entry.content.composition.reduced_formula if isinstance(entry.content, Structure) else ""
+
+
+def _domain(model: StoredModel, entry: Entry, verdict: str) -> str:
+    """The verdict on the distance; an element never seen makes it outside, other fractions of elements unusual."""
+    if isinstance(entry.content, Structure):
+        if model.compositions.unseen(entry.content):
+            return "outside"
+        if verdict == "inside" and model.compositions.remarks(entry.content):
+            return "unusual"
+    return str(verdict)
+
+
+def _remarks(model: StoredModel, entry: Entry, judged: Judgement, row: int) -> list[str]:
+    """What to mind about one prediction."""
+    found = model.compositions.remarks(entry.content) if isinstance(entry.content, Structure) else []
+    if judged.verdict[row] != "inside":
+        found.append(
+            f"{judged.strangeness[row]:.3g} times as far from the training crystals as {MARK:.0%} of them are from "
+            "each other"
+        )
+    if judged.same[row]:
+        found.append(f"the descriptor cannot tell it from training crystal {model.ids[judged.nearest[row]]}")
+    return found

@@ -1,0 +1,182 @@
+"""Trained models, read back from their folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sklearn.pipeline import Pipeline
+
+from qperov.crystals.structure_text import from_text
+from qperov.errors import QperovError, RecordError
+from qperov.record import slug
+from qperov.serving.applicability import ApplicabilityDomain
+from qperov.serving.checked_folder import read_index
+from qperov.serving.composition_range import CompositionRange
+from qperov.serving.conformal import ConformalResiduals
+from qperov.serving.model_store import FILES, INDEX, MODELS, SCHEMA, SPACES, versions_here
+from qperov.serving.pipeline_file import read_pipeline
+from qperov.serving.stages import points_of, predictions_of
+
+#: Training crystals may be predicted otherwise than when the model was trained by so much of the labels' spread.
+EXAMPLE_TOLERANCE = 1e-6
+#: Packages whose other releases are told even where the predictions are the same.
+WATCHED = ("qperov", "scikit-learn")
+
+
+@dataclass(frozen=True, eq=False)
+class StoredModel:
+    """A trained model, as read from its folder.
+
+    Attributes
+    ----------
+    path : Path
+    name : str
+        As the comparison called it.
+    target : str
+    unit : str or None
+        Of predictions, intervals and labels.
+    about : dict
+        The rest of ``model.json``: ``dataset``, ``descriptor``, ``scores``, ``settings``, ``created``, ``versions``,
+        and what was ``warned`` of in training.
+    pipeline : Pipeline
+        From crystals to predictions.
+    residuals : ConformalResiduals
+    domain : ApplicabilityDomain
+    compositions : CompositionRange
+    ids : tuple of str
+        Of the training crystals, in the order of the domain's points.
+    notes : tuple of str
+        What a user must know before predictions are believed: other versions, other predictions than when trained.
+    """
+
+    path: Path
+    name: str
+    target: str
+    unit: str | None
+    about: Mapping[str, Any]
+    pipeline: Pipeline
+    residuals: ConformalResiduals
+    domain: ApplicabilityDomain
+    compositions: CompositionRange
+    ids: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def find_models(path: str | Path) -> dict[str, Path]:
+    """Stored models in a run directory, or in a folder of models, or the one that a path names: name → folder.
+
+    Raises
+    ------
+    RecordError
+        If there is none.
+    """
+    root = Path(path)
+    if (root / INDEX).is_file():
+        return {root.name: root}
+    inside = root / MODELS if (root / MODELS).is_dir() else root
+    folders = sorted(index.parent for index in inside.glob(f"*/{INDEX}") if not index.parent.name.startswith("."))
+    if not folders:
+        raise RecordError(
+            f"{root}: no stored model here; `qperov compare … --keep best` keeps one in the run's directory"
+        )
+    return {folder.name: folder for folder in folders}
+
+
+def find_model(path: str | Path, name: str | None = None) -> Path:
+    """The folder of the stored model that is meant: the one of that name, or the only one.
+
+    Raises
+    ------
+    RecordError
+        If there is none, none of that name, or several and no name.
+    """
+    found = find_models(path)
+    if name is None and len(found) == 1:
+        return next(iter(found.values()))
+    if name is not None and slug(name) in found:
+        return found[slug(name)]
+    which = f"no model {name!r} here" if name is not None else f"{len(found)} models here, say which"
+    raise RecordError(f"{path}: {which}: {', '.join(found)}")
+
+
+def load_model(path: str | Path) -> StoredModel:
+    """Read a stored model; nothing in its files is run.
+
+    It predicts a few of its training crystals again, and notes where that gives other numbers than when it was trained.
+
+    Raises
+    ------
+    RecordError
+        If a file is missing, damaged, changed, of another version, or holds what no stored model holds.
+    MissingDependencyError
+        If the model ends in a network, and PyTorch or safetensors is not installed.
+    """
+    folder = Path(path)
+    about = read_index(folder, INDEX, SCHEMA, FILES)
+    pipeline = read_pipeline(folder, about.get("network"))
+    try:
+        training = _columns(folder, "training")
+        spaces = {name: _points(folder, name) for name in SPACES if f"{name}.parquet" in about["files"]}
+        errors = _columns(folder, "residuals")
+        model = StoredModel(
+            path=folder,
+            name=about["name"],
+            target=about["target"],
+            unit=about["unit"],
+            about={
+                key: about[key]
+                for key in ("dataset", "descriptor", "scores", "settings", "created", "versions", "warned")
+            },
+            pipeline=pipeline,
+            residuals=ConformalResiduals(errors["residual"], errors["group"]),
+            domain=ApplicabilityDomain(spaces, training["group"], about["marks"], training["strangeness"]),
+            compositions=CompositionRange({key: (low, high) for key, (low, high) in about["compositions"].items()}),
+            ids=tuple(training["id"].tolist()),
+            notes=_notes(pipeline, about, training),
+        )
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OSError, pa.ArrowException) as error:
+        raise RecordError(f"{folder}: a part is lacking or garbled ({type(error).__name__}: {error})") from error
+    return model
+
+
+def _notes(pipeline: Pipeline, about: Mapping[str, Any], training: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """What is to be said where training crystals are predicted otherwise than then, or versions are others."""
+    examples = about["examples"]
+    rows = [int(example["row"]) for example in examples]
+    found = ""
+    try:
+        again = predictions_of(pipeline, points_of(pipeline, [from_text(example["structure"]) for example in examples]))
+        difference = float(np.abs(again - training["fitted"][rows]).max())
+        if not difference <= EXAMPLE_TOLERANCE * (training["y"].std() or 1.0):
+            found = f"crystals that it was trained on are predicted otherwise than then, by up to {difference:.3g}"
+    except QperovError as error:
+        found = f"a crystal that it was trained on is refused now: {error}"
+    others = _other_versions(about["versions"], all_of_them=bool(found))
+    return tuple(note for note in (found, f"it was trained with {others}" if others else "") if note)
+
+
+def _other_versions(stored: Mapping[str, str], *, all_of_them: bool) -> str:
+    """What was trained with other versions than those installed here, in words; of the watched packages' releases."""
+    here = versions_here()
+    names = stored if all_of_them else [name for name in WATCHED if name in stored]
+
+    def compared(version: str) -> str:
+        return version if all_of_them else ".".join(version.split(".")[:2])
+
+    others = [name for name in names if compared(stored[name]) != compared(here.get(name, "none"))]
+    return ", ".join(f"{name} {stored[name]} (here {here.get(name, 'none')})" for name in others)
+
+
+def _points(folder: Path, name: str) -> np.ndarray:
+    return np.column_stack([column.to_numpy() for column in pq.read_table(folder / f"{name}.parquet").columns])
+
+
+def _columns(folder: Path, name: str) -> dict[str, np.ndarray]:
+    table = pq.read_table(folder / f"{name}.parquet")
+    return {column: table[column].to_numpy() for column in table.column_names}

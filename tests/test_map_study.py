@@ -1,0 +1,115 @@
+"""Kernel matrices for maps: of the right models, at the parameters that were chosen, exact."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.decomposition import PCA
+from sklearn.gaussian_process.kernels import RBF
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import SVR
+from synthetic_comparison import synthetic_comparison
+
+from qperov.evaluation.results import Comparison
+from qperov.map_study import kernel_matrices
+from qperov.quantum.bandwidth import resolved_kernel
+from qperov.quantum.kernels import FidelityKernel, ProjectedKernel
+from qperov.quantum.regression import QuantumSVR
+from qperov.record import evenly_spaced
+
+MODELS = tuple(
+    (f"{name} · {descriptor}", descriptor, "quantum" if name.startswith("Q") else "classical", 0.5)
+    for descriptor in ("first", "second", "third")
+    for name in ("SVR RBF", "SVR linear", "QSVR", "QSVR projected", "Ridge", "Other components", "Untuned")
+    if descriptor != "third" or not name.startswith("Q")
+)
+COMPARISON = synthetic_comparison(n=30, models=MODELS)
+X = PCA(3).fit_transform(StandardScaler().fit_transform(COMPARISON.features["second"]))
+
+
+def pipeline(machine: Any, components: int = 3) -> Pipeline:
+    search = GridSearchCV(TransformedTargetRegressor(machine), {"regressor__C": [1.0, 10.0]})
+    return Pipeline([("f", FunctionTransformer()), ("s", StandardScaler()), ("p", PCA(components)), ("m", search)])
+
+
+MACHINES: dict[str, Any] = {
+    "SVR RBF": pipeline(SVR()),
+    "SVR linear": pipeline(SVR(kernel="linear")),
+    "QSVR": pipeline(QuantumSVR(FidelityKernel("z", shots=50))),
+    "QSVR projected": pipeline(QuantumSVR(ProjectedKernel("zz"))),
+    "Ridge": pipeline(Ridge()),
+    "Other components": pipeline(SVR(), components=2),
+    "Untuned": Pipeline([("f", FunctionTransformer()), ("m", SVR())]),
+}
+PIPELINES = {name: MACHINES[name.split(" · ")[0]] for name, *_ in MODELS}
+
+
+def chosen(**parameters: list[dict[str, Any]]) -> Comparison:
+    """The comparison, in whose folds the models of the second descriptor chose these."""
+    rows = [
+        (f"{name.replace('_', ' ')} · second", 0, fold, json.dumps({f"regressor__{k}": v for k, v in choice.items()}))
+        for name, choices in parameters.items()
+        for fold, choice in enumerate(choices)
+    ]
+    return replace(COMPARISON, parameters=pd.DataFrame(rows, columns=["model", "repeat", "fold", "parameters"]))
+
+
+CHOSEN = chosen(
+    SVR_RBF=[{"C": 1.0, "gamma": 0.5}, {"C": 10.0, "gamma": 0.2}, {"C": 10.0, "gamma": 0.2}],
+    QSVR=[{"C": 1.0, "kernel__bandwidth": 0.3}, {"C": 10.0, "kernel__bandwidth": 0.1}],
+    QSVR_projected=[{"C": 1.0, "kernel__bandwidth": 0.2}],
+    Other_components=[{"C": 1.0}],
+    Ridge=[{"alpha": 1.0}],
+    SVR_linear=[{"C": 1.0}],
+)
+
+
+def test_matrices_are_those_of_the_last_quantum_descriptor_at_the_parameters_chosen_most_often() -> None:
+    matrices = kernel_matrices(PIPELINES, CHOSEN)
+    assert list(matrices) == ["SVR RBF · second", "QSVR · second", "QSVR projected · second"]
+    expected = [
+        RBF(np.sqrt(1 / (2 * 0.2)))(X),
+        FidelityKernel("z", bandwidth=0.3)(X),  # of equals, the first; and no shots
+        ProjectedKernel("zz", bandwidth=0.2)(X),
+    ]
+    for matrix, other in zip(matrices.values(), expected, strict=True):
+        np.testing.assert_allclose(matrix, other, atol=1e-12)
+        np.testing.assert_allclose(matrix.diagonal(), 1)
+
+
+@pytest.mark.parametrize("gamma", ["scale", "auto"])
+def test_a_width_in_words_is_scikit_learns(gamma: str) -> None:
+    (matrix,) = kernel_matrices(
+        {"SVR RBF · second": pipeline(SVR(gamma=gamma)), "QSVR · second": MACHINES["QSVR"]},
+        chosen(SVR_RBF=[{"C": 1.0}]),
+    ).values()
+    fitted = SVR(gamma=gamma).fit(X, COMPARISON.y)
+    np.testing.assert_allclose(matrix, np.exp(-fitted._gamma * ((X[:, None] - X) ** 2).sum(axis=2)), atol=1e-12)
+
+
+def test_a_bandwidth_in_words_is_found_on_all_crystals() -> None:
+    model = pipeline(QuantumSVR(FidelityKernel(bandwidth="median")))
+    (matrix,) = kernel_matrices({"QSVR · second": model}, chosen(QSVR=[{"C": 1.0}])).values()
+    np.testing.assert_allclose(matrix, resolved_kernel(FidelityKernel(bandwidth="median"), X)(X), atol=1e-12)
+    assert np.median(matrix[np.triu_indices(30, 1)]) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_of_many_crystals_some_are_taken_and_the_components_are_those_of_all() -> None:
+    some, everything = kernel_matrices(PIPELINES, CHOSEN, most=8), kernel_matrices(PIPELINES, CHOSEN)
+    rows = evenly_spaced(30, 8)
+    for name, matrix in some.items():
+        np.testing.assert_allclose(matrix, everything[name][np.ix_(rows, rows)], atol=1e-12)
+
+
+def test_without_a_quantum_model_there_is_no_matrix() -> None:
+    assert kernel_matrices({name: model for name, model in PIPELINES.items() if "QSVR" not in name}, CHOSEN) == {}
+    assert kernel_matrices({}, CHOSEN) == {}
