@@ -14,6 +14,7 @@ from qperov import screen
 from qperov.hardware.commands import Toolbox, hardware_app
 from qperov.predict_command import predict
 from qperov.relax_command import inputs, relax
+from qperov.report_command import report
 
 if TYPE_CHECKING:
     from qperov.crystals.dataset import CrystalDataset
@@ -51,6 +52,7 @@ app.add_typer(hardware_app(_hardware_tools), name="hardware")
 app.command()(predict)
 app.command()(relax)
 app.command()(inputs)
+app.command()(report)
 
 DEFAULT_STORE = Path("qperov.db")
 #: Folder, among the runs, of folds that are done in runs that are not.
@@ -226,16 +228,6 @@ def describe(
     typer.echo(text)
     if every_issue:
         typer.echo("\n".join(f"left out: {issue} ({type(issue).__name__})" for issue in dataset.issues))
-
-
-@app.command()
-def report(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
-    """Rebuild the report of a run from its record alone."""
-    from qperov import build_report, read_record
-
-    with screen.status("Drawing"):
-        page = build_report(read_record(run))
-    typer.echo(f"report: {page}")
 
 
 @data_app.command("list")
