@@ -1,4 +1,4 @@
-"""The command line: ``qperov demo | compare | describe | data | relax | inputs | hardware | report``."""
+"""The command line: ``qperov demo | compare | predict | report | describe | data | relax | inputs | hardware``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qperov import screen
+from qperov.fetch_command import fetch
 from qperov.hardware.commands import Toolbox, hardware_app
 from qperov.predict_command import predict
 from qperov.relax_command import inputs, relax
@@ -33,6 +34,7 @@ data_app = typer.Typer(
     help="Datasets: those that come with qperov, and your own in an SQLite store.", no_args_is_help=True
 )
 app.add_typer(data_app, name="data")
+data_app.command("fetch")(fetch)
 
 
 def _hardware_tools() -> Toolbox:
@@ -59,6 +61,8 @@ DEFAULT_STORE = Path("qperov.db")
 UNFINISHED = ".unfinished"
 #: Sections that a report may have beside the comparison.
 STUDIES = ("kernels", "noise", "autoencoder", "learning_curve")
+#: The quick demo takes one crystal of so many.
+QUICK_STEP = 3
 #: The section that belongs to the demo: another dataset.
 SECOND_TASK = "second_task"
 
@@ -117,7 +121,9 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Print the ver
 @app.command()
 def demo(
     runs: Runs = Path("qperov-runs"),
-    folds: Folds = 8,
+    folds: Annotated[
+        int | None, typer.Option(help="Folds of cross-validation, grouped; by default 8, or 5 with --quick.", min=2)
+    ] = None,
     repeats: Repeats = 1,
     seed: Seed = 0,
     jobs: Jobs = -1,
@@ -133,14 +139,17 @@ def demo(
 
     Linear, kernel and Gaussian-process regression, classical SVRs, quantum-kernel SVRs, a quantum autoencoder and the
     papers' networks on powder patterns and structure factors; the published quantum SVR and a cluster expansion for
-    contrast. The report has sections on a second task (the relaxed crystals of cpx222), the quantum kernels and the
-    autoencoder.
+    contrast. The report has sections on a second task (the relaxed crystals of cpx222), the quantum kernels, a machine's
+    noise and the autoencoder. With --quick: a third of the crystals and small grids, under a minute.
     """
     from qperov import load_dataset
 
     chosen = _chosen_studies(studies, (SECOND_TASK, *STUDIES))
     with screen.status("Enumerating 986 orderings of CsPb(Br2I)"):
         dataset = load_dataset("cpx321")
+    if quick:
+        dataset = dataset.take(range(0, len(dataset), QUICK_STEP))
+    folds = folds or (5 if quick else 8)
     _compare_and_report(dataset, runs, "demo", folds, repeats, seed, jobs, quick, (), "grouped", chosen)
 
 

@@ -31,7 +31,8 @@ TITLE = "What a machine's noise does to the score"
 #: A snapshot of the errors of one of IBM's machines, simulated.
 MACHINE = "fake_fez"
 #: Crystals whose pairs are simulated with noise, and to which it is carried over; fewer for ``--quick``.
-MEASURED, MOST, QUICK_MOST = 12, 200, 80
+MEASURED, QUICK_MEASURED = 12, 8
+MOST, QUICK_MOST = 200, 80
 #: Components and so qubits: circuits on more take seconds each with noise.
 QUBITS = 6
 SHOTS = 1024
@@ -82,8 +83,7 @@ def noise_studies(
         return (Study(TITLE, (f"Not made: {why}.",)),)
     X = make_pipeline(clone(scale), RankPCA(QUBITS)).fit_transform(features)
     about = f"{name}: {len(y)} of {len(dataset)} crystals, {X.shape[1]} principal components on as many qubits"
-    repeats = QUICK_REPEATS if quick else REPEATS
-    return (_study(kernel, X, (y - y.mean()) / y.std(), groups, about, repeats, seed),)
+    return (_study(kernel, X, (y - y.mean()) / y.std(), groups, about, quick, seed),)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,15 +127,16 @@ class MeasuredNoise:
 
 
 def _study(
-    kernel: FidelityKernel, X: np.ndarray, y: np.ndarray, groups: np.ndarray, about: str, repeats: int, seed: int
+    kernel: FidelityKernel, X: np.ndarray, y: np.ndarray, groups: np.ndarray, about: str, quick: bool, seed: int
 ) -> Study:
+    repeats, few = (QUICK_REPEATS, QUICK_MEASURED) if quick else (REPEATS, MEASURED)
     exact_of = {b: clone(kernel).set_params(bandwidth=b)(X) for b in BANDWIDTHS}
     bandwidth = max(BANDWIDTHS, key=lambda b: _mean_r2(_machine(), exact_of[b], y, groups, repeats)[0])
     exact, n_qubits = exact_of[bandwidth], X.shape[1]
     backend = Backend(MACHINE, shots=SHOTS, seed=seed)
-    pairs = np.triu_indices(MEASURED)
+    pairs = np.triu_indices(few)
     measured = backend.measure_fidelities(kernel.circuit, *(bandwidth * X[side] for side in pairs))
-    noise = MeasuredNoise.of(exact[:MEASURED, :MEASURED][pairs], measured, SHOTS)
+    noise = MeasuredNoise.of(exact[pairs], measured, SHOTS)
     shots = MeasuredNoise(exact, exact, 1.0, 0.0, 0.0).applied(exact, SHOTS, seed)
     noisy = noise.applied(exact, SHOTS, seed)
     nearest = make_pipeline(KernelRepair(), _machine())
@@ -158,7 +159,7 @@ def _study(
         (
             f"{about}, bandwidth {bandwidth:g}: the one with the best R² of the exact matrix on these same crystals, "
             "so that all rows are a little flattered. Read the differences between them.",
-            f"All {len(measured)} pairs of {MEASURED} crystals were simulated gate by gate on {MACHINE}, a snapshot of "
+            f"All {len(measured)} pairs of {few} crystals were simulated gate by gate on {MACHINE}, a snapshot of "
             f"the errors of IBM's Fez, with {SHOTS} shots and its readout corrected; no real machine was used. The "
             f"noise takes a fidelity K to {_line(noise)} with a scatter of {noise.scatter:.3f} beyond that of the "
             "shots, and this was done to the exact matrix of all crystals: simulating all its pairs would take hours.",

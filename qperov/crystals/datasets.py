@@ -15,12 +15,16 @@ from qperov.crystals.cluster_expansion import ClusterExpansion, spins_of
 from qperov.crystals.dataset import CrystalDataset
 from qperov.crystals.orderings import orderings
 from qperov.crystals.parent_lattice import site_permutations
+from qperov.crystals.perovskite_set import embedded_perovskite_set
+from qperov.crystals.radius_set import radius_set
 from qperov.crystals.relaxed_set import embedded_relaxed_set
 
 #: Embedded datasets and what they are.
 EMBEDDED = {
     "cpx321": "986 inequivalent CsPb(Br2I) orderings of the 3×2×1 cell, energies through a cluster expansion",
     "cpx222": "441 relaxed CsPb(Br,I)3 orderings of the 2×2×2 cell over all compositions, CHGNet's energies of mixing",
+    "abx3": "1605 charge-balanced ABX3 compositions in five-atom cells relaxed by CHGNet, with its formation energies",
+    "abx3_radii": "1605 charge-balanced ABX3 compositions as cubic cells from ionic radii, with tolerance factors",
 }
 #: The one that the enumeration and a cluster expansion give.
 ORDERING_TASKS = ("cpx321",)
@@ -94,6 +98,9 @@ def load_dataset(name: str) -> CrystalDataset:
         PBE energies through a cluster expansion, and ``provenance`` says so for each of them.
         ``"cpx222"``: 441 orderings of Br and I over all compositions in the 2×2×2 cell (40 atoms), positions and cells
         relaxed by CHGNet from one tilt. Target: energy of mixing in meV per formula unit, by CHGNet, not DFT.
+        ``"abx3"``: 1605 charge-balanced ABX₃ compositions whose radii allow a perovskite, in cells of five atoms (A, B,
+        X, X, X) relaxed by CHGNet from rattled cubic ones. Target: formation energy in eV/atom, by CHGNet, not DFT.
+        ``"abx3_radii"``: the same compositions as the cubic cells from radii. Target: Goldschmidt's tolerance factor.
 
     Returns
     -------
@@ -105,6 +112,10 @@ def load_dataset(name: str) -> CrystalDataset:
         If there is no embedded dataset of that name.
     """
     _check_name(name, tuple(EMBEDDED))
+    if name == "abx3":
+        return embedded_perovskite_set(name).dataset()
+    if name == "abx3_radii":
+        return radius_set()
     if name not in ORDERING_TASKS:
         return embedded_relaxed_set(name).dataset()
     task = ordering_task(name)

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib import resources
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pymatgen.core import Lattice, Structure
 
+from qperov.crystals.compact_file import (
+    POSITION_STEP,
+    cell_of,
+    embedded_compact,
+    read_compact,
+    rounded_cell,
+    write_compact,
+)
 from qperov.crystals.dataset import CrystalDataset
 from qperov.crystals.energies import end_member_energies, mixing_energies
-from qperov.errors import FileFormatError
 
-#: Positions are kept as whole numbers of this fraction of a cell vector (1e-5 Å in a cell of 10 Å) …
-POSITION_STEP = 1e-6
-#: … and cell vectors rounded to this many digits (Å).
-CELL_DIGITS = 5
+_WHAT = "a set of relaxed orderings"
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,10 +127,7 @@ def write_relaxed_set(relaxed: RelaxedSet, path: str | Path) -> None:
         "position_step": POSITION_STEP,
         "orderings": [_as_plain(ordering, relaxed) for ordering in relaxed.orderings],
     }
-    text = json.dumps(content, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
-    partial = Path(path).with_name(Path(path).name + ".partial")
-    partial.write_bytes(gzip.compress(text.encode(), mtime=0))
-    partial.replace(path)
+    write_compact(content, path)
 
 
 def read_relaxed_set(path: str | Path) -> RelaxedSet:
@@ -140,7 +138,7 @@ def read_relaxed_set(path: str | Path) -> RelaxedSet:
     FileFormatError
         If the file is anything else.
     """
-    return _parsed(Path(path).read_bytes(), str(path))
+    return read_compact(Path(path).read_bytes(), str(path), _parsed, _WHAT)
 
 
 def embedded_relaxed_set(name: str) -> RelaxedSet:
@@ -151,8 +149,7 @@ def embedded_relaxed_set(name: str) -> RelaxedSet:
     FileFormatError
         If the file is damaged.
     """
-    file = resources.files("qperov.crystals").joinpath("data", f"{name}.json.gz")
-    return _parsed(file.read_bytes(), str(file))
+    return read_compact(*embedded_compact(name), _parsed, _WHAT)
 
 
 def _as_plain(ordering: RelaxedOrdering, relaxed: RelaxedSet) -> dict[str, Any]:
@@ -164,8 +161,7 @@ def _as_plain(ordering: RelaxedOrdering, relaxed: RelaxedSet) -> dict[str, Any]:
         "id": ordering.id,
         "occupied": occupied,
         "multiplicity": ordering.multiplicity,
-        "lattice": np.round(ordering.structure.lattice.matrix, CELL_DIGITS).tolist(),
-        "positions": np.rint(ordering.structure.frac_coords / POSITION_STEP).astype(int).ravel().tolist(),
+        **rounded_cell(ordering.structure),
         "energy": round(ordering.energy, 6),
         "greatest_force": round(ordering.greatest_force, 5),
         "greatest_stress": round(ordering.greatest_stress, 5),
@@ -181,31 +177,24 @@ def _names(relaxed: RelaxedSet, occupied: Sequence[int]) -> list[str]:
     return names
 
 
-def _parsed(content: bytes, path: str) -> RelaxedSet:
-    try:
-        shipped = json.loads(gzip.decompress(content))
-        parent = shipped["parent"]
-        bare = RelaxedSet(
-            name=shipped["name"],
-            parent=Structure(Lattice(parent["lattice"]), parent["species"], parent["frac_coords"]),
-            sites=tuple(shipped["sites"]),
-            species=(shipped["species"][0], shipped["species"][1]),
-            end_members=(shipped["end_members"][0], shipped["end_members"][1]),
-            orderings=(),
-            provenance=shipped["provenance"],
-        )
-        step = shipped["position_step"]
-        orderings = tuple(_ordering(each, bare, step) for each in shipped["orderings"])
-    except (OSError, EOFError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise FileFormatError(path, f"not a set of relaxed orderings ({type(error).__name__}: {error})") from error
-    return RelaxedSet(bare.name, bare.parent, bare.sites, bare.species, bare.end_members, orderings, bare.provenance)
+def _parsed(shipped: dict[str, Any]) -> RelaxedSet:
+    parent, step = shipped["parent"], shipped["position_step"]
+    bare = RelaxedSet(
+        name=shipped["name"],
+        parent=Structure(Lattice(parent["lattice"]), parent["species"], parent["frac_coords"]),
+        sites=tuple(shipped["sites"]),
+        species=(shipped["species"][0], shipped["species"][1]),
+        end_members=(shipped["end_members"][0], shipped["end_members"][1]),
+        orderings=(),
+        provenance=shipped["provenance"],
+    )
+    return replace(bare, orderings=tuple(_ordering(each, bare, step) for each in shipped["orderings"]))
 
 
 def _ordering(plain: dict[str, Any], relaxed: RelaxedSet, step: float) -> RelaxedOrdering:
-    positions = np.array(plain["positions"]).reshape(-1, 3) * step
     return RelaxedOrdering(
         id=plain["id"],
-        structure=Structure(Lattice(plain["lattice"]), _names(relaxed, plain["occupied"]), positions),
+        structure=cell_of(plain, _names(relaxed, plain["occupied"]), step),
         multiplicity=plain["multiplicity"],
         energy=plain["energy"],
         greatest_force=plain["greatest_force"],
