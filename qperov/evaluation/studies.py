@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 #: Kinds of chart.
-KINDS = ("lines", "scatter", "histogram", "bars")
+KINDS = ("lines", "scatter", "histogram", "bars", "crystals")
+#: Columns that drawings of crystals need beside x, y and the elements: the third coordinate and the cell's edges (Å).
+CRYSTAL_COLUMNS = ("z", *(f"{edge}_{axis}" for edge in "abc" for axis in "xyz"))
 #: What a reference line is drawn at: one x, one y, or y = x + value.
 REFERENCE_AXES = ("x", "y", "diagonal")
 
@@ -44,8 +46,9 @@ class Chart:
     ----------
     title : str
         Also names the figure's files.
-    kind : "lines", "scatter", "histogram" or "bars"
-        Histograms count ``x`` in shares of their series; bars are horizontal, of length ``x`` at the names in ``y``.
+    kind : "lines", "scatter", "histogram", "bars" or "crystals"
+        Histograms count ``x`` in shares of their series; bars are horizontal, of length ``x`` at the names in ``y``;
+        crystals are drawn one a panel, a row an atom, ``series`` the elements, with the columns `CRYSTAL_COLUMNS`.
     table : str
         Table of the study, or one of its ``data``.
     x, y : str
@@ -87,6 +90,8 @@ class Chart:
             raise ValueError(f"chart {self.title!r}: a histogram has x alone, every other kind x and y")
         if self.kind == "bars" and (self.log_x or self.log_y):
             raise ValueError(f"chart {self.title!r}: the length of a bar means nothing on a logarithmic axis")
+        if self.kind == "crystals" and not (self.series and self.panels):
+            raise ValueError(f"chart {self.title!r}: crystals need a column of elements and one of their names")
         if self.least is not None and not self.least > 0:
             raise ValueError(f"chart {self.title!r}: least is a place on a logarithmic axis, got {self.least}")
         for reference in self.references:
@@ -139,9 +144,10 @@ class Study:
         if chart.table not in self.data and chart.table not in self.tables:
             raise ValueError(f"{where}: there is no table {chart.table!r}")
         frame = self.frame(chart)
-        named = [name for name in (chart.x, chart.y, chart.series, chart.panels) if name]
+        further = CRYSTAL_COLUMNS if chart.kind == "crystals" else ()
+        named = [name for name in (chart.x, chart.y, chart.series, chart.panels, *further) if name]
         if missing := [name for name in named if name not in frame]:
             raise ValueError(f"{where}: its table has no column {missing[0]!r}")
-        numbers = (chart.x,) if chart.kind in ("histogram", "bars") else (chart.x, chart.y)
+        numbers = (chart.x,) if chart.kind in ("histogram", "bars") else (chart.x, chart.y, *further)
         if text := [name for name in numbers if not pd.api.types.is_numeric_dtype(frame[name])]:
             raise ValueError(f"{where}: column {text[0]!r} holds no numbers")

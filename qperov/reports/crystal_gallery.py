@@ -83,15 +83,24 @@ def view() -> np.ndarray:
     return np.array([right, np.cross(towards, right), towards])
 
 
-class _Crystal:
-    """One crystal as it is seen: x right, y up, depth towards the viewer, about the middle of its cell."""
+class Crystal:
+    """One crystal as it is seen: x right, y up, depth towards the viewer, about the middle of its cell.
+
+    Parameters
+    ----------
+    elements : list of str
+    atoms : ndarray, shape (n, 3)
+        Å.
+    cell : ndarray, shape (3, 3)
+        Rows: the edges, Å.
+    """
 
     def __init__(self, elements: list[str], atoms: np.ndarray, cell: np.ndarray) -> None:
         middle = cell.sum(axis=0) / 2
         self.elements = elements
-        self.atoms = (atoms - middle) @ view().T
+        self.atoms = (np.reshape(atoms, (-1, 3)) - middle) @ view().T
         self.corners = (_CORNERS @ cell - middle) @ view().T
-        self.radii = RADIUS_SHARE * covalent_radii[[known_number(element) for element in elements]]
+        self.radii = RADIUS_SHARE * covalent_radii[np.array([known_number(element) for element in elements], dtype=int)]
 
     @property
     def reach(self) -> float:
@@ -103,10 +112,10 @@ class _Crystal:
         """Balls, the farthest first, and what can be seen of the edges."""
         for order, k in enumerate(np.argsort(self.atoms[:, 2], kind="stable")):
             axes.add_collection(_ball(self.atoms[k], self.radii[k], colour(self.elements[k]), 2 + order))
-        lines = LineCollection(self._seen(), colors=GREY, linewidths=0.9, zorder=3 + len(self.atoms))
+        lines = LineCollection(self.seen(), colors=GREY, linewidths=0.9, zorder=3 + len(self.atoms))
         axes.add_collection(lines)
 
-    def _seen(self) -> list[np.ndarray]:
+    def seen(self) -> list[np.ndarray]:
         """Stretches of the edges that no ball covers, each of shape (m, 2)."""
         along = np.linspace(0, 1, POINTS)[:, None]
         stretches = []
@@ -133,10 +142,10 @@ def known_number(element: str) -> int:
     return number if number < min(len(jmol_colors), len(covalent_radii), len(chemical_symbols)) else 0
 
 
-def _projected(frame: pd.DataFrame, chart: Chart) -> _Crystal:
+def _projected(frame: pd.DataFrame, chart: Chart) -> Crystal:
     atoms = frame[[chart.x, chart.y, "z"]].to_numpy(dtype=float)
     cell = frame[list(CRYSTAL_COLUMNS[1:])].to_numpy(dtype=float)[0].reshape(3, 3)
-    return _Crystal([str(element) for element in frame[chart.series]], atoms, cell)
+    return Crystal([str(element) for element in frame[chart.series]], atoms, cell)
 
 
 def _ball(place: np.ndarray, radius: float, base: np.ndarray, zorder: float) -> PatchCollection:
