@@ -1,0 +1,245 @@
+"""Training of a network on a sum of mean losses: KL warm-up, crystals kept back to stop by, and the best weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qperov.classical.networks import State, import_torch, seeded, state_of
+from qperov.errors import DivergedTrainingError
+
+if TYPE_CHECKING:
+    import torch
+
+#: Name of the term whose weight is warmed up.
+KL = "kl"
+#: Share of the steps in which the learning rate rises.
+RISE = 0.1
+#: Greatest norm of a step's gradient; beyond, σ = exp(½ ln σ²) can run away within a few steps.
+GRADIENT_NORM = 1.0
+
+#: Called after each epoch with its number, the number of epochs at most, and its losses.
+Progress = Callable[[int, int, Mapping[str, float]], None]
+#: Unweighted terms of the loss, each a mean, for a network and one batch of each array.
+Terms = Callable[["torch.nn.Module", "Sequence[torch.Tensor]"], "dict[str, torch.Tensor]"]
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How a network is trained.
+
+    Attributes
+    ----------
+    epochs, batch_size : int
+    learning_rate : float
+        Largest of a one-cycle schedule: it rises for a tenth of the steps and falls to nothing.
+    weight_decay : float
+    weights : dict of str to float
+        Of each term of the loss; L = Σ weight · term. A term without a weight is recorded, not learnt from.
+    warm_up : int
+        Epochs in which the weight of the term ``"kl"`` grows linearly from nothing to its value.
+    validation_fraction : float
+        Share of the crystals kept back, drawn at random; 0 for none.
+    patience : int
+        Epochs without a lower validation loss before training stops.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    weights: Mapping[str, float]
+    warm_up: int
+    validation_fraction: float
+    patience: int
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("batch_size", 2), ("patience", 1), ("warm_up", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        if not 0 < self.learning_rate < np.inf or not 0 <= self.weight_decay < np.inf:
+            raise ValueError("learning_rate must be positive and finite, and weight_decay not negative")
+        if not 0 <= self.validation_fraction < 1:
+            raise ValueError(f"validation_fraction must lie in [0, 1), not {self.validation_fraction}")
+        wrong = {name: weight for name, weight in self.weights.items() if not 0 <= weight < np.inf}
+        if wrong:
+            raise ValueError(f"weights of a loss must be finite and not negative, unlike {wrong}")
+
+    def weights_in(self, epoch: int) -> dict[str, float]:
+        """Weights in an epoch, counted from 0."""
+        share = min(1.0, (epoch + 1) / self.warm_up) if self.warm_up else 1.0
+        return {name: weight * share if name == KL else weight for name, weight in self.weights.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What training left.
+
+    Attributes
+    ----------
+    state : dict of str to ndarray
+        Weights of the epoch with the lowest validation loss; of the last one where nothing was kept back.
+    history : dict of str to list of float
+        One number an epoch: ``loss`` and every term (unweighted) on the crystals learnt from, as they were during the
+        epoch, and ``validation_loss``, ``validation_…`` on those kept back, behind it and with all weights in full.
+    best_epoch : int
+        Of the weights, counted from 0.
+    """
+
+    state: State
+    history: dict[str, list[float]]
+    best_epoch: int
+
+
+def share_of_rate(step: int, steps: int) -> float:
+    """Share of the largest learning rate in a step, from 0: linear up to 1, then half a cosine down to 0."""
+    rise = max(1, round(RISE * steps))
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * (step + 1 - rise) / max(1, steps - rise)))
+
+
+def split_rows(n: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to learn from, at least two, and rows kept back, none for a fraction of 0; each sorted."""
+    many = min(round(fraction * n), n - 2)
+    if many < 1:
+        return np.arange(n), np.arange(0)
+    order = np.random.default_rng(seed).permutation(n)
+    return np.sort(order[many:]), np.sort(order[:many])
+
+
+def train(
+    build: Callable[[], torch.nn.Module],
+    terms: Terms,
+    learnt: Sequence[np.ndarray],
+    kept: Sequence[np.ndarray],
+    plan: TrainingPlan,
+    *,
+    seed: int,
+    device: str = "cpu",
+    progress: Progress | None = None,
+    initial: State | None = None,
+) -> Trained:
+    """Minimise L = Σ weight · term with AdamW.
+
+    Every term is a mean over a batch, so that L and the learning rate that suits it do not depend on the size of the
+    batch or of the set, as the published sums do. Batches of an epoch are of one size within one crystal.
+
+    Parameters
+    ----------
+    build : callable
+        Gives the network; it draws its weights from PyTorch's stream.
+    terms : callable
+        Of the network and a batch of each array. In evaluation mode (``network.training`` false) it must draw nothing.
+    learnt, kept : sequences of ndarray
+        Arrays with one row per crystal, in single precision or as they are to be seen: those to learn from, and those
+        kept back (with no rows if nothing is).
+    plan : TrainingPlan
+    seed : int
+        The same seed gives the same weights on one machine with as many threads.
+    device : str
+        As in PyTorch.
+    progress : callable, optional
+    initial : dict of str to ndarray, optional
+        Weights to go on from (fine-tuning) in place of drawn ones.
+
+    Raises
+    ------
+    DivergedTrainingError
+        The loss is no longer finite.
+    RuntimeError
+        The initial weights are not this network's.
+    """
+    torch = import_torch()
+    rows = [torch.as_tensor(array, device=device) for array in learnt]
+    held = [torch.as_tensor(array, device=device) for array in kept]
+    n, batches = len(rows[0]), -(-len(rows[0]) // plan.batch_size)
+    history: dict[str, list[float]] = {}
+    with seeded(seed):
+        network = build().to(device)
+        if initial is not None:
+            network.load_state_dict({name: torch.tensor(value) for name, value in initial.items()})
+        optimizer = torch.optim.AdamW(
+            network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: share_of_rate(step, plan.epochs * batches))
+        best, best_loss, best_epoch = None, np.inf, 0
+
+        def step(loss: Any) -> None:
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
+            optimizer.step()
+            schedule.step()
+
+        for epoch in range(plan.epochs):
+            losses = _learnt(
+                network, terms, rows, plan.weights_in(epoch), torch.randperm(n).tensor_split(batches), step
+            )
+            if len(held[0]):
+                losses |= _evaluated(network, terms, held, plan)
+            for name, value in losses.items():
+                history.setdefault(name, []).append(value)
+            if not np.isfinite(list(losses.values())).all():
+                raise DivergedTrainingError(
+                    f"the loss is no longer finite in epoch {epoch + 1}: {losses}; lower the learning rate"
+                )
+            if progress is not None:
+                progress(epoch + 1, plan.epochs, losses)
+            if not len(held[0]):
+                best_epoch = epoch
+            elif losses["validation_loss"] < best_loss:
+                best, best_loss, best_epoch = state_of(network), losses["validation_loss"], epoch
+            elif epoch - best_epoch >= plan.patience:
+                break
+        return Trained(state_of(network) if best is None else best, history, best_epoch)
+
+
+def weighted(terms: Mapping[str, torch.Tensor], weights: Mapping[str, float]) -> torch.Tensor:
+    """L = Σ weight · term over the terms that have a weight."""
+    return sum(
+        (weight * terms[name] for name, weight in weights.items() if name in terms), start=import_torch().zeros(())
+    )
+
+
+def _learnt(
+    network: torch.nn.Module,
+    terms: Terms,
+    rows: Sequence[torch.Tensor],
+    weights: Mapping[str, float],
+    batches: Sequence[torch.Tensor],
+    step: Callable[[torch.Tensor], None],
+) -> dict[str, float]:
+    """One epoch, and its mean losses."""
+    sums: dict[str, float] = {}
+    n = sum(map(len, batches))
+    network.train()
+    for batch in batches:
+        found = terms(network, [array[batch] for array in rows])
+        loss = weighted(found, weights)
+        step(loss)
+        _add(sums, {"loss": loss} | found, len(batch) / n)
+    return sums
+
+
+def _evaluated(
+    network: torch.nn.Module, terms: Terms, held: Sequence[torch.Tensor], plan: TrainingPlan
+) -> dict[str, float]:
+    sums: dict[str, float] = {}
+    n = len(held[0])
+    network.eval()
+    with import_torch().no_grad():
+        for start in range(0, n, plan.batch_size):
+            some = [array[start : start + plan.batch_size] for array in held]
+            found = terms(network, some)
+            _add(sums, {"loss": weighted(found, plan.weights)} | found, len(some[0]) / n)
+    return {f"validation_{name}": value for name, value in sums.items()}
+
+
+def _add(sums: dict[str, float], found: Mapping[str, torch.Tensor], share: float) -> None:
+    for name, value in found.items():
+        sums[name] = sums.get(name, 0.0) + share * value.item()
