@@ -38,6 +38,11 @@ if TYPE_CHECKING:
     from qperov.potentials.label_factory import label_dataset, relaxed_dataset
     from qperov.potentials.protocols import Protocol
     from qperov.potentials.relaxation import relax
+    from qperov.generative.ftcp_vae import FTCPVAE
+    from qperov.generative.imatgen import IMatGen
+    from qperov.generative.tlvae import TLVAE
+    from qperov.generative.validation import validate
+    from qperov.serving.stored_model import load_model
     from qperov.quantum.autoencoder import QuantumAutoencoder
     from qperov.quantum.bandwidth import resolved_kernel
     from qperov.quantum.classification import QuantumSVC
@@ -60,8 +65,10 @@ _HOMES = {
     "CrystalDataset": "crystals.dataset",
     "DoublePerovskite": "crystals.double_perovskites",
     "EncodedRegressor": "quantum.encoded_regressor",
+    "FTCPVAE": "generative.ftcp_vae",
     "FidelityKernel": "quantum.fidelity_kernel",
     "ForeignKernel": "quantum.interoperation",
+    "IMatGen": "generative.imatgen",
     "KernelRepair": "quantum.mitigation",
     "KernelStates": "quantum.kernel_states",
     "MeasuredPattern": "descriptors.measured",
@@ -80,6 +87,7 @@ _HOMES = {
     "StateFidelity": "quantum.kernel_states",
     "Store": "crystals.store",
     "Sublattice": "crystals.sublattices",
+    "TLVAE": "generative.tlvae",
     "WSPGAN": "classical.gan",
     "as_qiskit_kernel": "quantum.interoperation",
     "assign_sites": "crystals.perovskite_sites",
@@ -90,6 +98,7 @@ _HOMES = {
     "double_perovskites": "crystals.double_perovskites",
     "label_dataset": "potentials.label_factory",
     "load_dataset": "crystals.datasets",
+    "load_model": "serving.stored_model",
     "mixing_energies": "crystals.energies",
     "orderings": "crystals.orderings",
     "perovskite_cell": "crystals.perovskite_cells",
@@ -106,6 +115,7 @@ _HOMES = {
     "subtract_background": "descriptors.measured",
     "symmetry_classes": "crystals.symmetry",
     "tolerance_factors": "crystals.tolerance",
+    "validate": "generative.validation",
     "write_calculations": "crystals.dft_inputs",
     "write_gram": "quantum.gram_file",
     "write_record": "record",
@@ -118,8 +128,10 @@ __all__ = [  # noqa: RUF022 (WSPGAN is a class, not a constant)
     "CrystalDataset",
     "DoublePerovskite",
     "EncodedRegressor",
+    "FTCPVAE",
     "FidelityKernel",
     "ForeignKernel",
+    "IMatGen",
     "KernelRepair",
     "KernelStates",
     "MeasuredPattern",
@@ -138,6 +150,7 @@ __all__ = [  # noqa: RUF022 (WSPGAN is a class, not a constant)
     "StateFidelity",
     "Store",
     "Sublattice",
+    "TLVAE",
     "WSPGAN",
     "as_qiskit_kernel",
     "assign_sites",
@@ -148,6 +161,7 @@ __all__ = [  # noqa: RUF022 (WSPGAN is a class, not a constant)
     "double_perovskites",
     "label_dataset",
     "load_dataset",
+    "load_model",
     "mixing_energies",
     "orderings",
     "perovskite_cell",
@@ -164,6 +178,7 @@ __all__ = [  # noqa: RUF022 (WSPGAN is a class, not a constant)
     "subtract_background",
     "symmetry_classes",
     "tolerance_factors",
+    "validate",
     "write_calculations",
     "write_gram",
     "write_record",

@@ -26,6 +26,7 @@ PUBLIC = {
     "QuantumAutoencoder", "EncodedRegressor",
     "CNNRegressor", "WSPGAN", "Backend",
     "relax", "Protocol", "label_dataset", "relaxed_dataset", "mixing_energies", "write_calculations",
+    "FTCPVAE", "TLVAE", "IMatGen", "validate", "load_model",
     "QperovError",
 }  # fmt: skip
 HEAVY = {
