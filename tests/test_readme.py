@@ -27,7 +27,7 @@ for edge in np.linspace(5.8, 6.4, 12):
     crystal = qperov.load_dataset("cpx321").structures[0].copy()
     crystal.scale_lattice(edge**3 * 6)
     crystals.append(crystal)
-labels = np.linspace(0, 1, 12)
+labels = energies = np.linspace(0, 1, 12)
 angles = np.arange(10, 80, 0.02)
 np.savetxt("scan.xy", np.c_[angles, 50 + sum(900 * np.exp(-((angles - a) / 0.1) ** 2) for a in (20.9, 29.7, 42.4))])
 """
@@ -61,7 +61,8 @@ def test_files_that_it_links_to_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "compare", "describe", "report", "data import", "data list", "hardware plan"]
+    "command",
+    ["demo", "compare", "predict", "describe", "report", "data import", "data list", "data fetch", "hardware plan"],
 )
 def test_commands_that_it_names_have_help(command: str) -> None:
     assert f"qperov {command}" in README.read_text(encoding="utf-8")
