@@ -34,7 +34,7 @@ OTHERS, OTHER_LABELS = toy_crystals(40, seed=1)
 
 
 def small(**changes: object) -> FTCPVAE:
-    parameters: dict = {"latent": 8, "hidden": 32, "epochs": 60, "batch_size": 32, "learning_rate": 3e-3}
+    parameters: dict = {"settings": 1, "latent": 8, "hidden": 32, "epochs": 60, "batch_size": 32, "learning_rate": 3e-3}
     return FTCPVAE(ToyCells(), **(parameters | changes))
 
 
@@ -114,6 +114,16 @@ def test_labels_are_scaled_by_the_crystals_learnt_from_alone() -> None:
     assert model.factor_ == pytest.approx(LABELS[learnt].std())
     lengths = np.array([CRYSTALS[i].lattice.abc for i in learnt]) / 10
     np.testing.assert_allclose(model.scaling_.mean[6, :3], lengths.mean(axis=0), rtol=1e-5)
+
+
+def test_crystals_are_learnt_from_in_several_cells() -> None:
+    once, thrice = (small(epochs=1, settings=k).fit(CRYSTALS, LABELS) for k in (1, 3))
+    spread = [np.ptp(model.scaling_.mean[6, :3]) for model in (once, thrice)]
+    assert spread[1] < spread[0]  # axes are exchanged
+    assert thrice.history_["loss"][0] < once.history_["loss"][0]  # an epoch has three times as many steps
+    assert thrice.latent_.shape == (120, 8)
+    with pytest.raises(ValueError, match="settings must be at least 1"):
+        small(settings=0).fit(CRYSTALS)
 
 
 def test_another_unit_of_the_labels_changes_nothing_else() -> None:

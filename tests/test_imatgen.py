@@ -138,7 +138,8 @@ def test_generator_has_the_published_layers() -> None:
 
 def test_published_preset_has_the_published_sizes() -> None:
     model = IMatGen.published(device="cuda", epochs=7)
-    assert (model.device, model.epochs, model.delta, model.centred) == ("cuda", 7, 1e-4, False)
+    assert (model.device, model.epochs, model.delta) == ("cuda", 7, 1e-4)
+    assert (model.centred, model.saturation_weight) == (False, 0.0)
     model.representation_, model.centres_ = model.representation, {}
     pipeline = model._pipeline({})
     assert pipeline.compressions["cell"] == ImageCompression(32, (64,) * 3, 20)
@@ -285,7 +286,7 @@ def test_history_holds_the_losses_of_all_three_networks_and_progress_counts_thro
     )
     assert seen == [(k, 5) for k in range(1, 6)]
     terms = {"loss", "codes", "elements", "kl", "regression", "classification"}
-    named = {"cell.loss", "cell.images", "basis.loss", "basis.images"}
+    named = {f"{name}.{term}" for name in ("cell", "basis") for term in ("loss", "images", "saturation")}
     validation = {f"validation_{name}" for name in terms} | {name.replace(".", ".validation_") for name in named}
     assert set(model.history_) == terms | named | validation
     assert [len(model.history_[name]) for name in ("cell.loss", "basis.loss", "loss")] == [2, 1, 2]

@@ -21,7 +21,7 @@ OTHERS, OTHER_LABELS = toy_crystals(40, seed=1)
 
 
 def small(**changes: object) -> TLVAE:
-    parameters: dict = {"latent": 8, "hidden": 32, "epochs": 60, "batch_size": 32, "learning_rate": 3e-3}
+    parameters: dict = {"settings": 1, "latent": 8, "hidden": 32, "epochs": 60, "batch_size": 32, "learning_rate": 3e-3}
     return TLVAE(ToyCells(image=True), **(parameters | changes))
 
 

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pymatgen.core import Structure
 
 from qperov.classical.networks import State, import_torch
 from qperov.generative.array_loss import ArrayScaling, Layout, block_losses, reconstruction_loss
+from qperov.generative.equivalent_cells import equivalent_cells
 from qperov.generative.generative_model import GenerativeModel
 from qperov.generative.vae_networks import Architecture, decoded, draw, kl_divergence, posterior
 from qperov.generative.vae_training import KL, Progress, TrainingPlan, split_rows, train
@@ -22,6 +24,8 @@ EVALUATION_BATCH = 256
 #: Parts of the network, and terms of the loss.
 REGRESSOR, CLASSIFIER = "regressor", "classifier"
 RECONSTRUCTION, REGRESSION, CLASSIFICATION = "reconstruction", "regression", "classification"
+#: Of the blocks that crystals are read from, the first two being the hardest; all others weigh 1.
+BLOCK_WEIGHTS = {"elements": 4.0, "coordinates": 4.0, "lengths": 2.0, "angles": 2.0}
 INPUT_MEAN, INPUT_SCALE = "inputs.mean", "inputs.scale"
 
 
@@ -33,12 +37,13 @@ class ConvolutionalVAE(GenerativeModel):
     scaling_ : ArrayScaling
         Of the arrays, from the crystals learnt from.
     offset_, factor_ : float
-        Mean and standard deviation of their labels.
+        Mean and standard deviation of their labels; only with labels.
     best_epoch_ : int
         Whose weights were kept, counted from 0.
     """
 
     latent: int
+    settings: int
     epochs: int
     batch_size: int
     learning_rate: float
@@ -53,9 +58,6 @@ class ConvolutionalVAE(GenerativeModel):
     @abstractmethod
     def _architecture(self, shape: tuple[int, ...], labelled: bool) -> Architecture: ...
 
-    @abstractmethod
-    def _default_block_weights(self) -> Mapping[str, float]: ...
-
     def _head_targets(self, labels: np.ndarray) -> dict[str, np.ndarray]:
         """Targets of heads other than the regressor, by their name."""
         return {}
@@ -65,13 +67,15 @@ class ConvolutionalVAE(GenerativeModel):
         return {RECONSTRUCTION: 1.0, KL: self.beta, REGRESSION: self.property_weight}
 
     def _layout(self) -> Layout:
-        given = self._default_block_weights() if self.block_weights is None else self.block_weights
-        known = self.representation_.blocks
-        if self.block_weights is None:  # a representation of one's own may have other blocks
-            given = {name: weight for name, weight in given.items() if name in known}
-        return Layout.of(self.representation_, given)
+        if self.block_weights is not None:
+            return Layout.of(self.representation_, self.block_weights)
+        # a representation of one's own may have other blocks
+        known = set(BLOCK_WEIGHTS) & set(self.representation_.blocks)
+        return Layout.of(self.representation_, {name: BLOCK_WEIGHTS[name] for name in known})
 
-    def _train(self, arrays: np.ndarray, labels: np.ndarray | None, seed: int, progress: Progress | None) -> None:
+    def _train(
+        self, crystals: list[Structure], labels: np.ndarray | None, seed: int, progress: Progress | None
+    ) -> None:
         plan = TrainingPlan(
             self.epochs,
             self.batch_size,
@@ -82,34 +86,39 @@ class ConvolutionalVAE(GenerativeModel):
             self.validation_fraction,
             self.patience,
         )
+        if self.settings < 1:
+            raise ValueError(f"settings must be at least 1, not {self.settings}")
         layout = self._layout()
         architecture = self._architecture(self.representation_.shape, labels is not None)
-        learnt, kept = split_rows(len(arrays), plan.validation_fraction, seed)
-        self.scaling_ = ArrayScaling.learn(arrays[learnt], layout)
+        learnt, kept = split_rows(len(crystals), plan.validation_fraction, seed)
+        as_given = self.representation_.encode(crystals)
+        arrays, held = as_given[learnt], as_given[kept]
+        if copies := equivalent_cells([crystals[row] for row in learnt], self.settings - 1, seed):
+            arrays = np.concatenate([arrays, self.representation_.encode(copies)])
+        self.scaling_ = ArrayScaling.learn(arrays, layout)
         varies = self.scaling_.varies
-        columns, names = [self.scaling_.inputs(arrays)], []
-        self.offset_, self.factor_ = 0.0, 1.0
-        if labels is not None:
-            self.offset_ = float(labels[learnt].mean())
-            self.factor_ = float(labels[learnt].std()) or 1.0
-            targets = {REGRESSOR: (labels - self.offset_) / self.factor_} | self._head_targets(labels)
-            names = list(targets)
-            columns += [target.astype(np.float32) for target in targets.values()]
+        targets = {} if labels is None else self._targets(labels, learnt)
 
         def terms(network: torch.nn.Module, batch: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
-            return vae_terms(network, batch[0], layout, varies, dict(zip(names, batch[1:], strict=True)))
+            return vae_terms(network, batch[0], layout, varies, dict(zip(targets, batch[1:], strict=True)))
 
         trained = train(
             architecture.build,
             terms,
-            [column[learnt] for column in columns],
-            [column[kept] for column in columns],
+            [self.scaling_.inputs(arrays), *(np.tile(each[learnt], self.settings) for each in targets.values())],
+            [self.scaling_.inputs(held), *(each[kept] for each in targets.values())],
             plan,
             seed=seed,
             device=self.device,
             progress=progress,
         )
         self.weights_, self.history_, self.best_epoch_ = trained.state, trained.history, trained.best_epoch
+
+    def _targets(self, labels: np.ndarray, learnt: np.ndarray) -> dict[str, np.ndarray]:
+        """Of every head, for all crystals; labels in standard deviations of those learnt from."""
+        self.offset_, self.factor_ = float(labels[learnt].mean()), float(labels[learnt].std()) or 1.0
+        targets = {REGRESSOR: (labels - self.offset_) / self.factor_} | self._head_targets(labels)
+        return {name: each.astype(np.float32) for name, each in targets.items()}
 
     def _part(self, name: str) -> torch.nn.Module:
         architecture = self._architecture(self.representation_.shape, self.labels_ is not None)
@@ -133,11 +142,13 @@ class ConvolutionalVAE(GenerativeModel):
 
     def _numbers(self) -> tuple[State, dict[str, Any]]:
         tensors = {INPUT_MEAN: self.scaling_.mean, INPUT_SCALE: self.scaling_.scale}
-        return tensors, {"offset": self.offset_, "factor": self.factor_, "best_epoch": self.best_epoch_}
+        numbers: dict[str, Any] = {"best_epoch": self.best_epoch_}
+        return tensors, numbers if self.labels_ is None else numbers | {"offset": self.offset_, "factor": self.factor_}
 
     def _adopt_numbers(self, tensors: State, header: dict[str, Any]) -> None:
         self.scaling_ = ArrayScaling(tensors.pop(INPUT_MEAN), tensors.pop(INPUT_SCALE))
-        self.offset_, self.factor_ = float(header["offset"]), float(header["factor"])
+        if self.labels_ is not None:
+            self.offset_, self.factor_ = float(header["offset"]), float(header["factor"])
         self.best_epoch_ = int(header["best_epoch"])
         self.weights_ = tensors
         architecture = self._architecture(self.representation_.shape, self.labels_ is not None)

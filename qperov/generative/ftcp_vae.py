@@ -40,6 +40,9 @@ class FTCPVAE(ConvolutionalVAE):
         Of two-dimensional arrays, rows × columns; ``FTCP()`` if none is given.
     latent, hidden : int
         Widths of z and of the dense layers.
+    settings : int
+        In how many equivalent cells each crystal is learnt from, the one given among them: axes in any order and
+        direction, drawn from 48. All are kept in memory.
     epochs, batch_size : int
     learning_rate : float
         Largest rate of AdamW's one-cycle schedule.
@@ -52,7 +55,8 @@ class FTCPVAE(ConvolutionalVAE):
     property_weight : float
         w_p.
     block_weights : dict of str to float, optional
-        w_b for blocks of the representation; 1 for those left out.
+        w_b for blocks of the representation; 1 for those left out. By default 4 for ``elements`` and ``coordinates``,
+        2 for ``lengths`` and ``angles``.
     validation_fraction : float
         Share of the crystals kept back at random to stop by; 0 for none.
     patience : int
@@ -81,22 +85,24 @@ class FTCPVAE(ConvolutionalVAE):
         *,
         latent: int = 256,
         hidden: int = 1024,
-        epochs: int = 60,
+        settings: int = 4,
+        epochs: int = 15,
         batch_size: int = 64,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 0.0,
-        beta: float = 1e-3,
-        warm_up: int = 10,
+        learning_rate: float = 7e-4,
+        weight_decay: float = 0.05,
+        beta: float = 0.01,
+        warm_up: int = 3,
         property_weight: float = 1.0,
         block_weights: Mapping[str, float] | None = None,
         validation_fraction: float = 0.1,
-        patience: int = 20,
+        patience: int = 5,
         device: str = "cpu",
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.representation = representation
         self.latent = latent
         self.hidden = hidden
+        self.settings = settings
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -112,9 +118,6 @@ class FTCPVAE(ConvolutionalVAE):
 
     def _default_representation(self) -> Representation:
         return FTCP()
-
-    def _default_block_weights(self) -> Mapping[str, float]:
-        return {}
 
     def _architecture(self, shape: tuple[int, ...], labelled: bool) -> Architecture:
         encoder = tuple(Convolution(*layer) for layer in zip(CHANNELS, KERNELS, STRIDES, strict=True))

@@ -63,7 +63,9 @@ class GenerativeModel(BaseEstimator, ABC):
     def _default_representation(self) -> Representation: ...
 
     @abstractmethod
-    def _train(self, arrays: np.ndarray, labels: np.ndarray | None, seed: int, progress: Progress | None) -> None: ...
+    def _train(
+        self, crystals: list[Structure], labels: np.ndarray | None, seed: int, progress: Progress | None
+    ) -> None: ...
 
     @abstractmethod
     def _codes(self, arrays: np.ndarray) -> np.ndarray: ...
@@ -113,10 +115,9 @@ class GenerativeModel(BaseEstimator, ABC):
             raise EmptyDatasetError(f"{len(crystals)} crystals: a generator is trained on {LEAST_CRYSTALS} at least")
         labels = None if y is None else checked_labels(y, len(crystals))
         self.representation_ = self._default_representation() if self.representation is None else self.representation
-        arrays = self.representation_.encode(crystals)
-        self._train(arrays, labels, int(check_random_state(self.random_state).randint(2**31)), progress)
+        self._train(crystals, labels, int(check_random_state(self.random_state).randint(2**31)), progress)
         self.labels_ = labels
-        self.latent_ = self._codes(arrays)
+        self.latent_ = self.encode(crystals)
         return self
 
     # --- crystals and codes ---------------------------------------------------------------------

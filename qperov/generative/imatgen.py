@@ -17,7 +17,13 @@ from sklearn.utils.validation import check_is_fitted
 from qperov.classical.networks import State
 from qperov.errors import EmptyDatasetError
 from qperov.generative.generative_model import LEAST_CRYSTALS, GenerativeModel, checked_labels
-from qperov.generative.imatgen_compression import IMAGES, counted_through, train_compression, with_weights
+from qperov.generative.imatgen_compression import (
+    IMAGES,
+    SATURATION,
+    counted_through,
+    train_compression,
+    with_weights,
+)
 from qperov.generative.imatgen_images import CHUNK, CrystalImages, SparseImages
 from qperov.generative.imatgen_networks import (
     CLASSIFICATION,
@@ -49,7 +55,7 @@ class IMatGen(GenerativeModel):
     on z. They are trained one after another. A crystal that comes out has its atoms merged where two of one
     element are closer than 0.7 of twice its covalent radius. Needs PyTorch (``pip install 'qperov[torch]'``).
 
-    L of CELL and BASIS = mean (image − image′)². L of MG = mean (codes − codes′)² + w_e cross-entropy of the elements +
+    L of CELL and BASIS = mean (image − image′)² − w_c mean ln(1 − c²) over the codes c. L of MG = mean (codes − codes′)² + w_e cross-entropy of the elements +
     β KL + w_p (head(z) − y)² + w_s BCE, y in standard deviations, squared errors of images and codes in units of their
     variance, each term a mean over crystals and entries. z = μ + δ σ ε, ε ~ N(0, I).
 
@@ -57,8 +63,8 @@ class IMatGen(GenerativeModel):
     published sizes.
 
     **What differs from the published model.** There z is drawn with δ = 10⁻⁴, which leaves KL without an opponent: z
-    follows the prior, but the decoder has met single points only; here δ = 1. There no network is centred: see
-    `ImageCentre`. The elements are learnt, as `MaterialsGenerator` tells. The property head is new.
+    follows the prior, but the decoder has met single points only; here δ = 1. There no network is centred (see
+    `ImageCentre`), and codes may saturate. The elements are learnt, as `MaterialsGenerator` tells. The property head is new.
 
     Parameters
     ----------
@@ -88,6 +94,8 @@ class IMatGen(GenerativeModel):
         Epochs in which β grows to its value.
     delta : float
         δ.
+    saturation_weight : float
+        w_c. Without it most codes end at ±1, where near images have far codes.
     element_weight, property_weight, stability_weight : float
         w_e, w_p and w_s; the last is the paper's β.
     validation_fraction : float
@@ -141,6 +149,7 @@ class IMatGen(GenerativeModel):
         beta: float = 1e-2,
         warm_up: int = 30,
         delta: float = 1.0,
+        saturation_weight: float = 1e-2,
         element_weight: float = 1.0,
         property_weight: float = 1.0,
         stability_weight: float = 0.1,
@@ -169,6 +178,7 @@ class IMatGen(GenerativeModel):
         self.beta = beta
         self.warm_up = warm_up
         self.delta = delta
+        self.saturation_weight = saturation_weight
         self.element_weight = element_weight
         self.property_weight = property_weight
         self.stability_weight = stability_weight
@@ -200,6 +210,7 @@ class IMatGen(GenerativeModel):
             "learning_rate": 1e-4,
             "beta": 1e-6,
             "delta": 1e-4,
+            "saturation_weight": 0.0,
             "stability_weight": 5e-7,
         }
         return cls(**(sizes | changes))
@@ -266,7 +277,12 @@ class IMatGen(GenerativeModel):
                 some,
                 own,
                 held,
-                self._plan(epochs, self.image_batch_size, self.image_learning_rate, {IMAGES: 1.0}),
+                self._plan(
+                    epochs,
+                    self.image_batch_size,
+                    self.image_learning_rate,
+                    {IMAGES: 1.0, SATURATION: self.saturation_weight},
+                ),
                 seed=seed,
                 device=self.device,
                 progress=next(counted),

@@ -15,8 +15,10 @@ from qperov.generative.vae_training import Progress, Trained, TrainingPlan, trai
 if TYPE_CHECKING:
     import torch
 
-#: The term of their loss.
-IMAGES = "images"
+#: Terms of their loss.
+IMAGES, SATURATION = "images", "saturation"
+#: Keeps ln(1 − c²) of a code finite.
+LEAST_OPENING = 1e-6
 #: Voxels of the images that are compressed or drawn at once.
 VOXELS_AT_ONCE = 1 << 21
 
@@ -36,13 +38,16 @@ def train_compression(
 ) -> Trained:
     """Train an autoencoder on the rows ``learnt`` of images, the rows ``kept`` held back; batches are filled as needed.
 
-    ``known`` are weights to go on from, if there are any. All else is as in `train`.
+    Terms: ``images``, the squared error in units of the variance, and ``saturation``, the mean of −ln(1 − c²) over the
+    codes c. ``known`` are weights to go on from, if there are any. All else is as in `train`.
     """
 
     def terms(network: torch.nn.Module, batch: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
         parts = dict(network.named_children())
         some = import_torch().as_tensor(images.full(batch[0].cpu().numpy()), device=device)
-        return {IMAGES: centre.loss(parts[DECODER](parts[ENCODER](centre.inputs(some))), some)}
+        codes = parts[ENCODER](centre.inputs(some))
+        saturation = -(1 - codes.square() + LEAST_OPENING).log().mean()
+        return {IMAGES: centre.loss(parts[DECODER](codes), some), SATURATION: saturation}
 
     build = with_weights(lambda: architecture.build(keep_size=centre.mean is not None), known)
     return train(build, terms, [learnt], [kept], plan, seed=seed, device=device, progress=progress)

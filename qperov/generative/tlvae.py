@@ -44,6 +44,9 @@ class TLVAE(ConvolutionalVAE):
         Widths of z and of the dense layers.
     threshold : float
         Crystals with this property or less are the classifier's stable ones; published: E_f ≤ −1.5 eV/atom.
+    settings : int
+        In how many equivalent cells each crystal is learnt from, the one given among them: axes in any order and
+        direction, drawn from 48. All are kept in memory.
     epochs, batch_size : int
     learning_rate : float
         Largest rate of AdamW's one-cycle schedule.
@@ -55,7 +58,8 @@ class TLVAE(ConvolutionalVAE):
     property_weight, stability_weight : float
         w_p and w_s.
     block_weights : dict of str to float, optional
-        w_b for blocks of the representation; 1 for those left out.
+        w_b for blocks of the representation; 1 for those left out. By default 4 for ``elements`` and ``coordinates``,
+        2 for ``lengths`` and ``angles``.
     validation_fraction : float
         Share of the crystals kept back at random to stop by; 0 for none.
     patience : int
@@ -85,17 +89,18 @@ class TLVAE(ConvolutionalVAE):
         latent: int = 256,
         hidden: int = 1024,
         threshold: float = -1.5,
-        epochs: int = 60,
+        settings: int = 1,
+        epochs: int = 20,
         batch_size: int = 64,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 0.0,
-        beta: float = 1e-3,
-        warm_up: int = 10,
+        learning_rate: float = 7e-4,
+        weight_decay: float = 0.05,
+        beta: float = 0.01,
+        warm_up: int = 3,
         property_weight: float = 1.0,
         stability_weight: float = 1.0,
         block_weights: Mapping[str, float] | None = None,
         validation_fraction: float = 0.1,
-        patience: int = 20,
+        patience: int = 5,
         device: str = "cpu",
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
@@ -103,6 +108,7 @@ class TLVAE(ConvolutionalVAE):
         self.latent = latent
         self.hidden = hidden
         self.threshold = threshold
+        self.settings = settings
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -130,9 +136,6 @@ class TLVAE(ConvolutionalVAE):
 
     def _default_representation(self) -> Representation:
         return TLVAEImage()
-
-    def _default_block_weights(self) -> Mapping[str, float]:
-        return {}
 
     def _head_targets(self, labels: np.ndarray) -> dict[str, np.ndarray]:
         return {CLASSIFIER: labels <= self.threshold}
