@@ -62,7 +62,7 @@ UNFINISHED = ".unfinished"
 #: Sections that a report may have beside the comparison.
 STUDIES = ("kernels", "noise", "autoencoder", "learning_curve")
 #: The quick demo takes one crystal of so many.
-QUICK_STEP = 3
+QUICK_STEP = 4
 #: The section that belongs to the demo: another dataset.
 SECOND_TASK = "second_task"
 
@@ -140,7 +140,7 @@ def demo(
     Linear, kernel and Gaussian-process regression, classical SVRs, quantum-kernel SVRs, a quantum autoencoder and the
     papers' networks on powder patterns and structure factors; the published quantum SVR and a cluster expansion for
     contrast. The report has sections on a second task (the relaxed crystals of cpx222), the quantum kernels, a machine's
-    noise and the autoencoder. With --quick: a third of the crystals and small grids, under a minute.
+    noise and the autoencoder. With --quick: a quarter of the crystals and small grids, under a minute.
     """
     from qperov import load_dataset
 

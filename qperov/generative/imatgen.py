@@ -55,16 +55,18 @@ class IMatGen(GenerativeModel):
     on z. They are trained one after another. A crystal that comes out has its atoms merged where two of one
     element are closer than 0.7 of twice its covalent radius. Needs PyTorch (``pip install 'qperov[torch]'``).
 
-    L of CELL and BASIS = mean (image − image′)² − w_c mean ln(1 − c²) over the codes c. L of MG = mean (codes − codes′)² + w_e cross-entropy of the elements +
-    β KL + w_p (head(z) − y)² + w_s BCE, y in standard deviations, squared errors of images and codes in units of their
-    variance, each term a mean over crystals and entries. z = μ + δ σ ε, ε ~ N(0, I).
+    L of CELL and BASIS = mean (image − image′)² − w_c mean ln(1 − c²) over their codes c. L of MG = mean (codes −
+    codes′)² + w_e cross-entropy of the elements + β KL + w_p (head(z) − y)² + w_s BCE, y in standard deviations, squared
+    errors of images and codes in units of their variance, each term a mean over crystals and entries. z = μ + δ σ ε,
+    ε ~ N(0, I).
 
     The defaults are a small preset for computers without an accelerator, on images of 32³. :meth:`published` gives the
     published sizes.
 
     **What differs from the published model.** There z is drawn with δ = 10⁻⁴, which leaves KL without an opponent: z
     follows the prior, but the decoder has met single points only; here δ = 1. There no network is centred (see
-    `ImageCentre`), and codes may saturate. The elements are learnt, as `MaterialsGenerator` tells. The property head is new.
+    `ImageCentre`), and codes may saturate. The elements are learnt, as `MaterialsGenerator` tells. The property head is
+    new.
 
     Parameters
     ----------
