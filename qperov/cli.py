@@ -122,7 +122,7 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Print the ver
 def demo(
     runs: Runs = Path("qperov-runs"),
     folds: Annotated[
-        int | None, typer.Option(help="Folds of cross-validation, grouped; by default 8, or 5 with --quick.", min=2)
+        int | None, typer.Option(help="Folds of cross-validation, grouped; by default 6, or 5 with --quick.", min=2)
     ] = None,
     repeats: Repeats = 1,
     seed: Seed = 0,
@@ -149,7 +149,7 @@ def demo(
         dataset = load_dataset("cpx321")
     if quick:
         dataset = dataset.take(range(0, len(dataset), QUICK_STEP))
-    folds = folds or (5 if quick else 8)
+    folds = folds or (5 if quick else 6)
     _compare_and_report(dataset, runs, "demo", folds, repeats, seed, jobs, quick, (), "grouped", chosen)
 
 

@@ -21,10 +21,10 @@ class FTCPVAE(ConvolutionalVAE):
     """FTCP's autoencoder: crystals to 256 numbers and back, arranged by a property.
 
     Encoder: Conv1d along the rows with channels {32, 64, 128}, kernels {5, 3, 3} and strides {2, 2, 1}, each with batch
-    norm and leaky ReLU (0.2), dense 1024, mean μ and log-variance of z. Decoder: the mirror image. Property branch on
-    μ: {128, 32} → 1. Needs PyTorch (``pip install 'qperov[torch]'``).
+    norm and leaky ReLU (0.2), dense 1024, mean μ and log-variance of z. Decoder: the mirror image. Property branch,
+    trained on drawn z and read from μ: {128, 32} → 1. Needs PyTorch (``pip install 'qperov[torch]'``).
 
-    L = Σ_b w_b L_b / Σ_b w_b + β KL + w_p (branch(μ) − y)², each term a mean over crystals and entries, y in standard
+    L = Σ_b w_b L_b / Σ_b w_b + β KL + w_p (branch(z) − y)², each term a mean over crystals and entries, y in standard
     deviations. L_b of a block of numbers is the mean squared error in standard deviations of each entry; of a block of
     choices (elements, occupancy), cross-entropy.
 

@@ -56,9 +56,9 @@ class IMatGen(GenerativeModel):
     element are closer than 0.7 of twice its covalent radius. Needs PyTorch (``pip install 'qperov[torch]'``).
 
     L of CELL and BASIS = mean (image − image′)² − w_c mean ln(1 − c²) over their codes c. L of MG = mean (codes −
-    codes′)² + w_e cross-entropy of the elements + β KL + w_p (head(z) − y)² + w_s BCE, y in standard deviations, squared
-    errors of images and codes in units of their variance, each term a mean over crystals and entries. z = μ + δ σ ε,
-    ε ~ N(0, I).
+    codes′)² + w_e cross-entropy of the elements + β KL + w_p (head(z) − y)² + w_s BCE, y in standard deviations,
+    squared errors of images and codes in units of their variance, each term a mean over crystals and entries.
+    z = μ + δ σ ε, ε ~ N(0, I).
 
     The defaults are a small preset for computers without an accelerator, on images of 32³. :meth:`published` gives the
     published sizes.
