@@ -34,15 +34,14 @@ if TYPE_CHECKING:
     from qperov.errors import QperovError
     from qperov.evaluation.comparison import compare
     from qperov.evaluation.results import Comparison
-    from qperov.hardware.backend import Backend
-    from qperov.potentials.label_factory import label_dataset, relaxed_dataset
-    from qperov.potentials.protocols import Protocol
-    from qperov.potentials.relaxation import relax
     from qperov.generative.ftcp_vae import FTCPVAE
     from qperov.generative.imatgen import IMatGen
     from qperov.generative.tlvae import TLVAE
     from qperov.generative.validation import validate
-    from qperov.serving.stored_model import load_model
+    from qperov.hardware.backend import Backend
+    from qperov.potentials.label_factory import label_dataset, relaxed_dataset
+    from qperov.potentials.protocols import Protocol
+    from qperov.potentials.relaxation import relax
     from qperov.quantum.autoencoder import QuantumAutoencoder
     from qperov.quantum.bandwidth import resolved_kernel
     from qperov.quantum.classification import QuantumSVC
@@ -57,6 +56,7 @@ if TYPE_CHECKING:
     from qperov.quantum.regression import QuantumKernelRidge, QuantumSVR
     from qperov.record import Record, read_record, write_record
     from qperov.reports.html import build_report
+    from qperov.serving.stored_model import load_model
 
 _HOMES = {
     "Backend": "hardware.backend",

@@ -139,8 +139,8 @@ def demo(
 
     Linear, kernel and Gaussian-process regression, classical SVRs, quantum-kernel SVRs, a quantum autoencoder and the
     papers' networks on powder patterns and structure factors; the published quantum SVR and a cluster expansion for
-    contrast. The report has sections on a second task (the relaxed crystals of cpx222), the quantum kernels, a machine's
-    noise and the autoencoder. With --quick: a quarter of the crystals and small grids, under a minute.
+    contrast. The report has sections on a second task (the relaxed crystals of cpx222), the quantum kernels, the noise
+    of a machine and the autoencoder. With --quick: a quarter of the crystals and small grids, about a minute.
     """
     from qperov import load_dataset
 

@@ -2,7 +2,8 @@
 
 A run directory holds ``record.json`` (everything small), ``labels.parquet``, ``predictions.parquet``,
 ``descriptors/<name>.parquet``, ``kernels/<name>.parquet``, ``studies/<name>.parquet``, ``table.csv`` and
-``left_out.csv``; a report adds ``figures/``, ``report.html``, ``metrics.json`` and ``table.tex``, models that are kept ``models/``.
+``left_out.csv``; a report adds ``figures/``, ``report.html``, ``metrics.json`` and ``table.tex``; models that are kept
+lie in ``models/``.
 Nothing in it runs code when it is read. ``record.json`` carries the SHA-256 of itself and of each Parquet file.
 """
 

@@ -23,11 +23,11 @@ class TLVAE(ConvolutionalVAE):
     """TL-VAE: images of perovskites to 256 numbers and back, with a regressor and a stability classifier.
 
     Encoder: Conv2d 32 k3 s1, 64 k3 s2, 64 k5 s2, each with batch norm and ReLU, dense 1024, mean μ and log-variance of
-    z. Decoder: dense 1024, dense to 15 × 22 × 64, two transposed convolutions to the image. On μ: regressor {256, 128,
-    64, 32} → 1 and classifier {128, 64, 32} → 1, which tells whether the property is at most ``threshold``. Needs
-    PyTorch (``pip install 'qperov[torch]'``).
+    z. Decoder: dense 1024, dense to 15 × 22 × 64, two transposed convolutions to the image. Trained on drawn z and read
+    from μ: regressor {256, 128, 64, 32} → 1 and classifier {128, 64, 32} → 1, which tells whether the property is at
+    most ``threshold``. Needs PyTorch (``pip install 'qperov[torch]'``).
 
-    L = Σ_b w_b L_b / Σ_b w_b + β KL + w_p (regressor(μ) − y)² + w_s BCE, each term a mean over crystals and entries, y
+    L = Σ_b w_b L_b / Σ_b w_b + β KL + w_p (regressor(z) − y)² + w_s BCE, each term a mean over crystals and entries, y
     in standard deviations. L_b of a block of numbers is the mean squared error in standard deviations of each entry; of
     a block of choices (elements, binned properties), cross-entropy.
 
