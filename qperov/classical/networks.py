@@ -39,7 +39,7 @@ def import_torch() -> ModuleType:
     try:
         import torch
     except ImportError as error:
-        raise MissingDependencyError("the classical networks need PyTorch: pip install 'qperov[torch]'") from error
+        raise MissingDependencyError("neural networks need PyTorch: pip install 'qperov[torch]'") from error
     return torch
 
 
