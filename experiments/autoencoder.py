@@ -24,11 +24,11 @@ from sklearn.model_selection import GroupShuffleSplit
 
 import qperov
 from qperov.evaluation.splits import honest_groups
-from qperov.quantum.autoencoder import PUBLISHED_TRAINING, QuantumAutoencoder
-from qperov.quantum.autoencoder_findings import AutoencoderFindings, autoencoder_findings, compression_curve
-from qperov.quantum.compression import amplitudes, constant_state_fidelities
-from qperov.quantum.trainability import trainability
-from qperov.reports.figures import COLOURS, GREY, INK, save, style
+from qperov.quantum.autoencoder.autoencoder import PUBLISHED_TRAINING, QuantumAutoencoder
+from qperov.quantum.autoencoder.compression import amplitudes, constant_state_fidelities
+from qperov.quantum.autoencoder.trainability import trainability
+from qperov.reports.figures.style import COLOURS, GREY, INK, save, style
+from qperov.studies.autoencoder_findings import AutoencoderFindings, autoencoder_findings, compression_curve
 
 #: What the paper reports for its test set.
 REPORTED_FIDELITY = 0.9887

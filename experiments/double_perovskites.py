@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from gan_figures import draw_errors, draw_training
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from pymatgen.core import Structure
@@ -29,13 +30,12 @@ from sklearn.preprocessing import StandardScaler
 
 import qperov
 from qperov.classical.cnn import CNNRegressor
-from qperov.classical.figures import draw_errors, draw_training
 from qperov.classical.gan import WSPGAN
-from qperov.crystals.double_perovskites import double_perovskites
-from qperov.crystals.perovskite_cells import tilt_angle
+from qperov.crystals.perovskites.cells import tilt_angle
+from qperov.crystals.perovskites.double import double_perovskites
 from qperov.errors import MissingDependencyError
 from qperov.evaluation.comparison import compare
-from qperov.reports.figures import INK, save, style
+from qperov.reports.figures.style import INK, save, style
 
 COLUMNS = ("formula", "ordering", "energy_ev_per_atom")
 #: Colour maps of the upper and the lower triangle.

@@ -21,8 +21,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 import qperov
-from qperov.screen import bar
-from qperov.suite import COMPONENTS, EPSILON, searched
+from qperov.commands.screen import bar
+from qperov.studies.models import COMPONENTS, EPSILON, searched
 
 #: Bandwidths of each map, around where the median kernel value is one half.
 BANDWIDTHS = {

@@ -21,7 +21,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
 import qperov
-from qperov.crystals.cluster_expansion import cluster_orbits, correlation_functions, spins_of
+from qperov.crystals.orderings.cluster_expansion import cluster_orbits, correlation_functions, spins_of
 from qperov.crystals.parent_lattice import ParentLattice
 from qperov.evaluation.splits import connected, identical_rows, make_folds
 

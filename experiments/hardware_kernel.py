@@ -28,13 +28,15 @@ from sklearn.preprocessing import StandardScaler
 
 import qperov
 from qperov.evaluation.splits import honest_groups
-from qperov.hardware import Backend, Options, jobs, pairs
-from qperov.hardware.backend import open_service
-from qperov.hardware.collected import Collected
-from qperov.hardware.ledger import Ledger
-from qperov.hardware.plan import Plan, Settings
-from qperov.hardware.planning import plan_bloch, plan_fidelities
-from qperov.reports.figures import GREY, INK, save, style
+from qperov.hardware import Backend, Options
+from qperov.hardware.jobs import jobs
+from qperov.hardware.jobs.backend import open_service
+from qperov.hardware.jobs.collected import Collected
+from qperov.hardware.jobs.ledger import Ledger
+from qperov.hardware.plan import pairs
+from qperov.hardware.plan.plan import Plan, Settings
+from qperov.hardware.plan.planning import plan_bloch, plan_fidelities
+from qperov.reports.figures.style import GREY, INK, save, style
 
 
 @dataclass(frozen=True)

@@ -34,25 +34,25 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
 import qperov
-from qperov.crystals.perovskite_set import embedded_perovskite_set
+from qperov.datasets.embedded.abx3 import embedded_perovskite_set
 from qperov.errors import EmptyDatasetError, MissingLabelError, ReadingError, RepresentationError
 from qperov.evaluation.splits import connected
-from qperov.generative.ftcp import FTCP
-from qperov.generative.ftcp_vae import FTCPVAE
-from qperov.generative.generative_model import GenerativeModel, description
-from qperov.generative.imatgen import IMatGen
-from qperov.generative.reconstruction import reconstruction_errors
-from qperov.generative.tlvae import TLVAE
-from qperov.generative.tlvae_image import TLVAEImage
-from qperov.generative.voxels import Voxels
-from qperov.inverse_design_study.benched import bench_study
-from qperov.inverse_design_study.features import CrystalFeatures
-from qperov.inverse_design_study.latent import latent_study
-from qperov.inverse_design_study.obtained import obtained_study
-from qperov.inverse_design_study.results import Asked, Generation, HeldOut, Sample, Trained
-from qperov.inverse_design_study.training import CONSTANT, training_study
-from qperov.reports.maps import embed
-from qperov.suite import EPSILON, INNER_FOLDS, searched
+from qperov.generative.bench.reconstruction import reconstruction_errors
+from qperov.generative.imatgen.model import IMatGen
+from qperov.generative.models.base import GenerativeModel, description
+from qperov.generative.models.ftcp_vae import FTCPVAE
+from qperov.generative.models.tlvae import TLVAE
+from qperov.generative.representations.ftcp import FTCP
+from qperov.generative.representations.tlvae_image import TLVAEImage
+from qperov.generative.representations.voxels import Voxels
+from qperov.reports.maps.embedding import embed
+from qperov.studies.inverse_design.bench import bench_study
+from qperov.studies.inverse_design.features import CrystalFeatures
+from qperov.studies.inverse_design.latent import latent_study
+from qperov.studies.inverse_design.obtained import obtained_study
+from qperov.studies.inverse_design.results import Asked, Generation, HeldOut, Sample, Trained
+from qperov.studies.inverse_design.training import CONSTANT, training_study
+from qperov.studies.models import EPSILON, INNER_FOLDS, searched
 
 REGRESSOR_NOTES = (
     "The regressors compared here generate nothing: they are what a generator's property head has to stand beside. "

@@ -12,22 +12,22 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Structure
 from sklearn.pipeline import Pipeline
+from tlvae_standards import resembles_standard
 
 import qperov
 from qperov.crystals.energies import formation_energies
-from qperov.crystals.store import Store
+from qperov.datasets.store import Store
 from qperov.errors import CalculationInputError
-from qperov.generative.bench import PERTURBATION, SUBSTITUTION, BenchReport, bench
-from qperov.generative.generative_model import GenerativeModel
-from qperov.generative.postprocessing import tidy
-from qperov.generative.proposals import ionic_substitutions, random_perturbations
-from qperov.generative.relaxation_check import moved
-from qperov.generative.standards import resembles_standard
+from qperov.generative.bench.benching import PERTURBATION, SUBSTITUTION, BenchReport, bench
+from qperov.generative.bench.proposals import ionic_substitutions, random_perturbations
+from qperov.generative.bench.relaxation_check import moved
+from qperov.generative.imatgen.postprocessing import tidy
+from qperov.generative.models.base import GenerativeModel
 from qperov.generative.writing import write_generated
-from qperov.inverse_design_study.obtained import TARGETED
-from qperov.inverse_design_study.results import BASELINE, Generation, RelaxedCrystals, Sample
 from qperov.potentials.label_factory import label_dataset, relaxed_dataset
 from qperov.potentials.protocols import Protocol
+from qperov.studies.inverse_design.obtained import TARGETED
+from qperov.studies.inverse_design.results import BASELINE, Generation, RelaxedCrystals, Sample
 
 #: What the report calls a way of sampling → the model's own name for it.
 METHODS = {

@@ -16,25 +16,25 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from element_phases import element_phase
 from make_cpx222 import Task as FactoryTask
 from make_cpx222 import relaxed_by
 
-from qperov.crystals.dataset import CrystalDataset
-from qperov.crystals.element_phases import element_phase
-from qperov.crystals.perovskite_cells import perovskite_compositions
-from qperov.crystals.perovskite_set import (
+from qperov.crystals.perovskites.cells import perovskite_compositions
+from qperov.datasets.dataset import CrystalDataset
+from qperov.datasets.embedded.abx3 import (
     ElementReference,
     PerovskiteSet,
     RelaxedPerovskite,
     read_perovskite_set,
     write_perovskite_set,
 )
-from qperov.crystals.radius_set import perovskite_id, radius_set
-from qperov.crystals.relaxation_states import Failure
-from qperov.crystals.store import Store
-from qperov.crystals.structure_text import from_text
+from qperov.datasets.embedded.abx3_radii import perovskite_id, radius_set
+from qperov.datasets.store import Store
+from qperov.datasets.structure_text import from_text
 from qperov.potentials.label_factory import FactoryReport
 from qperov.potentials.protocols import Protocol
+from qperov.potentials.queue import Failure
 
 NAME = "abx3"
 CAUTIONS = (

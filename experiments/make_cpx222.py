@@ -22,14 +22,14 @@ from pymatgen.core import Lattice, Structure
 from scipy.stats import pearsonr, spearmanr
 
 import qperov
-from qperov.crystals.dataset import CrystalDataset
-from qperov.crystals.orderings import Ordering, count_orderings, orderings
-from qperov.crystals.random_orderings import random_orderings
-from qperov.crystals.relaxation_states import Progress, RelaxationStates
-from qperov.crystals.relaxed_set import RelaxedOrdering, RelaxedSet, read_relaxed_set, write_relaxed_set
-from qperov.crystals.store import Store
+from qperov.crystals.orderings.enumeration import Ordering, count_orderings, orderings
+from qperov.crystals.orderings.sampling import random_orderings
+from qperov.datasets.dataset import CrystalDataset
+from qperov.datasets.embedded.cpx222 import RelaxedOrdering, RelaxedSet, read_relaxed_set, write_relaxed_set
+from qperov.datasets.store import Store
 from qperov.potentials.label_factory import FactoryReport, label_dataset, relaxed_dataset
 from qperov.potentials.protocols import Protocol
+from qperov.potentials.queue import Progress, RelaxationStates
 
 NAME = "cpx222"
 #: Pseudo-cubic edges (Å) of the end members, between which the starting cells lie; the cell relaxes anyway.

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from gan_figures import draw_errors, draw_training
 from matplotlib.figure import Figure
 from pymatgen.core import Structure
 from scipy.stats import spearmanr
@@ -32,11 +33,10 @@ from sklearn.neighbors import KNeighborsRegressor
 
 import qperov
 from qperov.classical.cnn import CNNRegressor
-from qperov.classical.figures import draw_errors, draw_training
 from qperov.classical.gan import WSPGAN
 from qperov.errors import PublishedFaultWarning
 from qperov.evaluation.splits import honest_groups
-from qperov.reports.figures import COLOURS, save, style
+from qperov.reports.figures.style import COLOURS, save, style
 
 #: The authors' labels are energies of a cell of 30 atoms in units of 1e-4 eV; here in meV/atom.
 PUBLISHED_UNIT = 0.1 / 30

@@ -12,113 +12,113 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from qperov.classical.cnn import CNNRegressor
     from qperov.classical.gan import WSPGAN
-    from qperov.crystals.dataset import CrystalDataset
-    from qperov.crystals.datasets import load_dataset
-    from qperov.crystals.dft_inputs import write_calculations
-    from qperov.crystals.double_perovskites import DoublePerovskite, double_perovskites
+    from qperov.crystals.dft.inputs import write_calculations
     from qperov.crystals.energies import mixing_energies
-    from qperov.crystals.orderings import Ordering, count_orderings, orderings
-    from qperov.crystals.perovskite_cells import perovskite_cell, perovskite_compositions
-    from qperov.crystals.perovskite_sites import assign_sites
-    from qperov.crystals.random_orderings import random_orderings
-    from qperov.crystals.reading import read
-    from qperov.crystals.store import Store
-    from qperov.crystals.sublattices import Sublattice
+    from qperov.crystals.orderings.enumeration import Ordering, count_orderings, orderings
+    from qperov.crystals.orderings.sampling import random_orderings
+    from qperov.crystals.orderings.sublattices import Sublattice
+    from qperov.crystals.perovskites.cells import perovskite_cell, perovskite_compositions
+    from qperov.crystals.perovskites.double import DoublePerovskite, double_perovskites
+    from qperov.crystals.perovskites.sites import assign_sites
+    from qperov.crystals.perovskites.tolerance import tolerance_factors
     from qperov.crystals.symmetry import symmetry_classes
-    from qperov.crystals.tolerance import tolerance_factors
-    from qperov.descriptors.featurizers import PXRDFeaturizer
-    from qperov.descriptors.measured import MeasuredPattern, strip_kalpha2, subtract_background
-    from qperov.descriptors.measured_reading import read_measured_pattern
-    from qperov.descriptors.pxrd import Pattern, powder_patterns
-    from qperov.descriptors.rounding import RankPCA
+    from qperov.datasets.dataset import CrystalDataset
+    from qperov.datasets.named import load_dataset
+    from qperov.datasets.reading import read
+    from qperov.datasets.store import Store
+    from qperov.descriptors.featurizer import PXRDFeaturizer
+    from qperov.diffraction.measured import MeasuredPattern, strip_kalpha2, subtract_background
+    from qperov.diffraction.measured_reading import read_measured_pattern
+    from qperov.diffraction.patterns import Pattern, powder_patterns
+    from qperov.diffraction.rounding import RankPCA
     from qperov.errors import QperovError
     from qperov.evaluation.comparison import compare
     from qperov.evaluation.results import Comparison
-    from qperov.generative.ftcp_vae import FTCPVAE
-    from qperov.generative.imatgen import IMatGen
-    from qperov.generative.tlvae import TLVAE
-    from qperov.generative.validation import validate
-    from qperov.hardware.backend import Backend
+    from qperov.generative.bench.validation import validate
+    from qperov.generative.imatgen.model import IMatGen
+    from qperov.generative.models.ftcp_vae import FTCPVAE
+    from qperov.generative.models.tlvae import TLVAE
+    from qperov.hardware.jobs.backend import Backend
     from qperov.potentials.label_factory import label_dataset, relaxed_dataset
     from qperov.potentials.protocols import Protocol
     from qperov.potentials.relaxation import relax
-    from qperov.quantum.autoencoder import QuantumAutoencoder
-    from qperov.quantum.bandwidth import resolved_kernel
-    from qperov.quantum.classification import QuantumSVC
-    from qperov.quantum.diagnostics import diagnose
-    from qperov.quantum.encoded_regressor import EncodedRegressor
-    from qperov.quantum.fidelity_kernel import FidelityKernel
-    from qperov.quantum.gram_file import write_gram
-    from qperov.quantum.interoperation import ForeignKernel, as_qiskit_kernel
-    from qperov.quantum.kernel_states import KernelStates, StateFidelity
-    from qperov.quantum.mitigation import KernelRepair
-    from qperov.quantum.projected_kernel import ProjectedKernel
-    from qperov.quantum.regression import QuantumKernelRidge, QuantumSVR
-    from qperov.record import Record, read_record, write_record
+    from qperov.quantum.autoencoder.autoencoder import QuantumAutoencoder
+    from qperov.quantum.autoencoder.encoded_regressor import EncodedRegressor
+    from qperov.quantum.diagnosis.diagnostics import diagnose
+    from qperov.quantum.estimators.classification import QuantumSVC
+    from qperov.quantum.estimators.regression import QuantumKernelRidge, QuantumSVR
+    from qperov.quantum.gram.repair import KernelRepair
+    from qperov.quantum.kernels.bandwidth import resolved_kernel
+    from qperov.quantum.kernels.fidelity import FidelityKernel
+    from qperov.quantum.kernels.gram_file import write_gram
+    from qperov.quantum.kernels.interoperation import ForeignKernel, as_qiskit_kernel
+    from qperov.quantum.kernels.projected import ProjectedKernel
+    from qperov.quantum.kernels.states import KernelStates, StateFidelity
+    from qperov.records.record import Record, read_record, write_record
     from qperov.reports.html import build_report
     from qperov.serving.stored_model import load_model
 
 _HOMES = {
-    "Backend": "hardware.backend",
+    "Backend": "hardware.jobs.backend",
     "CNNRegressor": "classical.cnn",
     "Comparison": "evaluation.results",
-    "CrystalDataset": "crystals.dataset",
-    "DoublePerovskite": "crystals.double_perovskites",
-    "EncodedRegressor": "quantum.encoded_regressor",
-    "FTCPVAE": "generative.ftcp_vae",
-    "FidelityKernel": "quantum.fidelity_kernel",
-    "ForeignKernel": "quantum.interoperation",
-    "IMatGen": "generative.imatgen",
-    "KernelRepair": "quantum.mitigation",
-    "KernelStates": "quantum.kernel_states",
-    "MeasuredPattern": "descriptors.measured",
-    "Ordering": "crystals.orderings",
-    "PXRDFeaturizer": "descriptors.featurizers",
-    "Pattern": "descriptors.pxrd",
-    "ProjectedKernel": "quantum.projected_kernel",
+    "CrystalDataset": "datasets.dataset",
+    "DoublePerovskite": "crystals.perovskites.double",
+    "EncodedRegressor": "quantum.autoencoder.encoded_regressor",
+    "FTCPVAE": "generative.models.ftcp_vae",
+    "FidelityKernel": "quantum.kernels.fidelity",
+    "ForeignKernel": "quantum.kernels.interoperation",
+    "IMatGen": "generative.imatgen.model",
+    "KernelRepair": "quantum.gram.repair",
+    "KernelStates": "quantum.kernels.states",
+    "MeasuredPattern": "diffraction.measured",
+    "Ordering": "crystals.orderings.enumeration",
+    "PXRDFeaturizer": "descriptors.featurizer",
+    "Pattern": "diffraction.patterns",
+    "ProjectedKernel": "quantum.kernels.projected",
     "Protocol": "potentials.protocols",
     "QperovError": "errors",
-    "QuantumAutoencoder": "quantum.autoencoder",
-    "QuantumKernelRidge": "quantum.regression",
-    "QuantumSVC": "quantum.classification",
-    "QuantumSVR": "quantum.regression",
-    "RankPCA": "descriptors.rounding",
-    "Record": "record",
-    "StateFidelity": "quantum.kernel_states",
-    "Store": "crystals.store",
-    "Sublattice": "crystals.sublattices",
-    "TLVAE": "generative.tlvae",
+    "QuantumAutoencoder": "quantum.autoencoder.autoencoder",
+    "QuantumKernelRidge": "quantum.estimators.regression",
+    "QuantumSVC": "quantum.estimators.classification",
+    "QuantumSVR": "quantum.estimators.regression",
+    "RankPCA": "diffraction.rounding",
+    "Record": "records.record",
+    "StateFidelity": "quantum.kernels.states",
+    "Store": "datasets.store",
+    "Sublattice": "crystals.orderings.sublattices",
+    "TLVAE": "generative.models.tlvae",
     "WSPGAN": "classical.gan",
-    "as_qiskit_kernel": "quantum.interoperation",
-    "assign_sites": "crystals.perovskite_sites",
+    "as_qiskit_kernel": "quantum.kernels.interoperation",
+    "assign_sites": "crystals.perovskites.sites",
     "build_report": "reports.html",
     "compare": "evaluation.comparison",
-    "count_orderings": "crystals.orderings",
-    "diagnose": "quantum.diagnostics",
-    "double_perovskites": "crystals.double_perovskites",
+    "count_orderings": "crystals.orderings.enumeration",
+    "diagnose": "quantum.diagnosis.diagnostics",
+    "double_perovskites": "crystals.perovskites.double",
     "label_dataset": "potentials.label_factory",
-    "load_dataset": "crystals.datasets",
+    "load_dataset": "datasets.named",
     "load_model": "serving.stored_model",
     "mixing_energies": "crystals.energies",
-    "orderings": "crystals.orderings",
-    "perovskite_cell": "crystals.perovskite_cells",
-    "perovskite_compositions": "crystals.perovskite_cells",
-    "powder_patterns": "descriptors.pxrd",
-    "random_orderings": "crystals.random_orderings",
-    "read": "crystals.reading",
-    "read_measured_pattern": "descriptors.measured_reading",
-    "read_record": "record",
+    "orderings": "crystals.orderings.enumeration",
+    "perovskite_cell": "crystals.perovskites.cells",
+    "perovskite_compositions": "crystals.perovskites.cells",
+    "powder_patterns": "diffraction.patterns",
+    "random_orderings": "crystals.orderings.sampling",
+    "read": "datasets.reading",
+    "read_measured_pattern": "diffraction.measured_reading",
+    "read_record": "records.record",
     "relax": "potentials.relaxation",
     "relaxed_dataset": "potentials.label_factory",
-    "resolved_kernel": "quantum.bandwidth",
-    "strip_kalpha2": "descriptors.measured",
-    "subtract_background": "descriptors.measured",
+    "resolved_kernel": "quantum.kernels.bandwidth",
+    "strip_kalpha2": "diffraction.measured",
+    "subtract_background": "diffraction.measured",
     "symmetry_classes": "crystals.symmetry",
-    "tolerance_factors": "crystals.tolerance",
-    "validate": "generative.validation",
-    "write_calculations": "crystals.dft_inputs",
-    "write_gram": "quantum.gram_file",
-    "write_record": "record",
+    "tolerance_factors": "crystals.perovskites.tolerance",
+    "validate": "generative.bench.validation",
+    "write_calculations": "crystals.dft.inputs",
+    "write_gram": "quantum.kernels.gram_file",
+    "write_record": "records.record",
 }
 
 __all__ = [  # noqa: RUF022 (WSPGAN is a class, not a constant)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import qperov
-from qperov.crystals.dataset import CrystalDataset
+from qperov.datasets.dataset import CrystalDataset
 
 CPX321 = Path(__file__).parents[2] / "shared" / "data" / "cpx321"
 

@@ -19,15 +19,16 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
+from qperov_circuits import feature_map
 
 import qperov.hardware
-from circuits import feature_map
-from qperov.hardware import cost, jobs, pairs
-from qperov.hardware.ledger import Ledger
-from qperov.hardware.local import LocalService
-from qperov.hardware.options import Options
-from qperov.hardware.plan import Plan, Settings, Target, read_plan
-from qperov.hardware.planning import plan_fidelities
+from qperov.hardware.jobs import jobs
+from qperov.hardware.jobs.ledger import Ledger
+from qperov.hardware.plan import cost, pairs
+from qperov.hardware.plan.options import Options
+from qperov.hardware.plan.plan import Plan, Settings, Target, read_plan
+from qperov.hardware.plan.planning import plan_fidelities
+from qperov.hardware.services.local import LocalService
 
 PACKAGE = str(Path(qperov.hardware.__file__).parent)
 
@@ -91,7 +92,7 @@ class Lines:
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
         folder, name = os.path.split(frame.f_code.co_filename)
-        return self.line if folder == PACKAGE and name in COUNTED else None
+        return self.line if folder.startswith(PACKAGE) and name in COUNTED else None
 
     def line(self, frame: FrameType, event: str, argument: Any) -> Any:
         if event == "line":

@@ -13,13 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from element_phases import element_phase
 from pymatgen.core import Element, Lattice, Structure
 
 import qperov
-from qperov.crystals.element_phases import element_phase
 from qperov.crystals.energies import formation_energies
-from qperov.crystals.perovskite_cells import perovskite_compositions
-from qperov.crystals.perovskite_set import (
+from qperov.crystals.perovskites.cells import perovskite_compositions
+from qperov.crystals.perovskites.sites import assign_sites
+from qperov.crystals.plausibility import check_cell
+from qperov.datasets.embedded.abx3 import (
     ElementReference,
     PerovskiteSet,
     RelaxedPerovskite,
@@ -27,9 +29,7 @@ from qperov.crystals.perovskite_set import (
     read_perovskite_set,
     write_perovskite_set,
 )
-from qperov.crystals.perovskite_sites import assign_sites
-from qperov.crystals.plausibility import check_cell
-from qperov.crystals.radius_set import perovskite_id, radius_cell
+from qperov.datasets.embedded.abx3_radii import perovskite_id, radius_cell
 from qperov.errors import FileFormatError, MissingReferenceError, UnfinishedRunError
 
 #: eV per atom of one kJ/mol of formula units of five atoms.
@@ -59,7 +59,7 @@ def energy_of(shipped: PerovskiteSet, entry_id: str) -> float:
 
 
 def test_the_file_is_small() -> None:
-    file = resources.files("qperov.crystals").joinpath("data", "abx3.json.gz")
+    file = resources.files("qperov.datasets.embedded").joinpath("data", "abx3.json.gz")
     assert len(file.read_bytes()) < 2_000_000
 
 

@@ -17,6 +17,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit.quantum_info import DensityMatrix, Operator, Statevector, partial_trace
+from qperov_circuits import Gate
+from qperov_circuits.adapters.to_pennylane import to_pennylane
+from qperov_circuits.adapters.to_qiskit import to_qiskit
+from qperov_circuits.amplitude import amplitude, tree_angles
+from qperov_circuits.gate import FIXED_GATES, ROTATION_GATES
+from qperov_circuits.qcnn import entangling, entangling_size, published
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
@@ -26,29 +32,24 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from circuits import Gate
-from circuits.amplitude import amplitude, tree_angles
-from circuits.gate import FIXED_GATES, ROTATION_GATES
-from circuits.qcnn import entangling, entangling_size, published
-from circuits.to_pennylane import to_pennylane
-from circuits.to_qiskit import to_qiskit
 from qperov import PXRDFeaturizer, load_dataset
 from qperov.errors import CircuitSizeError, MissingDependencyError, RecordError
 from qperov.evaluation.splits import honest_groups, make_folds
-from qperov.quantum import autoencoder_findings as autoencoder_findings_module
-from qperov.quantum import compression, noise, trash_loss
-from qperov.quantum.affine import Affine, as_matrix, parameters
-from qperov.quantum.autoencoder import PUBLISHED_TRAINING, QuantumAutoencoder
-from qperov.quantum.autoencoder_findings import autoencoder_findings, compression_curve
-from qperov.quantum.encoded_regressor import PUBLISHED_HEAD, EncodedRegressor, TorchHead
-from qperov.quantum.noise import GateNoise, noisy_effect, noisy_losses, noisy_preparations
-from qperov.quantum.pauli import PauliWord, pauli_word
-from qperov.quantum.pennylane_objective import pennylane_objective
-from qperov.quantum.rotations import RotationCircuit
-from qperov.quantum.statevector import states
-from qperov.quantum.trainability import dead_angles, random_gradients, trainability
-from qperov.quantum.training import TrainingSettings, principal_columns
-from qperov.quantum.trash_loss import TrashLoss
+from qperov.quantum.autoencoder import compression, trash_loss
+from qperov.quantum.autoencoder.autoencoder import PUBLISHED_TRAINING, QuantumAutoencoder
+from qperov.quantum.autoencoder.encoded_regressor import PUBLISHED_HEAD, EncodedRegressor, TorchHead
+from qperov.quantum.autoencoder.pennylane_objective import pennylane_objective
+from qperov.quantum.autoencoder.trainability import dead_angles, random_gradients, trainability
+from qperov.quantum.autoencoder.training import TrainingSettings, principal_columns
+from qperov.quantum.autoencoder.trash_loss import TrashLoss
+from qperov.quantum.simulation import noise
+from qperov.quantum.simulation.affine import Affine, as_matrix, parameters
+from qperov.quantum.simulation.noise import GateNoise, noisy_effect, noisy_losses, noisy_preparations
+from qperov.quantum.simulation.pauli import PauliWord, pauli_word
+from qperov.quantum.simulation.rotations import RotationCircuit
+from qperov.quantum.simulation.statevector import states
+from qperov.studies import autoencoder_findings as autoencoder_findings_module
+from qperov.studies.autoencoder_findings import autoencoder_findings, compression_curve
 
 rng = np.random.default_rng(5)
 X = rng.normal(size=(12, 8)) @ np.diag([3, 2, 1, 0.3, 0.1, 0.1, 0.1, 0.1]) @ rng.normal(size=(8, 8))

@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from qperov_circuits import Gate
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import ConstantKernel, WhiteKernel
 from sklearn.model_selection import GridSearchCV
 
-from circuits import Gate
 from qperov.errors import MissingDependencyError
-from qperov.quantum.alignment import align
-from qperov.quantum.bandwidth import median_bandwidth, resolved_kernel
-from qperov.quantum.kernels import FidelityKernel, ProjectedKernel
-from qperov.quantum.regression import QuantumSVR
+from qperov.quantum.estimators.regression import QuantumSVR
+from qperov.quantum.kernels.alignment import align
+from qperov.quantum.kernels.bandwidth import median_bandwidth, resolved_kernel
+from qperov.quantum.kernels.fidelity import FidelityKernel
+from qperov.quantum.kernels.projected import ProjectedKernel
 
 rng = np.random.default_rng(2)
 X = rng.normal(size=(50, 4))

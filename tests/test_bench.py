@@ -4,10 +4,10 @@ import pytest
 from crystal_prototypes import cubic_perovskite
 from pymatgen.core import Structure
 
-from qperov.crystals.perovskite_cells import perovskite_cell, perovskite_compositions
+from qperov.crystals.perovskites.cells import perovskite_cell, perovskite_compositions
 from qperov.errors import EmptyDatasetError
-from qperov.generative.bench import PERTURBATION, SUBSTITUTION, BenchReport, bench
-from qperov.generative.intervals import newcombe
+from qperov.evaluation.shares import newcombe
+from qperov.generative.bench.benching import PERTURBATION, SUBSTITUTION, BenchReport, bench
 
 CELLS = [perovskite_cell(sites) for sites in perovskite_compositions()[::25]]
 

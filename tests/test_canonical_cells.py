@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from perovskites import perovskite
 from pymatgen.core import DummySpecies, Lattice, Structure
 
-from qperov.crystals.perovskite_cells import perovskite_cell, perovskite_compositions
+from qperov.crystals.perovskites.cells import perovskite_cell, perovskite_compositions
 from qperov.errors import EmptyDatasetError, RepresentationError
-from qperov.generative.canonical_cells import CanonicalCell, canonical_cells, crystal, physical_lattice
+from qperov.generative.representations.canonical_cells import CanonicalCell, canonical_cells, crystal, physical_lattice
 
 
 def canonical(structure: Structure) -> CanonicalCell:

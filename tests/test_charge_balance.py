@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Composition, Element
 
-from qperov.crystals.perovskite_cells import perovskite_compositions
-from qperov.generative.charge_balance import (
+from qperov.crystals.perovskites.cells import perovskite_compositions
+from qperov.generative.bench.charge_balance import (
     Charges,
     balanced_charges,
     charge_verdict,

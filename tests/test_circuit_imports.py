@@ -13,16 +13,16 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
 from qiskit.circuit.library import efficient_su2, iSwapGate, zz_feature_map
 from qiskit.quantum_info import Operator, Statevector
+from qperov_circuits import FEATURE_MAPS, Gate, zz
+from qperov_circuits.adapters.angle_expression import evaluate, names
+from qperov_circuits.adapters.from_pennylane import from_pennylane
+from qperov_circuits.adapters.from_qiskit import from_qiskit
+from qperov_circuits.adapters.to_pennylane import to_pennylane
+from qperov_circuits.adapters.to_qiskit import to_qiskit
+from qperov_circuits.gate import FIXED_GATES, ROTATION_GATES
 
-from circuits import FEATURE_MAPS, Gate, zz
-from circuits.angle_expression import evaluate, names
-from circuits.from_pennylane import from_pennylane
-from circuits.from_qiskit import from_qiskit
-from circuits.gate import FIXED_GATES, ROTATION_GATES
-from circuits.to_pennylane import to_pennylane
-from circuits.to_qiskit import to_qiskit
-from qperov.quantum.dual import Dual
-from qperov.quantum.statevector import states, states_and_tangents
+from qperov.quantum.simulation.dual import Dual
+from qperov.quantum.simulation.statevector import states, states_and_tangents
 
 X = np.random.default_rng(0).normal(size=(4, 3))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pennylane as qml
 import pytest
+import qperov_circuits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import qasm3
@@ -13,9 +14,7 @@ from qiskit.circuit import ParameterVector
 from qiskit.circuit.library import zz_feature_map
 from qiskit.quantum_info import Operator
 from qiskit_aer import AerSimulator
-
-import circuits
-from circuits import (
+from qperov_circuits import (
     ENTANGLEMENTS,
     FEATURE_MAPS,
     Gate,
@@ -31,13 +30,14 @@ from circuits import (
     z,
     zz,
 )
-from circuits.gate import FIXED_GATES, ROTATION_GATES
-from circuits.to_pennylane import OPERATIONS, to_pennylane
-from circuits.to_qasm import to_qasm
-from circuits.to_qiskit import to_qiskit
-from qperov.quantum.statevector import states
+from qperov_circuits.adapters.to_pennylane import OPERATIONS, to_pennylane
+from qperov_circuits.adapters.to_qasm import to_qasm
+from qperov_circuits.adapters.to_qiskit import to_qiskit
+from qperov_circuits.gate import FIXED_GATES, ROTATION_GATES
 
-QASM = Path(circuits.__file__).parent / "qasm"
+from qperov.quantum.simulation.statevector import states
+
+QASM = Path(qperov_circuits.__file__).parent / "qasm"
 
 EVERY_GATE = [
     *(Gate(name, tuple(range(1, 1 + wires))) for name, wires in FIXED_GATES.items()),

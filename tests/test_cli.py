@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import qperov
-from qperov import cli
+from qperov.commands import main as cli
 from qperov.evaluation import folds
 
 run = CliRunner()
@@ -69,7 +69,7 @@ def test_the_demo_has_sections_on_a_second_task_and_the_autoencoder(
     small = {"cpx321": qperov.load_dataset("cpx321").take(range(0, 960, 40))}
     small["cpx222"] = qperov.load_dataset("cpx222").take(range(0, 440, 20))
     monkeypatch.setattr(qperov, "load_dataset", small.__getitem__)
-    monkeypatch.setattr("qperov.autoencoder_study.QUICK_EPOCHS", 3)
+    monkeypatch.setattr("qperov.studies.autoencoder.QUICK_EPOCHS", 3)
     monkeypatch.setattr(cli, "QUICK_STEP", 1)
     call("demo", "--quick", "--folds", 2, "--jobs", 1, "--runs", tmp_path)
     record = qperov.read_record(tmp_path / "demo-1")

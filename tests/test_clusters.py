@@ -7,9 +7,11 @@ import pytest
 from dask.distributed import Client, LocalCluster
 from joblib import parallel_config
 
-from qperov.quantum import fidelity_kernel, projected_kernel
-from qperov.quantum.encoding import MEMORY
-from qperov.quantum.kernels import FidelityKernel, ProjectedKernel
+from qperov.quantum.kernels import fidelity as fidelity_kernel
+from qperov.quantum.kernels import projected as projected_kernel
+from qperov.quantum.kernels.feature_map_kernel import MEMORY
+from qperov.quantum.kernels.fidelity import FidelityKernel
+from qperov.quantum.kernels.projected import ProjectedKernel
 
 X = np.random.default_rng(0).normal(size=(60, 4))
 Y = np.random.default_rng(1).normal(size=(9, 4))

@@ -22,10 +22,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import qperov
 from qperov.classical.cnn import CNNRegressor
-from qperov.classical.model_file import read_model, write_model
 from qperov.classical.networks import blank_generator, generator, image_side, images
 from qperov.classical.scaling import Scaling
 from qperov.errors import MissingDependencyError, RecordError
+from qperov.storage.model_file import read_model, write_model
 
 X = np.random.default_rng(3).normal(size=(160, 16))
 Y = 5 + 0.1 * (X[:, 0] - 2 * X[:, 5] + X[:, 10])

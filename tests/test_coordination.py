@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Structure
 
-from qperov.crystals.perovskite_cells import perovskite_cell, perovskite_compositions, tilt_angle
+from qperov.crystals.perovskites.cells import perovskite_cell, perovskite_compositions, tilt_angle
 from qperov.errors import CompositionError
-from qperov.generative.coordination import b_x_bonds, corner_sharing_verdict, octahedra_verdict
+from qperov.generative.bench.coordination import b_x_bonds, corner_sharing_verdict, octahedra_verdict
 
 
 def test_bonds_of_the_cubic_perovskite() -> None:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import qperov
-from qperov.crystals.orderings import count_orderings
+from qperov.crystals.orderings.enumeration import count_orderings
 from qperov.crystals.parent_lattice import site_permutations
-from qperov.crystals.relaxed_set import RelaxedSet, embedded_relaxed_set
 from qperov.crystals.symmetry import canonical_decorations
+from qperov.datasets.embedded.cpx222 import RelaxedSet, embedded_relaxed_set
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def iodine(shipped: RelaxedSet) -> np.ndarray:
 
 
 def test_the_file_is_small() -> None:
-    file = resources.files("qperov.crystals").joinpath("data", "cpx222.json.gz")
+    file = resources.files("qperov.datasets.embedded").joinpath("data", "cpx222.json.gz")
     assert len(file.read_bytes()) < 2_000_000
 
 

@@ -12,12 +12,12 @@ from matplotlib.collections import LineCollection, PatchCollection
 from pymatgen.core import Lattice, Structure
 from synthetic_comparison import DATASET, TASK, synthetic_comparison
 
-from qperov.evaluation.studies import CRYSTAL_COLUMNS, Chart, Study
-from qperov.inverse_design_study.gallery import gallery_frame
-from qperov.record import read_record, write_record
-from qperov.reports.charts import draw_chart
-from qperov.reports.crystal_gallery import DARKEST, RADIUS_SHARE, Crystal, colour, known_number, view
-from qperov.reports.figures import save
+from qperov.records.record import read_record, write_record
+from qperov.records.study import CRYSTAL_COLUMNS, Chart, Study
+from qperov.reports.figures.charts import draw_chart
+from qperov.reports.figures.crystal_gallery import DARKEST, RADIUS_SHARE, Crystal, colour, known_number, view
+from qperov.reports.figures.style import save
+from qperov.studies.inverse_design.gallery import gallery_frame
 
 POSITIONS = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
 PEROVSKITE = Structure(Lattice.cubic(3.9), ["Sr", "Ti", "O", "O", "O"], POSITIONS)

@@ -19,10 +19,10 @@ from pymatgen.io.pwscf import PWInput
 from pymatgen.io.vasp.inputs import Incar, Kpoints, Poscar
 
 import qperov
-from qperov.crystals.dft_inputs import espresso_input, vasp_inputs, write_calculations
-from qperov.crystals.dft_presets import PRESETS, DftPreset
-from qperov.crystals.espresso_run import parse_pw_output
-from qperov.crystals.structure_text import content_id
+from qperov.crystals.dft.inputs import espresso_input, vasp_inputs, write_calculations
+from qperov.crystals.dft.presets import PRESETS, DftPreset
+from qperov.crystals.files.espresso_run import parse_pw_output
+from qperov.datasets.structure_text import content_id
 from qperov.errors import CalculationInputError, FileFormatError, MissingLabelError, UnfinishedRunError
 
 VASP = [name for name, preset in PRESETS.items() if preset.code == "vasp"]

@@ -11,24 +11,25 @@ from hypothesis import strategies as st
 from scipy.linalg import inv, sqrtm
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
-from qperov.quantum.concentration import (
+from qperov.quantum.diagnosis.diagnostics import diagnose, median_rbf
+from qperov.quantum.diagnosis.expressibility import expressibility, expressibility_of
+from qperov.quantum.gram.concentration import (
     concentration,
     concentration_warning,
     explained_variance,
     minimum_shots,
     off_diagonal_statistics,
 )
-from qperov.quantum.diagnostics import diagnose, median_rbf
-from qperov.quantum.expressibility import expressibility, expressibility_of
-from qperov.quantum.geometry import (
+from qperov.quantum.gram.geometry import (
     effective_rank,
     geometric_difference,
     kernel_target_alignment,
     model_complexity,
     spectrum,
 )
-from qperov.quantum.kernel_matrix import off_diagonal
-from qperov.quantum.kernels import FidelityKernel, ProjectedKernel
+from qperov.quantum.gram.matrix import off_diagonal
+from qperov.quantum.kernels.fidelity import FidelityKernel
+from qperov.quantum.kernels.projected import ProjectedKernel
 
 
 def random_gram(size: int, seed: int) -> np.ndarray:

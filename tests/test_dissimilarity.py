@@ -14,7 +14,7 @@ from crystal_prototypes import (
 from pymatgen.core import Lattice, Structure
 
 from qperov.errors import DescriptorError
-from qperov.generative.dissimilarity import (
+from qperov.generative.bench.dissimilarity import (
     dissimilarity,
     distinct_fingerprints,
     fingerprint,

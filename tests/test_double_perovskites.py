@@ -8,13 +8,13 @@ from pymatgen.core import Molecule
 from pymatgen.symmetry.analyzer import PointGroupAnalyzer
 
 from qperov import symmetry_classes
-from qperov.crystals.double_perovskites import (
+from qperov.crystals.perovskites.double import (
     DoublePerovskite,
     double_perovskites,
     published_double_perovskites,
 )
-from qperov.crystals.shannon import shannon_radius
-from qperov.crystals.tolerance import tolerance_factors
+from qperov.crystals.perovskites.shannon import shannon_radius
+from qperov.crystals.perovskites.tolerance import tolerance_factors
 from qperov.errors import CompositionError
 
 ORDERS = {"Td": 24, "C4v": 8, "D2h": 8, "C3v": 6, "C2": 2, "Cs": 2}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Element
 
-from qperov.generative.element_properties import (
+from qperov.generative.representations.element_properties import (
     ELEMENTS,
     GRAPH_PROPERTIES,
     THERMOCHEMICAL_PROPERTIES,

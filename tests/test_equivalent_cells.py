@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
-from qperov.generative.equivalent_cells import equivalent_cells, permuted_cell
-from qperov.generative.ftcp import FTCP
+from qperov.generative.representations.equivalent_cells import equivalent_cells, permuted_cell
+from qperov.generative.representations.ftcp import FTCP
 
 
 def triclinic(seed: int = 0) -> Structure:

@@ -13,8 +13,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.circuit.library import iSwapGate, z_feature_map, zz_feature_map
 from qiskit.quantum_info import Operator, Statevector
-
-from circuits import (
+from qperov_circuits import (
     ENTANGLEMENTS,
     FEATURE_MAPS,
     angle_yz_cx,
@@ -28,11 +27,12 @@ from circuits import (
     z,
     zz,
 )
-from circuits.reuploading import rounds
-from circuits.to_pennylane import to_pennylane
-from circuits.to_qiskit import to_qiskit
-from qperov.quantum.dual import Dual
-from qperov.quantum.statevector import states, states_and_tangents
+from qperov_circuits.adapters.to_pennylane import to_pennylane
+from qperov_circuits.adapters.to_qiskit import to_qiskit
+from qperov_circuits.reuploading import rounds
+
+from qperov.quantum.simulation.dual import Dual
+from qperov.quantum.simulation.statevector import states, states_and_tangents
 
 TRAINABLE = [name for name, known in FEATURE_MAPS.items() if known.trainable]
 PAULI = {"x": np.array([[0, 1], [1, 0]]), "y": np.array([[0, -1j], [1j, 0]]), "z": np.diag([1, -1])}

@@ -19,10 +19,10 @@ from sklearn.preprocessing import StandardScaler
 
 from qperov import PXRDFeaturizer, RankPCA, load_dataset, orderings, powder_patterns
 from qperov.descriptors import kinds, matrices, structure_factors
-from qperov.descriptors.featurizers import KINDS, UNLEARNT
+from qperov.descriptors.featurizer import KINDS, UNLEARNT
 from qperov.descriptors.matrices import difference_gram, mean_pattern, qsvr_vector
-from qperov.descriptors.reflections import reflections
-from qperov.descriptors.rounding import rounded
+from qperov.diffraction.reflections import reflections
+from qperov.diffraction.rounding import rounded
 from qperov.errors import DescriptorError, SymmetryError
 from qperov.evaluation.splits import identical_rows
 from qperov.evaluation.tables import numerical_rank

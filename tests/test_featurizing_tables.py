@@ -8,8 +8,8 @@ from pymatgen.core import Lattice, Structure
 from sklearn.exceptions import NotFittedError
 
 from qperov import PXRDFeaturizer
-from qperov.descriptors import featurizing_tables
-from qperov.descriptors.featurizers import KINDS
+from qperov.descriptors import matminer as featurizing_tables
+from qperov.descriptors.featurizer import KINDS
 from qperov.errors import DescriptorError, SymmetryError
 
 RNG = np.random.default_rng(0)

@@ -14,12 +14,12 @@ from perovskites import perovskite
 from test_fetching import archive, entry, info, jarvis_entry, link, page
 from typer.testing import CliRunner
 
-from qperov.crystals.jarvis import Jarvis
-from qperov.crystals.materials_project import MaterialsProject
-from qperov.crystals.optimade import Optimade
-from qperov.crystals.store import Store
+from qperov.commands.fetch import fetch, service_named
+from qperov.datasets.databases.jarvis import Jarvis
+from qperov.datasets.databases.materials_project import MaterialsProject
+from qperov.datasets.databases.optimade import Optimade
+from qperov.datasets.store import Store
 from qperov.errors import FileFormatError, StoreError
-from qperov.fetch_command import fetch, service_named
 
 
 @pytest.fixture

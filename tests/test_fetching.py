@@ -26,16 +26,16 @@ from local_service import Answer, LocalService, local_service
 from perovskites import perovskite
 from pymatgen.core import Lattice, Structure
 
-from qperov.crystals.dataset import CrystalDataset
-from qperov.crystals.fetch_record import fetch_record
-from qperov.crystals.fetching import About, Fetched, Page, fetch
-from qperov.crystals.folder_service import Folder
-from qperov.crystals.http_get import HttpClient, check_url
-from qperov.crystals.jarvis import Jarvis, json_items
-from qperov.crystals.materials_project import MaterialsProject, without_key
-from qperov.crystals.optimade import PROVIDERS, Optimade
-from qperov.crystals.optimade_structure import structure_of
-from qperov.crystals.store import Store
+from qperov.datasets.databases.fetch_record import fetch_record
+from qperov.datasets.databases.fetching import About, Fetched, Page, fetch
+from qperov.datasets.databases.folder import Folder
+from qperov.datasets.databases.http import HttpClient, check_url
+from qperov.datasets.databases.jarvis import Jarvis, json_items
+from qperov.datasets.databases.materials_project import MaterialsProject, without_key
+from qperov.datasets.databases.optimade import PROVIDERS, Optimade
+from qperov.datasets.databases.optimade_structure import structure_of
+from qperov.datasets.dataset import CrystalDataset
+from qperov.datasets.store import Store
 from qperov.errors import (
     AtomCountError,
     DuplicateIdError,
@@ -747,7 +747,7 @@ def test_entries_of_jarvis_that_cannot_be_used(tmp_path: Path) -> None:
 def test_a_published_archive_is_downloaded_once_and_resumed(
     service: LocalService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from qperov.crystals import jarvis
+    from qperov.datasets.databases import jarvis
 
     whole = archive(tmp_path / "source.zip", [jarvis_entry(i) for i in range(3)]).read_bytes()
     service.on("/file", Answer(whole[:200], missing=len(whole) - 200), Answer(whole))

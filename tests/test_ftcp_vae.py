@@ -14,7 +14,6 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from toy_representation import ToyCells, toy_crystals
 
-from qperov.classical.model_file import read_model, write_model
 from qperov.errors import (
     EmptyDatasetError,
     InvalidLabelError,
@@ -24,10 +23,11 @@ from qperov.errors import (
     RecordError,
     RepresentationError,
 )
-from qperov.generative.ftcp import FTCP
-from qperov.generative.ftcp_vae import FTCPVAE
-from qperov.generative.reconstruction import reconstruction_errors
-from qperov.generative.vae_networks import posterior
+from qperov.generative.bench.reconstruction import reconstruction_errors
+from qperov.generative.models.ftcp_vae import FTCPVAE
+from qperov.generative.models.networks import posterior
+from qperov.generative.representations.ftcp import FTCP
+from qperov.storage.model_file import read_model, write_model
 
 CRYSTALS, LABELS = toy_crystals(120)
 OTHERS, OTHER_LABELS = toy_crystals(40, seed=1)

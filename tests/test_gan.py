@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from gan_figures import draw_errors, draw_training
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.estimator_checks import check_regressors_train, parametrize_with_checks
@@ -18,7 +19,6 @@ from qperov.classical.adversarial import (
     generator_loss,
     gradient_penalty,
 )
-from qperov.classical.figures import draw_errors, draw_training
 from qperov.classical.gan import WSPGAN
 from qperov.classical.networks import discriminator, generator, logits, state_of
 from qperov.errors import MissingDependencyError, PublishedFaultWarning, RecordError

@@ -6,15 +6,16 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from qperov_circuits import Gate
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import RBF
 
-from circuits import Gate
 from qperov.errors import MissingDependencyError, RecordError
-from qperov.quantum import gram_file
-from qperov.quantum.gram_file import write_gram
-from qperov.quantum.interoperation import ForeignKernel
-from qperov.quantum.kernels import FidelityKernel, ProjectedKernel
+from qperov.quantum.kernels import gram_file
+from qperov.quantum.kernels.fidelity import FidelityKernel
+from qperov.quantum.kernels.gram_file import write_gram
+from qperov.quantum.kernels.interoperation import ForeignKernel
+from qperov.quantum.kernels.projected import ProjectedKernel
 
 rng = np.random.default_rng(4)
 X, Y = rng.normal(size=(23, 3)), rng.normal(size=(7, 3))

@@ -9,21 +9,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qperov_circuits import Gate, feature_map
+from qperov_circuits.qcnn import entangling, entangling_size
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from circuits import Gate, feature_map
-from circuits.qcnn import entangling, entangling_size
 from qperov.errors import BudgetError, HardwareError
-from qperov.hardware import Backend, Options, jobs, pairs, planning
-from qperov.hardware.backend import local_jobs, open_service
-from qperov.hardware.compiling import compiled
-from qperov.hardware.ledger import Ledger
-from qperov.hardware.plan import Settings, Target
-from qperov.hardware.planning import plan_autoencoder, plan_bloch, plan_fidelities
-from qperov.quantum.autoencoder import QuantumAutoencoder
-from qperov.quantum.kernels import FidelityKernel, ProjectedKernel
-from qperov.quantum.regression import QuantumSVR
+from qperov.hardware import Backend, Options
+from qperov.hardware.jobs import jobs
+from qperov.hardware.jobs.backend import local_jobs, open_service
+from qperov.hardware.jobs.ledger import Ledger
+from qperov.hardware.plan import pairs, planning
+from qperov.hardware.plan.compiling import compiled
+from qperov.hardware.plan.plan import Settings, Target
+from qperov.hardware.plan.planning import plan_autoencoder, plan_bloch, plan_fidelities
+from qperov.quantum.autoencoder.autoencoder import QuantumAutoencoder
+from qperov.quantum.estimators.regression import QuantumSVR
+from qperov.quantum.kernels.fidelity import FidelityKernel
+from qperov.quantum.kernels.projected import ProjectedKernel
 
 X = np.random.default_rng(5).normal(size=(6, 3))
 LEFT, RIGHT = np.triu_indices(6, 1)

@@ -12,16 +12,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from qperov_circuits import Gate
 from sklearn.metrics import r2_score
 from sklearn.model_selection import KFold, cross_val_predict
 from typer.testing import CliRunner
 
 import qperov
-from circuits import Gate
+from qperov.commands.hardware import commands
+from qperov.commands.hardware.commands import Toolbox, hardware_app
 from qperov.errors import AccountError, BudgetError, HardwareError, MissingDependencyError
-from qperov.hardware import commands, cost
-from qperov.hardware.commands import Toolbox, hardware_app
-from qperov.quantum.autoencoder import QuantumAutoencoder
+from qperov.hardware.plan import cost
+from qperov.quantum.autoencoder.autoencoder import QuantumAutoencoder
 
 N = 12
 
@@ -172,7 +173,7 @@ def test_what_is_missing_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("QISKIT_IBM_TOKEN", "a-token-of-a-test")
     assert "Usage" in call()
     assert "a-token-of-a-test" not in call()
-    monkeypatch.setattr("qperov.hardware.credentials.find_spec", lambda name: None)
+    monkeypatch.setattr("qperov.hardware.services.credentials.find_spec", lambda name: None)
     install = "pip install 'qperov[ibm]'"
     fails(MissingDependencyError, install)
     fails(MissingDependencyError, install, "plan", "features.npy", "--backend", "aer")
@@ -194,7 +195,7 @@ def test_a_matrix_is_written_whatever_becomes_of_its_comparison() -> None:
 
 
 def test_labels_that_are_all_alike_and_a_diagonal_of_noise_alone_have_no_score_and_no_correction() -> None:
-    from qperov.hardware_tools import _repairs, _score
+    from qperov.commands.hardware.tools import _repairs, _score
 
     assert np.isnan(_score(np.eye(4), np.ones(4)))
     assert set(_repairs(np.full((4, 4), 0.25), 2, diagonal=True)) == {"nearest"}
@@ -202,7 +203,7 @@ def test_labels_that_are_all_alike_and_a_diagonal_of_noise_alone_have_no_score_a
 
 def test_the_commands_are_read_without_what_takes_long() -> None:
     heavy = "[name for name in ('numpy', 'pandas', 'qiskit', 'scipy', 'sklearn') if name in sys.modules]"
-    code = f"import sys, qperov.hardware.commands; print({heavy})"
+    code = f"import sys, qperov.commands.hardware.commands; print({heavy})"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
 

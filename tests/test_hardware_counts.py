@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qperov.hardware.counts import Counts, Misreading, z_expectations, zero_probability
+from qperov.hardware.jobs.counts import Counts, Misreading, z_expectations, zero_probability
 
 
 def of_shots(shots: np.ndarray, n_qubits: int) -> Counts:

@@ -23,18 +23,20 @@ from qiskit_ibm_runtime.json import RuntimeEncoder
 from qiskit_ibm_runtime.models.backend_configuration import QasmBackendConfiguration
 from qiskit_ibm_runtime.options_models.simulator import SimulatorOptions
 from qiskit_ibm_runtime.quantum_program.params_converters import QUANTUM_PROGRAM_PARAMS_CONVERTERS
+from qperov_circuits import feature_map
 
-from circuits import feature_map
 from qperov.errors import AccountError, HardwareError
-from qperov.hardware import cost, jobs, pairs, sampler
-from qperov.hardware.credentials import check_account, without_secrets
-from qperov.hardware.ibm import IBMService
-from qperov.hardware.ledger import Ledger
-from qperov.hardware.options import Options
-from qperov.hardware.plan import Plan, Settings, Target
-from qperov.hardware.planning import plan_fidelities
-from qperov.hardware.service import Service
-from qperov.quantum.kernels import FidelityKernel
+from qperov.hardware.jobs import jobs
+from qperov.hardware.jobs.ledger import Ledger
+from qperov.hardware.plan import cost, pairs
+from qperov.hardware.plan.options import Options
+from qperov.hardware.plan.plan import Plan, Settings, Target
+from qperov.hardware.plan.planning import plan_fidelities
+from qperov.hardware.services import sampler
+from qperov.hardware.services.credentials import check_account, without_secrets
+from qperov.hardware.services.ibm import IBMService
+from qperov.hardware.services.service import Service
+from qperov.quantum.kernels.fidelity import FidelityKernel
 
 TOKEN = "s3cret-token-0123456789abcdef"
 CRN = "crn:v1:bluemix:public:quantum-computing:us-east:a/b:c::"
@@ -253,7 +255,7 @@ def test_closing_a_session_which_is_paid_is_tried_again(cloud: Cloud, monkeypatc
         close(session_id)
 
     monkeypatch.setattr(cloud._client, "close_session", unreliable)
-    monkeypatch.setattr("qperov.hardware.service.FIRST_WAIT", 0.0)
+    monkeypatch.setattr("qperov.hardware.services.service.FIRST_WAIT", 0.0)
     with IBMService("ibm_manila", cloud).open("session"):
         pass
     assert cloud.closed == 1

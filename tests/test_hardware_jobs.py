@@ -9,16 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qperov_circuits import feature_map
 from unreliable_service import UnreliableService
 
-from circuits import feature_map
 from qperov.errors import BudgetError, HardwareError
-from qperov.hardware import cost, jobs, pairs, service
-from qperov.hardware.ledger import Ledger
-from qperov.hardware.options import Options
-from qperov.hardware.plan import Plan, Settings, Target
-from qperov.hardware.planning import plan_bloch, plan_fidelities
-from qperov.hardware.service import Request
+from qperov.hardware.jobs import jobs
+from qperov.hardware.jobs.ledger import Ledger
+from qperov.hardware.plan import cost, pairs
+from qperov.hardware.plan.options import Options
+from qperov.hardware.plan.plan import Plan, Settings, Target
+from qperov.hardware.plan.planning import plan_bloch, plan_fidelities
+from qperov.hardware.services import service
+from qperov.hardware.services.service import Request
 
 N = 5
 X = np.random.default_rng(3).normal(size=(N, 2))
@@ -82,7 +84,7 @@ def states(ledger: Ledger, plan: Plan) -> list[str]:
 
 
 def test_the_matrix_is_symmetric_with_ones_and_close_to_the_exact_one(plan: Plan, undisturbed: np.ndarray) -> None:
-    from qperov.quantum.kernels import FidelityKernel
+    from qperov.quantum.kernels.fidelity import FidelityKernel
 
     exact = FidelityKernel(bandwidth=1.0)(X)
     np.testing.assert_array_equal(undisturbed, undisturbed.T)

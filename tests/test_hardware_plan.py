@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from qperov_circuits import Gate, feature_map
+from qperov_circuits.qcnn import published
 
-from circuits import Gate, feature_map
-from circuits.qcnn import published
 from qperov.errors import BudgetError, HardwareError
-from qperov.hardware import cost, pairs
-from qperov.hardware.compiling import compiled, from_text, ordered_bindings
-from qperov.hardware.local import LocalService
-from qperov.hardware.measurement import autoencoder_measurement, bloch_measurement, fidelity_measurement
-from qperov.hardware.options import Options
-from qperov.hardware.plan import Plan, Settings, Target, read_plan
-from qperov.hardware.planning import plan_autoencoder, plan_bloch, plan_fidelities
-from qperov.hardware.simulators import simulator
+from qperov.hardware.plan import cost, pairs
+from qperov.hardware.plan.compiling import compiled, from_text, ordered_bindings
+from qperov.hardware.plan.measurement import autoencoder_measurement, bloch_measurement, fidelity_measurement
+from qperov.hardware.plan.options import Options
+from qperov.hardware.plan.plan import Plan, Settings, Target, read_plan
+from qperov.hardware.plan.planning import plan_autoencoder, plan_bloch, plan_fidelities
+from qperov.hardware.services.local import LocalService
+from qperov.hardware.services.simulators import simulator
 
 PLAIN = Options(readout_mitigation=False, layout_trials=1, optimization_level=1)
 TWO = feature_map("zz").gates

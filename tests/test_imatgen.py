@@ -11,7 +11,6 @@ from pymatgen.core import Lattice, Structure
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from qperov.classical.model_file import read_model, write_model
 from qperov.errors import (
     EmptyDatasetError,
     InvalidLabelError,
@@ -19,22 +18,23 @@ from qperov.errors import (
     RecordError,
     RepresentationError,
 )
-from qperov.generative.ftcp import FTCP
-from qperov.generative.imatgen import IMatGen
-from qperov.generative.imatgen_compression import train_compression
-from qperov.generative.imatgen_images import CHUNK, CrystalImages, SparseImages
-from qperov.generative.imatgen_networks import (
+from qperov.generative.bench.reconstruction import reconstruction_errors
+from qperov.generative.imatgen.compression import train_compression
+from qperov.generative.imatgen.images import CHUNK, CrystalImages, SparseImages
+from qperov.generative.imatgen.model import IMatGen
+from qperov.generative.imatgen.networks import (
     ImageCentre,
     ImageCompression,
     MaterialsGenerator,
     generator_terms,
     posterior_of,
 )
-from qperov.generative.latent import slerp
-from qperov.generative.reconstruction import reconstruction_errors
-from qperov.generative.vae_networks import kl_divergence
-from qperov.generative.vae_training import TrainingPlan
-from qperov.generative.voxels import Voxels
+from qperov.generative.models.latent import slerp
+from qperov.generative.models.networks import kl_divergence
+from qperov.generative.models.training import TrainingPlan
+from qperov.generative.representations.ftcp import FTCP
+from qperov.generative.representations.voxels import Voxels
+from qperov.storage.model_file import read_model, write_model
 
 SMALL = Voxels(grid=16, max_elements=3, species=("Ca", "Sr", "Ba", "Ti", "Zr", "O", "S"), box=8.0, cell_grid=16)
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from synthetic_comparison import MODELS, synthetic_comparison
 
 from qperov.evaluation.results import Comparison
-from qperov.reports.interactive_map import LONGEST, MOST_SHOWN, crystal_groups, interactive_map, script_and_style
-from qperov.reports.map_drawing import map_colours
+from qperov.reports.maps.drawing import map_colours
+from qperov.reports.maps.interactive import LONGEST, MOST_SHOWN, crystal_groups, interactive_map, script_and_style
 
 COMPARISON = synthetic_comparison(n=60)
 NAMES = [name for name, *_ in MODELS]

@@ -8,15 +8,16 @@ import pytest
 from qiskit.circuit.library import zz_feature_map
 from qiskit_machine_learning.algorithms import QSVC, QSVR, PegasosQSVC
 from qiskit_machine_learning.kernels import FidelityQuantumKernel, FidelityStatevectorKernel
+from qperov_circuits import zz
+from qperov_circuits.adapters.to_qiskit import to_qiskit
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import RBF
 from sklearn.svm import SVC, SVR
 
-from circuits import zz
-from circuits.to_qiskit import to_qiskit
-from qperov.quantum.interoperation import ForeignKernel, as_qiskit_kernel
-from qperov.quantum.kernels import FidelityKernel, ProjectedKernel
-from qperov.quantum.regression import QuantumSVR
+from qperov.quantum.estimators.regression import QuantumSVR
+from qperov.quantum.kernels.fidelity import FidelityKernel
+from qperov.quantum.kernels.interoperation import ForeignKernel, as_qiskit_kernel
+from qperov.quantum.kernels.projected import ProjectedKernel
 
 rng = np.random.default_rng(11)
 X, Y = rng.uniform(-1, 1, (20, 3)), rng.uniform(-1, 1, (4, 3))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from qperov.generative.intervals import newcombe, wilson
+from qperov.evaluation.shares import newcombe, wilson
 
 #: Count, total, limits: Newcombe, Stat. Med. 17, 857 (1998), Table I, method 3.
 SINGLE = [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)]

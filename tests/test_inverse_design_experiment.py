@@ -18,13 +18,13 @@ from toy_representation import ToyCells, toy_crystals
 
 import qperov
 from qperov.errors import EmptyDatasetError, MissingLabelError, UnknownElementError
-from qperov.generative.bench import PERTURBATION, SUBSTITUTION, bench
-from qperov.generative.ftcp import FTCP
-from qperov.generative.ftcp_vae import FTCPVAE
-from qperov.generative.generative_model import GenerativeModel
-from qperov.inverse_design_study.results import Generation, Sample
-from qperov.record import Record, read_record
+from qperov.generative.bench.benching import PERTURBATION, SUBSTITUTION, bench
+from qperov.generative.models.base import GenerativeModel
+from qperov.generative.models.ftcp_vae import FTCPVAE
+from qperov.generative.representations.ftcp import FTCP
+from qperov.records.record import Record, read_record
 from qperov.reports import build_report
+from qperov.studies.inverse_design.results import Generation, Sample
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 

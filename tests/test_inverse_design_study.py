@@ -16,14 +16,16 @@ from synthetic_comparison import DATASET, TASK, synthetic_comparison
 
 from qperov.errors import DescriptorError
 from qperov.evaluation.metrics import bootstrap_weights
-from qperov.generative.bench import PERTURBATION, SUBSTITUTION, bench
-from qperov.generative.reconstruction import reconstruction_errors
-from qperov.inverse_design_study.benched import bench_study, decisive_table, shares_table
-from qperov.inverse_design_study.features import CrystalFeatures
-from qperov.inverse_design_study.gallery import IN_GALLERY, chosen_for_gallery
-from qperov.inverse_design_study.latent import latent_study, property_classes
-from qperov.inverse_design_study.obtained import near_share, obtained_study, obtained_table
-from qperov.inverse_design_study.results import (
+from qperov.generative.bench.benching import PERTURBATION, SUBSTITUTION, bench
+from qperov.generative.bench.reconstruction import reconstruction_errors
+from qperov.records.record import write_record
+from qperov.reports.figures.charts import draw_chart
+from qperov.studies.inverse_design.bench import bench_study, decisive_table, shares_table
+from qperov.studies.inverse_design.features import CrystalFeatures
+from qperov.studies.inverse_design.gallery import IN_GALLERY, chosen_for_gallery
+from qperov.studies.inverse_design.latent import latent_study, property_classes
+from qperov.studies.inverse_design.obtained import near_share, obtained_study, obtained_table
+from qperov.studies.inverse_design.results import (
     BASELINE,
     Asked,
     Generation,
@@ -34,7 +36,7 @@ from qperov.inverse_design_study.results import (
     listed,
     plain,
 )
-from qperov.inverse_design_study.training import (
+from qperov.studies.inverse_design.training import (
     CONSTANT,
     ONE_FOR_ALL,
     PUBLISHED,
@@ -43,8 +45,6 @@ from qperov.inverse_design_study.training import (
     training_study,
     weighted_mean,
 )
-from qperov.record import write_record
-from qperov.reports.charts import draw_chart
 
 POSITIONS = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
 ASKED = Asked("toys", "formation energy", "eV/atom", -2.0, 0.1, -1.5)

@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from qperov_circuits import Gate
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, KFold
 
-from circuits import Gate
-from qperov.quantum import fidelity_kernel
-from qperov.quantum.cache import KernelMemory, PairTable, RowTable, partition
-from qperov.quantum.encoding import MEMORY
-from qperov.quantum.kernels import FidelityKernel, ProjectedKernel
-from qperov.quantum.regression import QuantumSVR
+from qperov.quantum.estimators.regression import QuantumSVR
+from qperov.quantum.kernels import fidelity as fidelity_kernel
+from qperov.quantum.kernels.cache import KernelMemory, PairTable, RowTable, partition
+from qperov.quantum.kernels.feature_map_kernel import MEMORY
+from qperov.quantum.kernels.fidelity import FidelityKernel
+from qperov.quantum.kernels.projected import ProjectedKernel
 
 X = np.random.default_rng(5).normal(size=(9, 3))
 

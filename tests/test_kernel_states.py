@@ -9,10 +9,11 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.svm import SVR
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from qperov.quantum import fidelity_kernel
-from qperov.quantum.encoding import MEMORY, FeatureMapKernel
-from qperov.quantum.kernel_states import KernelStates, StateFidelity
-from qperov.quantum.kernels import FidelityKernel, ProjectedKernel
+from qperov.quantum.kernels import fidelity as fidelity_kernel
+from qperov.quantum.kernels.feature_map_kernel import MEMORY, FeatureMapKernel
+from qperov.quantum.kernels.fidelity import FidelityKernel
+from qperov.quantum.kernels.projected import ProjectedKernel
+from qperov.quantum.kernels.states import KernelStates, StateFidelity
 
 rng = np.random.default_rng(4)
 X, Y = rng.normal(size=(40, 3)), rng.normal(size=(6, 3))

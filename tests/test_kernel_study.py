@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 import pytest
+from qperov_circuits import Gate
 from sklearn.gaussian_process.kernels import RBF
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
@@ -16,14 +17,14 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
 import qperov
-from circuits import Gate
-from qperov import kernel_study
 from qperov.evaluation.splits import honest_groups
-from qperov.evaluation.studies import Study
-from qperov.quantum import kernel_findings
-from qperov.quantum.diagnostics import diagnose
-from qperov.quantum.kernels import FidelityKernel, ProjectedKernel
-from qperov.suite import build_suite
+from qperov.quantum.diagnosis.diagnostics import diagnose
+from qperov.quantum.kernels.fidelity import FidelityKernel
+from qperov.quantum.kernels.projected import ProjectedKernel
+from qperov.records.study import Study
+from qperov.studies import kernel_findings
+from qperov.studies import kernels as kernel_study
+from qperov.studies.models import build_suite
 
 
 def product(x: Sequence[np.ndarray]) -> Iterator[Gate]:

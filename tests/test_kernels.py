@@ -12,6 +12,9 @@ from hypothesis.extra.numpy import arrays
 from joblib import parallel_config
 from qiskit.quantum_info import Pauli, Statevector, partial_trace
 from qiskit_aer import AerSimulator
+from qperov_circuits import ENTANGLEMENTS, FEATURE_MAPS, Gate, zz
+from qperov_circuits.adapters.to_pennylane import to_pennylane
+from qperov_circuits.adapters.to_qiskit import to_qiskit
 from sklearn.base import clone
 from sklearn.decomposition import KernelPCA
 from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
@@ -20,13 +23,11 @@ from sklearn.kernel_approximation import Nystroem
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.svm import SVR
 
-from circuits import ENTANGLEMENTS, FEATURE_MAPS, Gate, zz
-from circuits.to_pennylane import to_pennylane
-from circuits.to_qiskit import to_qiskit
 from qperov.errors import CircuitSizeError
-from qperov.quantum import encoding
-from qperov.quantum.encoding import MEMORY
-from qperov.quantum.kernels import FidelityKernel, ProjectedKernel
+from qperov.quantum.kernels import feature_map_kernel as encoding
+from qperov.quantum.kernels.feature_map_kernel import MEMORY
+from qperov.quantum.kernels.fidelity import FidelityKernel
+from qperov.quantum.kernels.projected import ProjectedKernel
 
 X = np.random.default_rng(5).normal(size=(9, 3))
 Y = np.random.default_rng(6).normal(size=(4, 3))

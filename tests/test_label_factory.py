@@ -19,15 +19,15 @@ from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 from typer.testing import CliRunner
 
-from qperov.crystals.dataset import CrystalDataset
-from qperov.crystals.dft_presets import PRESETS
-from qperov.crystals.relaxation_states import MOST_ATTEMPTS, Claim, Outcome, Progress, RelaxationStates
-from qperov.crystals.store import Store
-from qperov.crystals.structure_text import to_text
+from qperov.commands.relax import inputs, relax
+from qperov.crystals.dft.presets import PRESETS
+from qperov.datasets.dataset import CrystalDataset
+from qperov.datasets.store import Store
+from qperov.datasets.structure_text import to_text
 from qperov.errors import RelaxationError, StoreError
 from qperov.potentials.label_factory import label_dataset, relaxed_dataset
 from qperov.potentials.protocols import Protocol
-from qperov.relax_command import inputs, relax
+from qperov.potentials.queue import MOST_ATTEMPTS, Claim, Outcome, Progress, RelaxationStates
 
 PROTOCOL = Protocol(potential="emt", cell="fixed", fmax=0.05, steps=40)
 FINISHED = ("converged", "unconverged", "failed")
@@ -71,7 +71,7 @@ import json, os, random, signal
 from pathlib import Path
 from ase.calculators.emt import EMT
 import qperov.potentials.label_factory as factory
-from qperov.crystals.store import Store
+from qperov.datasets.store import Store
 from test_label_factory import PROTOCOL, rows
 path = Path({path!r})
 rng = random.Random(5)
@@ -128,7 +128,7 @@ import json, os, time
 from pathlib import Path
 from ase.calculators.emt import EMT
 import qperov.potentials.label_factory as factory
-from qperov.crystals.relaxation_states import RelaxationStates
+from qperov.potentials.queue import RelaxationStates
 from test_label_factory import PROTOCOL
 path, log = Path({path!r}), Path({log!r})
 claim, calculate = RelaxationStates.claim, EMT.calculate
@@ -384,7 +384,7 @@ def test_the_command_writes_inputs(app: typer.Typer, tmp_path: Path) -> None:
 
 
 def test_progress_is_told_in_words() -> None:
-    from qperov.relax_command import _in_words
+    from qperov.commands.relax import _in_words
 
     assert _in_words(Progress(5, 1, 0, 0, 0, 1, None)) == "Relaxing"
     assert _in_words(Progress(18, 2, 4, 0, 0, 2, 6.0)) == "Relaxing, about 60 s left, 2 at work"

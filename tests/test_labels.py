@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
-from qperov.crystals.labels import join_labels
-from qperov.crystals.reading import read
+from qperov.crystals.files.labels import join_labels
 from qperov.crystals.units import ENERGY_UNITS, convert_energies, unit_of_column
+from qperov.datasets.reading import read
 from qperov.errors import (
     DuplicateIdError,
     EmptyFileError,

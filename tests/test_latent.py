@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from qperov.errors import LatentSpaceError
-from qperov.generative.latent import (
+from qperov.generative.models.latent import (
     Found,
     descend_to_target,
     nearest_to_target,

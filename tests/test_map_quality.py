@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 from sklearn.neighbors import KNeighborsRegressor, NearestNeighbors
 
-from qperov.reports.map_quality import (
+from qperov.reports.maps.quality import (
     MapQuality,
     measure_map,
     neighbour_means,

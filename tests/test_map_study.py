@@ -20,11 +20,12 @@ from sklearn.svm import SVR
 from synthetic_comparison import synthetic_comparison
 
 from qperov.evaluation.results import Comparison
-from qperov.map_study import kernel_matrices
-from qperov.quantum.bandwidth import resolved_kernel
-from qperov.quantum.kernels import FidelityKernel, ProjectedKernel
-from qperov.quantum.regression import QuantumSVR
-from qperov.record import evenly_spaced
+from qperov.quantum.estimators.regression import QuantumSVR
+from qperov.quantum.kernels.bandwidth import resolved_kernel
+from qperov.quantum.kernels.fidelity import FidelityKernel
+from qperov.quantum.kernels.projected import ProjectedKernel
+from qperov.records.record import evenly_spaced
+from qperov.studies.kernel_matrices import kernel_matrices
 
 MODELS = tuple(
     (f"{name} · {descriptor}", descriptor, "quantum" if name.startswith("Q") else "classical", 0.5)

@@ -18,11 +18,11 @@ from sklearn.gaussian_process.kernels import RBF
 from sklearn.manifold import trustworthiness
 from synthetic_comparison import DATASET, MODELS, TASK, synthetic_comparison
 
-from qperov.record import evenly_spaced, write_record
-from qperov.reports.kernel_maps import kernel_distances, map_kernel
-from qperov.reports.map_drawing import RESIDUAL_COLOURS, VALUE_COLOURS, draw_map, map_colours, mean_prediction
-from qperov.reports.map_section import map_section
-from qperov.reports.maps import map_descriptor, standardise
+from qperov.records.record import evenly_spaced, write_record
+from qperov.reports.maps.drawing import RESIDUAL_COLOURS, VALUE_COLOURS, draw_map, map_colours, mean_prediction
+from qperov.reports.maps.embedding import map_descriptor, standardise
+from qperov.reports.maps.kernel_maps import kernel_distances, map_kernel
+from qperov.reports.maps.section import map_section
 
 COMPARISON = synthetic_comparison()
 NAMES = [name for name, *_ in MODELS]

@@ -13,15 +13,15 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
 from qperov import PXRDFeaturizer, RankPCA, powder_patterns
-from qperov.descriptors.measured import (
+from qperov.diffraction.measured import (
     MeasuredPattern,
     bragg_angles,
     kalpha_doublet,
     strip_kalpha2,
     subtract_background,
 )
-from qperov.descriptors.measured_reading import read_measured_pattern
-from qperov.descriptors.profiles import ProfileGrid
+from qperov.diffraction.measured_reading import read_measured_pattern
+from qperov.diffraction.profiles import ProfileGrid
 from qperov.errors import (
     DescriptorError,
     EmptyFileError,

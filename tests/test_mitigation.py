@@ -19,9 +19,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVR
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from qperov.quantum.depolarising import preparation_survival, remove_depolarising
-from qperov.quantum.mitigation import METHODS, SPECTRUM_MODIFICATIONS, KernelRepair, modified_spectrum
-from qperov.quantum.psd import feasible_rows, nearest_correlation, nearest_psd
+from qperov.quantum.gram.depolarising import preparation_survival, remove_depolarising
+from qperov.quantum.gram.psd import feasible_rows, nearest_correlation, nearest_psd
+from qperov.quantum.gram.repair import METHODS, SPECTRUM_MODIFICATIONS, KernelRepair, modified_spectrum
 
 TRIDIAGONAL = np.array([[2.0, -1, 0, 0], [-1, 2, -1, 0], [0, -1, 2, -1], [0, 0, -1, 2]])
 

@@ -32,19 +32,19 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
 import qperov
-from qperov.crystals.dataset import CrystalDataset
-from qperov.crystals.structure_text import to_text
+from qperov.datasets.dataset import CrystalDataset
+from qperov.datasets.structure_text import to_text
 from qperov.descriptors.kinds import Radiation
 from qperov.errors import RecordError
 from qperov.evaluation.results import Comparison
-from qperov.quantum.encoded_regressor import EncodedRegressor, TorchHead
-from qperov.quantum.encoding import MEMORY
+from qperov.quantum.autoencoder.encoded_regressor import EncodedRegressor, TorchHead
+from qperov.quantum.kernels.feature_map_kernel import MEMORY
 from qperov.serving.fitting import chosen_models, fit_models, groups_of, held_out_errors
 from qperov.serving.model_store import FILES, INDEX, fit_and_store
 from qperov.serving.pipeline_file import PIPELINE, read_pipeline, write_pipeline
 from qperov.serving.stages import deviations_of, points_of, predictions_of
 from qperov.serving.stored_model import find_models, load_model
-from qperov.suite import build_suite, networks, published_qsvr, searched
+from qperov.studies.models import build_suite, networks, published_qsvr, searched
 
 
 def steps(final: Any, kind: str = "pattern") -> Pipeline:
@@ -141,7 +141,7 @@ def test_every_model_of_the_suite_predicts_the_same_when_read_back(
 @pytest.mark.parametrize(
     "featurizer",
     [
-        *(qperov.PXRDFeaturizer(kind) for kind in qperov.descriptors.featurizers.KINDS),
+        *(qperov.PXRDFeaturizer(kind) for kind in qperov.descriptors.featurizer.KINDS),
         qperov.PXRDFeaturizer("structure_factors", equivalents="sorted", wavelength=[("CuKa1", 1.0), ("CuKa2", 0.5)]),
         qperov.PXRDFeaturizer("qsvr", alignment="hkl"),
         qperov.PXRDFeaturizer("correlations", max_order=3),

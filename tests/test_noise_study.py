@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import qperov
-from qperov import noise_study
-from qperov.evaluation.studies import Study
-from qperov.noise_study import MACHINE, MeasuredNoise, noise_studies
-from qperov.suite import build_suite
+from qperov.records.study import Study
+from qperov.studies import noise as noise_study
+from qperov.studies.models import build_suite
+from qperov.studies.noise import MACHINE, MeasuredNoise, noise_studies
 
 
 def test_global_depolarising_noise_is_found() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 from pymatgen.core.structure_matcher import ElementComparator, StructureMatcher
 
-from qperov.generative.novelty import by_formula, compare_crystals, formula_of, same_crystal
+from qperov.generative.bench.novelty import by_formula, compare_crystals, formula_of, same_crystal
 
 
 def compared(generated: list[Structure], reference: list[Structure]) -> dict:

@@ -10,21 +10,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
+from tlvae_standards import (
+    STANDARDS,
+    nearest_standard,
+    position_difference,
+    resembles_standard,
+)
 
 from qperov.errors import CompositionError, DescriptorError
-from qperov.generative.postprocessing import (
+from qperov.generative.imatgen.postprocessing import (
     IMATGEN_DROPPED,
     IMATGEN_MERGED,
     close_contacts,
     drop_sites,
     merge_sites,
     tidy,
-)
-from qperov.generative.standards import (
-    STANDARDS,
-    nearest_standard,
-    position_difference,
-    resembles_standard,
 )
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"

@@ -17,10 +17,11 @@ from pymatgen.core import DummySpecies, Lattice, Structure
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from qperov import Pattern, load_dataset, powder_patterns
-from qperov.descriptors import pxrd, scattering
-from qperov.descriptors.radiation import spectral_lines, wavelength_in_angstrom
-from qperov.descriptors.reflections import reflections, squared_structure_factors
-from qperov.descriptors.scattering import form_factors
+from qperov.diffraction import patterns as pxrd
+from qperov.diffraction import scattering
+from qperov.diffraction.radiation import spectral_lines, wavelength_in_angstrom
+from qperov.diffraction.reflections import reflections, squared_structure_factors
+from qperov.diffraction.scattering import form_factors
 from qperov.errors import DescriptorError, MissingDependencyError, PatternError, QperovError
 
 CU_KA = 1.54184

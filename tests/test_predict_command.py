@@ -19,9 +19,9 @@ from sklearn.preprocessing import StandardScaler
 from typer.testing import CliRunner, Result
 
 import qperov
-from qperov.crystals.dataset import CrystalDataset
+from qperov.commands.predict import predict
+from qperov.datasets.dataset import CrystalDataset
 from qperov.errors import ReadingError
-from qperov.predict_command import predict
 from qperov.serving.inputs import Entry, read_inputs
 from qperov.serving.model_store import fit_and_store
 from qperov.serving.predictor import COLUMNS, predict_entries

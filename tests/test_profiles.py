@@ -8,9 +8,9 @@ from perovskites import perovskite
 from pymatgen.core import Lattice, Structure
 
 from qperov import PXRDFeaturizer, powder_patterns
-from qperov.descriptors import profiles
-from qperov.descriptors.measured import MeasuredPattern, bragg_angles
-from qperov.descriptors.profiles import NORMALIZATIONS, SHAPES, ProfileGrid, line_shape
+from qperov.diffraction import profiles
+from qperov.diffraction.measured import MeasuredPattern, bragg_angles
+from qperov.diffraction.profiles import NORMALIZATIONS, SHAPES, ProfileGrid, line_shape
 from qperov.errors import DescriptorError
 
 IRON = Structure(Lattice.cubic(3.0), ["Fe"], [(0, 0, 0)])

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Species, Structure
 
-from qperov.crystals.perovskite_cells import perovskite_cell, perovskite_compositions
-from qperov.crystals.shannon import shannon_radius
+from qperov.crystals.perovskites.cells import perovskite_cell, perovskite_compositions
+from qperov.crystals.perovskites.shannon import shannon_radius
 from qperov.errors import CompositionError, EmptyDatasetError
-from qperov.generative.charge_balance import charge_verdict
-from qperov.generative.coordination import corner_sharing_verdict
-from qperov.generative.novelty import formula_of
-from qperov.generative.proposals import ionic_substitutions, random_perturbations, replacements
+from qperov.generative.bench.charge_balance import charge_verdict
+from qperov.generative.bench.coordination import corner_sharing_verdict
+from qperov.generative.bench.novelty import formula_of
+from qperov.generative.bench.proposals import ionic_substitutions, random_perturbations, replacements
 
 CELLS = [perovskite_cell(sites) for sites in perovskite_compositions()[::10]]
 

@@ -101,7 +101,7 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     call = (
         f"sys.argv = {['qperov', *arguments]!r}\ntry:\n    main()\nexcept SystemExit as end:\n    assert not end.code"
     )
-    loaded = modules_after(f"from qperov.cli import main\n{call}")
+    loaded = modules_after(f"from qperov.commands.main import main\n{call}")
     assert "typer" in loaded
     assert not loaded & HEAVY
 
@@ -111,6 +111,6 @@ def test_the_probe_sees_what_is_loaded() -> None:
 
 
 def test_module_runs_as_a_command() -> None:
-    command = [sys.executable, "-m", "qperov.cli", "--help"]
+    command = [sys.executable, "-m", "qperov.commands.main", "--help"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "compare" in run.stdout

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 def run(folder: Path, *arguments: object) -> tuple[pd.DataFrame, qperov.Record]:
     """Scores by model, and record, of one run of the command line."""
-    command = [sys.executable, "-m", "qperov.cli", *map(str, arguments), "--runs", str(folder)]
+    command = [sys.executable, "-m", "qperov.commands.main", *map(str, arguments), "--runs", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
     assert done.returncode == 0, done.stderr
     (directory,) = folder.iterdir()

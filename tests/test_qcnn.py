@@ -6,20 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import qperov_circuits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import qasm3
 from qiskit.quantum_info import Operator, Pauli
+from qperov_circuits.adapters.to_qasm import to_qasm
+from qperov_circuits.adapters.to_qiskit import to_qiskit
+from qperov_circuits.amplitude import amplitude, tree_angles
+from qperov_circuits.qcnn import entangling, entangling_size, published, ring_pairs
 from scipy.linalg import expm
 
-import circuits
-from circuits.amplitude import amplitude, tree_angles
-from circuits.qcnn import entangling, entangling_size, published, ring_pairs
-from circuits.to_qasm import to_qasm
-from circuits.to_qiskit import to_qiskit
-from qperov.quantum.statevector import states
+from qperov.quantum.simulation.statevector import states
 
-QASM = Path(circuits.__file__).parent / "qasm"
+QASM = Path(qperov_circuits.__file__).parent / "qasm"
 GOLDEN = {
     "qcnn_published.qasm": lambda: published([round(0.1 * i - 1, 1) for i in range(21)]),
     "qcnn_entangling_3_2.qasm": lambda: entangling([0.125 * i for i in range(22)], 3, 2, layers=1),

@@ -14,9 +14,10 @@ from sklearn.svm import SVC, SVR
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from qperov.errors import CircuitSizeError, ConcentratedKernelWarning
-from qperov.quantum.classification import QuantumSVC
-from qperov.quantum.kernels import FidelityKernel, ProjectedKernel
-from qperov.quantum.regression import QuantumKernelRidge, QuantumSVR
+from qperov.quantum.estimators.classification import QuantumSVC
+from qperov.quantum.estimators.regression import QuantumKernelRidge, QuantumSVR
+from qperov.quantum.kernels.fidelity import FidelityKernel
+from qperov.quantum.kernels.projected import ProjectedKernel
 
 rng = np.random.default_rng(7)
 X = rng.uniform(-1, 1, (60, 3))

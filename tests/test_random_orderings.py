@@ -12,11 +12,17 @@ from perovskites import halide_sites, perovskite
 from scipy.stats import chisquare
 
 from qperov import orderings, symmetry_classes
-from qperov.crystals.burnside import UniformClasses, n_classes
-from qperov.crystals.orderings import count_orderings
-from qperov.crystals.random_orderings import least_decorations, random_orderings
-from qperov.crystals.sublattices import Block, Sublattice, decorated_cell, n_decorations, requested_sublattices
-from qperov.crystals.subset_classes import inequivalent_decorations
+from qperov.crystals.orderings.burnside import UniformClasses, n_classes
+from qperov.crystals.orderings.enumeration import count_orderings
+from qperov.crystals.orderings.sampling import least_decorations, random_orderings
+from qperov.crystals.orderings.sublattices import (
+    Block,
+    Sublattice,
+    decorated_cell,
+    n_decorations,
+    requested_sublattices,
+)
+from qperov.crystals.orderings.subset_classes import inequivalent_decorations
 from qperov.errors import SymmetryError
 
 MIXED = [

@@ -24,11 +24,11 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 from pymatgen.io.vasp import Poscar
 
-from qperov.crystals import archives
-from qperov.crystals.dataset import CrystalDataset
+from qperov.crystals.files import archives
+from qperov.crystals.files.poscar import parse_poscar
 from qperov.crystals.plausibility import check_cell
-from qperov.crystals.poscar import parse_poscar
-from qperov.crystals.reading import read
+from qperov.datasets.dataset import CrystalDataset
+from qperov.datasets.reading import read
 from qperov.errors import (
     AtomCountError,
     DuplicateIdError,

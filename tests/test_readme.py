@@ -66,7 +66,7 @@ def test_files_that_it_links_to_exist() -> None:
 )
 def test_commands_that_it_names_have_help(command: str) -> None:
     assert f"qperov {command}" in README.read_text(encoding="utf-8")
-    arguments = [sys.executable, "-m", "qperov.cli", *command.split(), "--help"]
+    arguments = [sys.executable, "-m", "qperov.commands.main", *command.split(), "--help"]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "Usage:" in done.stdout

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
 from qperov.errors import EmptyDatasetError
-from qperov.generative.reconstruction import reconstruction_errors
+from qperov.generative.bench.reconstruction import reconstruction_errors
 
 POSITIONS = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from synthetic_comparison import DATASET, TASK, synthetic_comparison
 
 from qperov.errors import RecordError
-from qperov.plain_values import symmetric, upper_triangle
-from qperov.record import Record, _digest, evenly_spaced, read_record, write_record
+from qperov.records.record import Record, _digest, evenly_spaced, read_record, write_record
+from qperov.storage.plain_values import symmetric, upper_triangle
 
 COMPARISON = synthetic_comparison(n=40)
 VECTORS = np.random.default_rng(0).normal(size=(40, 5))

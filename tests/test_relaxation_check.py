@@ -9,7 +9,7 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.core.operations import SymmOp
 
 from qperov.errors import RelaxationError
-from qperov.generative.relaxation_check import moved
+from qperov.generative.bench.relaxation_check import moved
 
 
 def test_one_atom_moves() -> None:

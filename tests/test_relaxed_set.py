@@ -12,7 +12,7 @@ import pytest
 from perovskites import halide_sites, perovskite, with_iodine
 from pymatgen.core import Lattice, Structure
 
-from qperov.crystals.relaxed_set import RelaxedOrdering, RelaxedSet, read_relaxed_set, write_relaxed_set
+from qperov.datasets.embedded.cpx222 import RelaxedOrdering, RelaxedSet, read_relaxed_set, write_relaxed_set
 from qperov.errors import FileFormatError, MissingReferenceError
 
 PARENT = perovskite((2, 1, 1))

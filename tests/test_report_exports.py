@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from synthetic_comparison import DATASET, TASK, synthetic_comparison
 
 from qperov.evaluation.results import METRICS, Comparison
-from qperov.evaluation.studies import Study
-from qperov.record import Record, write_record
+from qperov.records.record import Record, write_record
+from qperov.records.study import Study
 from qperov.reports.exports import metrics, write_exports
 from qperov.reports.latex import escape, latex_table
 

@@ -13,10 +13,10 @@ from headless_browser import Browser, browser, find_browser
 from PIL import Image
 from synthetic_comparison import DATASET, TASK, synthetic_comparison
 
-from qperov.evaluation.studies import Chart, Study
-from qperov.record import write_record
+from qperov.records.record import write_record
+from qperov.records.study import Chart, Study
 from qperov.reports import build_report
-from qperov.reports.several_runs import compare_runs
+from qperov.reports.runs.page import compare_runs
 
 pytestmark = pytest.mark.slow
 

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from synthetic_comparison import DATASET, TASK, corrected_t, synthetic_comparison
 from typer.testing import CliRunner
 
+from qperov.commands.report import report
 from qperov.errors import RecordError
 from qperov.evaluation.results import Comparison
-from qperov.record import Record, read_record, write_record
-from qperov.report_command import report
-from qperov.reports.run_sets import NOT_COMPARABLE, cautions, comparable_sets, named_runs
-from qperov.reports.run_tests import paired_differences, same_folds, same_labels
-from qperov.reports.several_runs import compare_runs
+from qperov.records.record import Record, read_record, write_record
+from qperov.reports.runs.page import compare_runs
+from qperov.reports.runs.sets import NOT_COMPARABLE, cautions, comparable_sets, named_runs
+from qperov.reports.runs.tests import paired_differences, same_folds, same_labels
 
 COMPARISON = synthetic_comparison(n=60, repeats=2)
 MODELS = COMPARISON.table["model"].tolist()[2:]

@@ -21,11 +21,11 @@ from sklearn.datasets import make_blobs
 from synthetic_comparison import DATASET, MODELS, PROVENANCE, TASK, synthetic_comparison
 
 from qperov.evaluation.results import Comparison
-from qperov.record import Record, read_record, write_record
+from qperov.records.record import Record, read_record, write_record
 from qperov.reports import build_report, draw_parity, draw_scores, embed, map_descriptor
-from qperov.reports import findings as say
-from qperov.reports.number_format import chance, decimals, fixed, significant
 from qperov.reports.page import script_policy
+from qperov.reports.words import findings as say
+from qperov.reports.words.number_format import chance, decimals, fixed, significant
 
 COMPARISON = synthetic_comparison()
 NASTY = '<script>alert("x")</script> & $\\frac{1} {{ 7 * 7 }} </td>'
@@ -181,7 +181,7 @@ def test_a_copied_record_gives_the_same_bytes(record: Record, page: Page, tmp_pa
     shutil.copytree(record.path, copy, ignore=shutil.ignore_patterns("figures", "report.html", "metrics.json", "*.tex"))
     script = """
 import sys
-from qperov.record import read_record
+from qperov.records.record import read_record
 from qperov.reports import build_report
 build_report(read_record(sys.argv[1]))
 models = ("qperov.quantum", "qperov.classical", "qperov.descriptors", "torch", "qiskit", "pennylane")

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from qperov import RankPCA
-from qperov.descriptors.rounding import rounded
+from qperov.diffraction.rounding import rounded
 
 
 def low_rank(rng: np.random.Generator, n: int, columns: int, rank: int) -> np.ndarray:

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import qperov
-from qperov.record import Record
+from qperov.records.record import Record
 
 KILLS = 20
 #: What a process says it took, not what it found.
@@ -26,7 +26,7 @@ def started(crystals: Path, runs: Path) -> subprocess.Popen[bytes]:
     arguments = ["compare", crystals, "--labels", crystals / "labels.csv", "--target", "energy", "--quick"]
     arguments += ["--folds", 3, "--jobs", 2, "--studies", "kernels", "--runs", runs]
     return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "qperov.cli", *map(str, arguments)],
+        [sys.executable, "-W", "ignore", "-m", "qperov.commands.main", *map(str, arguments)],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import qperov
-from qperov.evaluation.studies import Study
-from qperov.second_task import COMPOSITION, QUICK_MODELS, composition_predictions, second_task
+from qperov.records.study import Study
+from qperov.studies.mixing_energies import COMPOSITION, QUICK_MODELS, composition_predictions, second_task
 
 
 @pytest.fixture(scope="module")

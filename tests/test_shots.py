@@ -5,9 +5,10 @@ import pytest
 from scipy.stats import binom, kstest
 from sklearn.base import clone
 
-from qperov.quantum.encoding import MEMORY
-from qperov.quantum.kernels import FidelityKernel, ProjectedKernel
-from qperov.quantum.shots import measured_expectations, measured_fidelities, noise_key, sample_keys
+from qperov.quantum.kernels.feature_map_kernel import MEMORY
+from qperov.quantum.kernels.fidelity import FidelityKernel
+from qperov.quantum.kernels.projected import ProjectedKernel
+from qperov.quantum.kernels.shots import measured_expectations, measured_fidelities, noise_key, sample_keys
 
 X = np.random.default_rng(5).normal(size=(40, 3))
 NOISY = [

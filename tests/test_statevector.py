@@ -7,16 +7,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit.quantum_info import Operator, Statevector
+from qperov_circuits import ENTANGLEMENTS, Gate, inverse, z, zz
+from qperov_circuits.adapters.to_pennylane import to_pennylane
+from qperov_circuits.adapters.to_qiskit import to_qiskit
+from qperov_circuits.gate import FIXED_GATES, ROTATION_GATES
 
-from circuits import ENTANGLEMENTS, Gate, inverse, z, zz
-from circuits.gate import FIXED_GATES, ROTATION_GATES
-from circuits.to_pennylane import to_pennylane
-from circuits.to_qiskit import to_qiskit
 from qperov.errors import CircuitSizeError
-from qperov.quantum import statevector
-from qperov.quantum.dual import Dual
-from qperov.quantum.layering import HadamardLayer, PhaseLayer, layers
-from qperov.quantum.statevector import states, states_and_tangents
+from qperov.quantum.simulation import statevector
+from qperov.quantum.simulation.dual import Dual
+from qperov.quantum.simulation.layering import HadamardLayer, PhaseLayer, layers
+from qperov.quantum.simulation.statevector import states, states_and_tangents
 
 N_QUBITS, N_SAMPLES = 3, 5
 

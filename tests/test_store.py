@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
-from qperov.crystals.dataset import CrystalDataset
-from qperov.crystals.store import AddedCounts, Store
-from qperov.crystals.structure_text import content_id, from_text, to_text
+from qperov.datasets.dataset import CrystalDataset
+from qperov.datasets.store import AddedCounts, Store
+from qperov.datasets.structure_text import content_id, from_text, to_text
 from qperov.errors import FileFormatError, StoreError
 
 
@@ -100,7 +100,7 @@ def test_a_killed_import_leaves_the_old_state(tmp_path: Path, kill_at: str) -> N
 import os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from test_store import dataset
-from qperov.crystals.store import Store
+from qperov.datasets.store import Store
 store = Store({str(path)!r})
 seen = 0
 def watch(statement):

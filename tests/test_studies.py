@@ -18,13 +18,13 @@ from matplotlib.colors import to_hex
 from synthetic_comparison import DATASET, TASK, synthetic_comparison
 
 import qperov
-from qperov import autoencoder_study
 from qperov.errors import RecordError
 from qperov.evaluation.splits import honest_groups
-from qperov.evaluation.studies import Chart, Reference, Study
-from qperov.record import read_record, write_record
+from qperov.records.record import read_record, write_record
+from qperov.records.study import Chart, Reference, Study
 from qperov.reports import build_report
-from qperov.reports.charts import SERIES_COLOURS, draw_chart
+from qperov.reports.figures.charts import SERIES_COLOURS, draw_chart
+from qperov.studies import autoencoder as autoencoder_study
 
 COMPARISON = synthetic_comparison(n=24, repeats=1)
 NASTY = '<script>alert("x")</script> & $\\frac{1} {{ 7 * 7 }} </td>'
@@ -127,7 +127,7 @@ def test_text_that_is_no_unicode_is_escaped(tmp_path: Path) -> None:
 
 
 def test_a_record_from_before_studies_still_reads(tmp_path: Path) -> None:
-    from qperov.record import _digest
+    from qperov.records.record import _digest
 
     path = write(tmp_path / "run")
     assert not (path / "studies").exists()
@@ -165,7 +165,7 @@ def test_damage_to_a_study_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_forged_studies_are_refused(tmp_path: Path, forge: object, message: str) -> None:
-    from qperov.record import _digest
+    from qperov.records.record import _digest
 
     path = write(tmp_path / "run", STUDY)
     body = json.loads((path / "record.json").read_text())

@@ -7,7 +7,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 import qperov
-from qperov.suite import build_suite, description, published_qsvr
+from qperov.studies.models import build_suite, description, published_qsvr
 
 
 def mixed_lattices(n: int) -> qperov.CrystalDataset:
@@ -37,7 +37,7 @@ def test_networks_stand_among_the_models_where_there_are_crystals_enough(monkeyp
     dataset = qperov.load_dataset("cpx321").take(range(0, 986, 8))
     suite = build_suite(dataset, quick=True)
     assert suite.families["CNN-Gen · structure factors"] == suite.families["WSP-GAN · structure factors"] == "classical"
-    monkeypatch.setattr("qperov.suite.find_spec", lambda name: None)
+    monkeypatch.setattr("qperov.studies.models.find_spec", lambda name: None)
     without = build_suite(dataset, quick=True)
     assert not any("GAN" in name for name in without.models)
     assert any("qperov[torch]" in note for note in without.notes)

@@ -12,9 +12,9 @@ from sklearn.exceptions import NotFittedError
 from toy_representation import ToyCells, toy_crystals
 
 from qperov.errors import MissingLabelError, RecordError
-from qperov.generative.reconstruction import reconstruction_errors
-from qperov.generative.tlvae import TLVAE
-from qperov.generative.tlvae_image import TLVAEImage
+from qperov.generative.bench.reconstruction import reconstruction_errors
+from qperov.generative.models.tlvae import TLVAE
+from qperov.generative.representations.tlvae_image import TLVAEImage
 
 CRYSTALS, LABELS = toy_crystals(120)
 OTHERS, OTHER_LABELS = toy_crystals(40, seed=1)

@@ -20,8 +20,8 @@ from perovskites import perovskite
 from pymatgen.core import Lattice, Structure
 
 from qperov.errors import EmptyDatasetError, RepresentationError
-from qperov.generative.element_properties import ELEMENTS, THERMOCHEMICAL_PROPERTIES, property_table
-from qperov.generative.tlvae_image import TLVAEImage, image_hkl
+from qperov.generative.representations.element_properties import ELEMENTS, THERMOCHEMICAL_PROPERTIES, property_table
+from qperov.generative.representations.tlvae_image import TLVAEImage, image_hkl
 
 IMAGE = TLVAEImage()
 

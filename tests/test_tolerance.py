@@ -7,10 +7,15 @@ from hypothesis import strategies as st
 from perovskites import halide_sites, perovskite, with_iodine
 from pymatgen.core import Composition, IStructure, Lattice, Species, Structure
 
-from qperov.crystals.perovskite_cells import lattice_constant, perovskite_cell, perovskite_compositions, tilt_angle
-from qperov.crystals.perovskite_sites import PerovskiteSites, assign_sites
-from qperov.crystals.shannon import shannon_radius
-from qperov.crystals.tolerance import bartel_factor, goldschmidt_factor, octahedral_factor, tolerance_factors
+from qperov.crystals.perovskites.cells import lattice_constant, perovskite_cell, perovskite_compositions, tilt_angle
+from qperov.crystals.perovskites.shannon import shannon_radius
+from qperov.crystals.perovskites.sites import PerovskiteSites, assign_sites
+from qperov.crystals.perovskites.tolerance import (
+    bartel_factor,
+    goldschmidt_factor,
+    octahedral_factor,
+    tolerance_factors,
+)
 from qperov.errors import CompositionError
 
 #: (t, τ) of Bartel et al., Sci. Adv. 5, eaav0693 (2019), Table S1, where radii are rounded to 0.01 Å.

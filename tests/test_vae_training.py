@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qperov.errors import DivergedTrainingError
-from qperov.generative.array_loss import ArrayScaling, Layout, block_losses, reconstruction_loss
-from qperov.generative.convolutional_vae import vae_terms
-from qperov.generative.vae_networks import (
+from qperov.generative.models.array_loss import ArrayScaling, Layout, block_losses, reconstruction_loss
+from qperov.generative.models.convolutional_vae import vae_terms
+from qperov.generative.models.networks import (
     LARGEST_LOG_VARIANCE,
     Architecture,
     Convolution,
@@ -22,7 +22,7 @@ from qperov.generative.vae_networks import (
     kl_divergence,
     posterior,
 )
-from qperov.generative.vae_training import TrainingPlan, share_of_rate, split_rows, train, weighted
+from qperov.generative.models.training import TrainingPlan, share_of_rate, split_rows, train, weighted
 
 LAYOUT = Layout(
     {"kinds": (slice(0, 3), slice(0, 2)), "sizes": (slice(3, 5), slice(0, 2))}, {"kinds": (0,)}, {"sizes": 3.0}

@@ -16,9 +16,9 @@ from joblib import parallel_config
 from pymatgen.core import DummySpecies, Lattice, Structure
 
 from qperov.errors import EmptyDatasetError
-from qperov.generative.criteria import CRITERIA
-from qperov.generative.intervals import wilson
-from qperov.generative.validation import ValidationReport, validate
+from qperov.evaluation.shares import wilson
+from qperov.generative.bench.criteria import CRITERIA
+from qperov.generative.bench.validation import ValidationReport, validate
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 REFERENCE = [cubic_perovskite(("Sr", "Ti", "O")), cubic_perovskite(("Ba", "Ti", "O"), 4.0)]

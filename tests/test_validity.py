@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
-from qperov.generative.validity import (
+from qperov.generative.bench.validity import (
     closest_contacts,
     covalent_radius,
     covalent_verdict,

@@ -24,10 +24,10 @@ from perovskites import perovskite
 from pymatgen.core import Lattice, Structure
 
 from qperov.errors import EmptyDatasetError, RepresentationError
-from qperov.generative.canonical_cells import physical_lattice
-from qperov.generative.voxel_cell import cell_fault, cell_image, lattice_of_image
-from qperov.generative.voxel_peaks import CUT, REACH, SIGMA, PeakGrid, gaussian
-from qperov.generative.voxels import Voxels
+from qperov.generative.representations.canonical_cells import physical_lattice
+from qperov.generative.representations.voxel_cell import cell_fault, cell_image, lattice_of_image
+from qperov.generative.representations.voxel_peaks import CUT, REACH, SIGMA, PeakGrid, gaussian
+from qperov.generative.representations.voxels import Voxels
 
 SMALL = Voxels(grid=32)
 PUBLISHED = Voxels()

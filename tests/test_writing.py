@@ -7,11 +7,11 @@ import pytest
 from crystal_prototypes import caesium_chloride, cubic_perovskite, rock_salt
 from pymatgen.core import Structure
 
-from qperov.crystals.perovskite_cells import perovskite_cell, perovskite_compositions
-from qperov.crystals.reading import read
+from qperov.crystals.perovskites.cells import perovskite_cell, perovskite_compositions
+from qperov.datasets.reading import read
 from qperov.errors import CalculationInputError
-from qperov.generative.novelty import same_crystal
-from qperov.generative.validation import validate
+from qperov.generative.bench.novelty import same_crystal
+from qperov.generative.bench.validation import validate
 from qperov.generative.writing import write_generated
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from qperov.hardware.local import LocalJob, LocalService
-from qperov.hardware.service import Job, Request
+from qperov.hardware.services.local import LocalJob, LocalService
+from qperov.hardware.services.service import Job, Request
 
 #: What may go wrong when a request is sent.
 SENDING = ("lost before", "lost after", "time out", "twice", "doubled", "refused")

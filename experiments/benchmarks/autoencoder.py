@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import qperov
-from qperov.quantum.autoencoder import PUBLISHED_TRAINING, QuantumAutoencoder
+from qperov.quantum.autoencoder.autoencoder import PUBLISHED_TRAINING, QuantumAutoencoder
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from qperov.classical.cnn import CNNRegressor
 from qperov.classical.gan import WSPGAN
 from qperov.classical.networks import import_torch
 from qperov.errors import PublishedFaultWarning
-from qperov.suite import COMPONENTS, EPSILON, searched
+from qperov.studies.models import COMPONENTS, EPSILON, searched
 
 #: Crystals of the papers' training set for CPX222.
 N_TIMED = 520

@@ -21,13 +21,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from qperov_circuits import zz
 from sklearn.model_selection import GridSearchCV
 
-from circuits import zz
-from qperov.quantum.encoding import MEMORY
-from qperov.quantum.kernels import FidelityKernel, ProjectedKernel
-from qperov.quantum.regression import QuantumSVR
-from qperov.quantum.statevector import states
+from qperov.quantum.estimators.regression import QuantumSVR
+from qperov.quantum.kernels.feature_map_kernel import MEMORY
+from qperov.quantum.kernels.fidelity import FidelityKernel
+from qperov.quantum.kernels.projected import ProjectedKernel
+from qperov.quantum.simulation.statevector import states
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,7 @@ Gram = Callable[[], np.ndarray]
 def pennylane_gram(task: Task) -> Gram:
     """default.qubit with its parameters broadcast over the samples, and one matrix product."""
     import pennylane as qml
-
-    from circuits.to_pennylane import to_pennylane
+    from qperov_circuits.adapters.to_pennylane import to_pennylane
 
     @qml.qnode(qml.device("default.qubit", wires=task.n_qubits))
     def state(x: np.ndarray) -> np.ndarray:

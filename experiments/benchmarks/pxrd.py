@@ -23,8 +23,8 @@ from pymatgen.core import Lattice, Structure
 from threadpoolctl import threadpool_limits
 
 import qperov
-from qperov.descriptors.radiation import g_limits
-from qperov.descriptors.reflections import reflections
+from qperov.diffraction.radiation import g_limits
+from qperov.diffraction.reflections import reflections
 
 #: A peer's largest difference in scaled intensity that counts as the same pattern.
 SAME_INTENSITY = 1e-6

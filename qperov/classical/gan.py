@@ -14,10 +14,10 @@ from sklearn.utils.validation import _check_feature_names, check_is_fitted, vali
 
 from qperov.classical.adversarial import GameSettings, play
 from qperov.classical.cnn import MODES, NOT_SAVED
-from qperov.classical.model_file import read_model, write_model
 from qperov.classical.networks import evaluate, generator_with, image_side, images
 from qperov.classical.scaling import Scaling
 from qperov.errors import PublishedFaultWarning, RecordError
+from qperov.storage.model_file import read_model, write_model
 
 #: Prefixes of the two networks in a model file.
 GENERATOR, DISCRIMINATOR = "generator.", "discriminator."

@@ -10,17 +10,17 @@ from typing import Any, Protocol
 import numpy as np
 from pymatgen.core import Structure
 
-from qperov.crystals.cluster_expansion import cluster_orbits, correlation_functions, spins_of
+from qperov.crystals.orderings.cluster_expansion import cluster_orbits, correlation_functions, spins_of
 from qperov.crystals.parent_lattice import ParentLattice, parent_lattices
 from qperov.descriptors import matrices
 from qperov.descriptors.aligned_peaks import aligned_peaks, mean_lattice
 from qperov.descriptors.matrices import mean_pattern, peak_intensities, peak_keys
-from qperov.descriptors.measured import MeasuredPattern
-from qperov.descriptors.profiles import STRONGEST, ProfileGrid, mean_wavelength, profiles
-from qperov.descriptors.pxrd import Pattern, powder_patterns
-from qperov.descriptors.radiation import Wavelength, g_limits
-from qperov.descriptors.reflections import TWO_THETA_STEP
-from qperov.descriptors.rounding import rounded
+from qperov.diffraction.measured import MeasuredPattern
+from qperov.diffraction.patterns import Pattern, powder_patterns
+from qperov.diffraction.profiles import STRONGEST, ProfileGrid, mean_wavelength, profiles
+from qperov.diffraction.radiation import Wavelength, g_limits
+from qperov.diffraction.reflections import TWO_THETA_STEP
+from qperov.diffraction.rounding import rounded
 from qperov.errors import DescriptorError, PatternError
 
 #: More merged peaks than this, per peak of one pattern, means that the crystals do not share peak positions.

@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from qperov.descriptors.pxrd import Pattern
-from qperov.descriptors.reflections import TWO_THETA_STEP
+from qperov.diffraction.patterns import Pattern
+from qperov.diffraction.reflections import TWO_THETA_STEP
 from qperov.errors import DescriptorError
 
 #: Differences of intensity (scale 0–100) up to this size count as none.

@@ -8,9 +8,9 @@ import numpy as np
 from pymatgen.core import Lattice, Structure
 
 from qperov.crystals.parent_lattice import symmetry_operations
-from qperov.descriptors.reflections import Reflections, reflections, squared_structure_factors
-from qperov.descriptors.rounding import rounded
-from qperov.descriptors.scattering import one_blas_thread
+from qperov.diffraction.reflections import Reflections, reflections, squared_structure_factors
+from qperov.diffraction.rounding import rounded
+from qperov.diffraction.scattering import one_blas_thread
 from qperov.errors import DescriptorError
 
 #: What becomes of the |F|² of equivalent hkl.

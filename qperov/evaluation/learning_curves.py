@@ -15,7 +15,7 @@ from qperov.evaluation.metrics import weighted_scores
 from qperov.evaluation.problem import BASELINES, Problem
 from qperov.evaluation.significance import corrected_resampled_t_test
 from qperov.evaluation.splits import honest_groups, make_folds
-from qperov.evaluation.studies import Chart, Study
+from qperov.records.study import Chart, Study
 
 TITLE = "Learning curves"
 #: Shares of the smallest training fold that are learnt from when no sizes are given.

@@ -10,10 +10,10 @@ from pymatgen.core import Structure
 from pymatgen.io.cif import CifWriter
 from pymatgen.io.vasp import Poscar
 
-from qperov.crystals.dft_inputs import WrittenInputs, write_calculations
-from qperov.crystals.dft_presets import DftPreset
+from qperov.crystals.dft.inputs import WrittenInputs, write_calculations
+from qperov.crystals.dft.presets import DftPreset
 from qperov.errors import CalculationInputError
-from qperov.generative.validation import ValidationReport
+from qperov.generative.bench.validation import ValidationReport
 
 #: Folders for each kind of file.
 CIF, POSCAR, DFT = "cif", "poscar", "dft"
@@ -63,7 +63,7 @@ def write_generated(
     criterion : str
         A criterion of the report.
     preset : str or DftPreset, optional
-        Settings of the calculations, as in :func:`qperov.crystals.dft_inputs.write_calculations`.
+        Settings of the calculations, as in :func:`qperov.crystals.dft.inputs.write_calculations`.
     prefix : str
 
     Raises

@@ -12,8 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qperov.hardware.backend import Backend
-    from qperov.hardware.options import Options
+    from qperov.hardware.jobs.backend import Backend
+    from qperov.hardware.plan.options import Options
 
 __all__ = ["Backend", "Options"]
 
@@ -22,4 +22,4 @@ def __getattr__(name: str) -> Any:
     # the command line imports this package before it knows whether numpy and Qiskit are needed at all
     if name not in __all__:
         raise AttributeError(f"module 'qperov.hardware' has no attribute {name!r}")
-    return getattr(import_module(f"qperov.hardware.{name.lower()}"), name)
+    return getattr(import_module(f"qperov.hardware.{'jobs' if name == 'Backend' else 'plan'}.{name.lower()}"), name)

@@ -16,11 +16,11 @@ from typing import Any
 
 from joblib import Parallel, delayed
 
-from qperov.crystals.dataset import CrystalDataset
-from qperov.crystals.relaxation_states import Failure, Outcome, Progress, RelaxationStates
-from qperov.crystals.store import Store
+from qperov.datasets.dataset import CrystalDataset
+from qperov.datasets.store import Store
 from qperov.potentials.calculators import Potential, open_potential
 from qperov.potentials.protocols import Protocol
+from qperov.potentials.queue import Failure, Outcome, Progress, RelaxationStates
 from qperov.potentials.relaxation import Relaxation, provenance, relax_together
 
 #: Seconds for which a worker promises to live; it renews the promise three times as often.

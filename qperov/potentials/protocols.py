@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from pymatgen.core import Structure
 
-from qperov.crystals.structure_text import content_id
+from qperov.datasets.structure_text import content_id
 from qperov.potentials.tilts import tilt_signs, tilted
 
 #: Optimisers of ASE that take one evaluation a step, so that crystals can be relaxed side by side.

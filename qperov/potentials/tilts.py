@@ -7,7 +7,7 @@ import re
 import numpy as np
 from pymatgen.core import Structure
 
-from qperov.crystals.perovskite_sites import assign_sites
+from qperov.crystals.perovskites.sites import assign_sites
 from qperov.errors import CompositionError, TiltError
 
 #: Three letters for the axes, each with its sign: 0 no tilt, + in phase, − out of phase along the axis.

@@ -1,10 +1,10 @@
 """Reports: figures, maps and one self-contained page, all from a record alone."""
 
-from qperov.reports.figures import draw_parity, draw_scores
+from qperov.reports.figures.style import draw_parity, draw_scores
 from qperov.reports.html import build_report
-from qperov.reports.kernel_maps import KernelMap, kernel_distances, map_kernel
-from qperov.reports.map_drawing import draw_map
-from qperov.reports.maps import DescriptorMap, embed, map_descriptor
+from qperov.reports.maps.drawing import draw_map
+from qperov.reports.maps.embedding import DescriptorMap, embed, map_descriptor
+from qperov.reports.maps.kernel_maps import KernelMap, kernel_distances, map_kernel
 
 __all__ = [
     "DescriptorMap",

@@ -47,11 +47,11 @@ import numpy as np
 import pandas as pd
 
 from qperov.evaluation.results import METRICS, Comparison
-from qperov.evaluation.studies import Study
-from qperov.record import Record
-from qperov.reports import findings as say
+from qperov.records.record import Record
+from qperov.records.study import Study
 from qperov.reports.latex import latex_table
 from qperov.reports.page import write_text
+from qperov.reports.words import findings as say
 
 SCHEMA = "qperov-metrics/1"
 CONFIDENCE = 0.95

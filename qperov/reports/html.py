@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qperov.evaluation.studies import Study
-from qperov.record import Record, slug
-from qperov.reports import findings as say
-from qperov.reports.charts import draw_chart
+from qperov.records.record import Record, slug
+from qperov.records.study import Study
 from qperov.reports.exports import write_exports
-from qperov.reports.figures import draw_parity, draw_scores, save
-from qperov.reports.introduction import asked, contestants, data_facts, spread, target, title
-from qperov.reports.map_section import map_section
+from qperov.reports.figures.charts import draw_chart
+from qperov.reports.figures.style import draw_parity, draw_scores, save
+from qperov.reports.maps.section import map_section
 from qperov.reports.page import Section, embedded, plain, render, write_text
-from qperov.reports.page_tables import (
+from qperov.reports.words import findings as say
+from qperov.reports.words.introduction import asked, contestants, data_facts, spread, target, title
+from qperov.reports.words.page_tables import (
     cells,
     chosen_parameters,
     costs,
@@ -25,7 +25,7 @@ from qperov.reports.page_tables import (
     score_groups,
     tested_pairs,
 )
-from qperov.reports.sources import sources
+from qperov.reports.words.sources import sources
 
 MAP_SEED = 0
 FEW_ISSUES = 10

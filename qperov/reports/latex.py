@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from qperov.evaluation.results import Comparison
-from qperov.reports import findings as say
-from qperov.reports.number_format import significant
+from qperov.reports.words import findings as say
+from qperov.reports.words.number_format import significant
 
 #: Characters with a meaning in LaTeX, and those that the names of models, units and crystals use.
 COMMANDS = {

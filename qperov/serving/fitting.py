@@ -11,7 +11,7 @@ from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
-from qperov.crystals.dataset import CrystalDataset
+from qperov.datasets.dataset import CrystalDataset
 from qperov.evaluation.results import Comparison
 from qperov.evaluation.searches import with_grouped_search
 

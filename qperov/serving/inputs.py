@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pymatgen.core import Structure
 
-from qperov.crystals.discovery import find_sources
-from qperov.crystals.entries import read_entries
-from qperov.crystals.sources import kind_of
-from qperov.descriptors.measured import MeasuredPattern, subtract_background
-from qperov.descriptors.measured_reading import read_measured_pattern
+from qperov.crystals.files.discovery import find_sources
+from qperov.crystals.files.entries import read_entries
+from qperov.crystals.files.sources import kind_of
+from qperov.diffraction.measured import MeasuredPattern, subtract_background
+from qperov.diffraction.measured_reading import read_measured_pattern
 from qperov.errors import FileFormatError, QperovError, ReadingError
 
 #: Endings of measured patterns; a file of crystals never has one of them.
@@ -77,7 +77,7 @@ def read_inputs(
     wavelength : str or float, optional
         Of measured patterns; by default what their files say.
     background : str
-        What takes the background off measured patterns, see :func:`~qperov.descriptors.measured.subtract_background`;
+        What takes the background off measured patterns, see :func:`~qperov.diffraction.measured.subtract_background`;
         or ``"none"``.
     progress : callable, optional
         Called with the number of paths done and of all.

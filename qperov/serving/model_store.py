@@ -23,18 +23,18 @@ import pyarrow.parquet as pq
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
-from qperov.crystals.dataset import CrystalDataset
-from qperov.crystals.structure_text import to_text
+from qperov.datasets.dataset import CrystalDataset
+from qperov.datasets.structure_text import to_text
 from qperov.evaluation.results import Comparison
-from qperov.plain_values import clean
-from qperov.record import slug
+from qperov.records.record import slug
 from qperov.serving.applicability import ApplicabilityDomain
-from qperov.serving.checked_folder import write_index
 from qperov.serving.composition_range import CompositionRange
 from qperov.serving.conformal import ConformalResiduals
 from qperov.serving.fitting import Progress, fit_models, groups_of, held_out_errors
 from qperov.serving.pipeline_file import NETWORK, PIPELINE, write_pipeline
 from qperov.serving.stages import points_of, predictions_of
+from qperov.storage.checked_folder import write_index
+from qperov.storage.plain_values import clean
 
 SCHEMA = 1
 #: Folder of a run that holds its models, and the index of each.

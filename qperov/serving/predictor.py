@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Structure
 
-from qperov.descriptors.measured import MeasuredPattern
+from qperov.diffraction.measured import MeasuredPattern
 from qperov.errors import QperovError
 from qperov.serving.applicability import MARK, Judgement
 from qperov.serving.inputs import Entry, Failure

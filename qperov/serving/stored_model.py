@@ -12,16 +12,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sklearn.pipeline import Pipeline
 
-from qperov.crystals.structure_text import from_text
+from qperov.datasets.structure_text import from_text
 from qperov.errors import QperovError, RecordError
-from qperov.record import slug
+from qperov.records.record import slug
 from qperov.serving.applicability import ApplicabilityDomain
-from qperov.serving.checked_folder import read_index
 from qperov.serving.composition_range import CompositionRange
 from qperov.serving.conformal import ConformalResiduals
 from qperov.serving.model_store import FILES, INDEX, MODELS, SCHEMA, SPACES, versions_here
 from qperov.serving.pipeline_file import read_pipeline
 from qperov.serving.stages import points_of, predictions_of
+from qperov.storage.checked_folder import read_index
 
 #: Training crystals may be predicted otherwise than when the model was trained by so much of the labels' spread.
 EXAMPLE_TOLERANCE = 1e-6

@@ -14,7 +14,7 @@ from typing import Any
 
 from pymatgen.core import Structure
 
-from qperov.crystals.structure_text import from_text, to_text
+from qperov.datasets.structure_text import from_text, to_text
 
 
 @dataclass(frozen=True)

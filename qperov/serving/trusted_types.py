@@ -7,37 +7,37 @@ anything else is refused before anything of it is built.
 
 from __future__ import annotations
 
-_DESCRIPTORS = (
-    "featurizers.PXRDFeaturizer",
-    "kinds.Correlations",
-    "kinds.DifferencePeaks",
-    "kinds.MergedPeaks",
-    "kinds.PeakMatrices",
-    "kinds.Profiles",
-    "kinds.Radiation",
-    "kinds.Radiation.patterns",
-    "kinds._degrees",
-    "matrices.adjacency_matrix",
-    "matrices.autoencoder_vector",
-    "matrices.difference_gram",
-    "matrices.gram_matrix",
-    "matrices.laplacian_matrix",
-    "matrices.matganip_matrix",
-    "matrices.qsvr_vector",
-    "profiles.ProfileGrid",
-    "rounding.RankPCA",
-    "structure_factors.StructureFactors",
-)
-_QUANTUM = (
-    "autoencoder.QuantumAutoencoder",
-    "encoded_regressor.EncodedRegressor",
-    "encoded_regressor.TorchHead",
-    "fidelity_kernel.FidelityKernel",
-    "pauli.PauliWord",
-    "projected_kernel.ProjectedKernel",
-    "regression.QuantumKernelRidge",
-    "regression.QuantumSVR",
-    "rotations.RotationCircuit",
+_OURS = (
+    "crystals.parent_lattice.ParentLattice",
+    "descriptors.featurizer.PXRDFeaturizer",
+    "descriptors.kinds.Correlations",
+    "descriptors.kinds.DifferencePeaks",
+    "descriptors.kinds.MergedPeaks",
+    "descriptors.kinds.PeakMatrices",
+    "descriptors.kinds.Profiles",
+    "descriptors.kinds.Radiation",
+    "descriptors.kinds.Radiation.patterns",
+    "descriptors.kinds._degrees",
+    "descriptors.matrices.adjacency_matrix",
+    "descriptors.matrices.autoencoder_vector",
+    "descriptors.matrices.difference_gram",
+    "descriptors.matrices.gram_matrix",
+    "descriptors.matrices.laplacian_matrix",
+    "descriptors.matrices.matganip_matrix",
+    "descriptors.matrices.qsvr_vector",
+    "descriptors.structure_factors.StructureFactors",
+    "diffraction.profiles.ProfileGrid",
+    "diffraction.rounding.RankPCA",
+    "quantum.autoencoder.autoencoder.QuantumAutoencoder",
+    "quantum.autoencoder.encoded_regressor.EncodedRegressor",
+    "quantum.autoencoder.encoded_regressor.TorchHead",
+    "quantum.estimators.regression.QuantumKernelRidge",
+    "quantum.estimators.regression.QuantumSVR",
+    "quantum.kernels.fidelity.FidelityKernel",
+    "quantum.kernels.projected.ProjectedKernel",
+    "quantum.simulation.pauli.PauliWord",
+    "quantum.simulation.rotations.RotationCircuit",
+    "serving.stored_structures.StoredStructure",
 )
 #: Kernels of Gaussian processes, which are no estimators.
 _KERNELS = (
@@ -56,10 +56,7 @@ _KERNELS = (
 )
 #: Types and functions by their full names, beside those that skops trusts by itself.
 TRUSTED = (
-    *(f"qperov.descriptors.{name}" for name in _DESCRIPTORS),
-    *(f"qperov.quantum.{name}" for name in _QUANTUM),
+    *(f"qperov.{name}" for name in _OURS),
     *(f"sklearn.gaussian_process.kernels.{name}" for name in _KERNELS),
     "pymatgen.core.lattice.Lattice",
-    "qperov.crystals.parent_lattice.ParentLattice",
-    "qperov.serving.stored_structures.StoredStructure",
 )

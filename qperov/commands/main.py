@@ -1,0 +1,523 @@
+"""The command line: ``qperov demo | compare | predict | report | describe | data | relax | inputs | hardware``."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qperov.commands import screen
+from qperov.commands.fetch import fetch
+from qperov.commands.hardware.commands import Toolbox, hardware_app
+from qperov.commands.predict import predict
+from qperov.commands.relax import inputs, relax
+from qperov.commands.report import report
+
+if TYPE_CHECKING:
+    from qperov.datasets.dataset import CrystalDataset
+    from qperov.records.study import Study
+    from qperov.studies.models import Suite
+
+app = typer.Typer(
+    name="qperov",
+    help="Quantum-classical machine learning on powder patterns of crystals, with results that a referee believes.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(
+    help="Datasets: those that come with qperov, and your own in an SQLite store.", no_args_is_help=True
+)
+app.add_typer(data_app, name="data")
+data_app.command("fetch")(fetch)
+
+
+def _hardware_tools() -> Toolbox:
+    """What the hardware commands need from the rest, read when one of them does."""
+    from qperov.commands.hardware.tools import toolbox
+
+    def named(name: str) -> CrystalDataset:
+        dataset = _named(name, DEFAULT_STORE)
+        if dataset is None:
+            raise typer.BadParameter(f"no table and no dataset is called {name!r}; see `qperov data list`")
+        return dataset
+
+    return toolbox(named)
+
+
+app.add_typer(hardware_app(_hardware_tools), name="hardware")
+app.command()(predict)
+app.command()(relax)
+app.command()(inputs)
+app.command()(report)
+
+DEFAULT_STORE = Path("qperov.db")
+#: Folder, among the runs, of folds that are done in runs that are not.
+UNFINISHED = ".unfinished"
+#: Sections that a report may have beside the comparison.
+STUDIES = ("kernels", "noise", "autoencoder", "learning_curve")
+#: The quick demo takes one crystal of so many.
+QUICK_STEP = 4
+#: The section that belongs to the demo: another dataset.
+SECOND_TASK = "second_task"
+
+Runs = Annotated[Path, typer.Option("--runs", help="Folder that receives a new run directory for each run.")]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes; −1 for all cores.")]
+Folds = Annotated[int, typer.Option(help="Folds of cross-validation, grouped; at most one a group.", min=2)]
+Repeats = Annotated[int, typer.Option(help="Times the cross-validation is repeated with other folds.", min=1)]
+Seed = Annotated[int, typer.Option(help="Seed of folds and bootstrap.", min=0)]
+Quick = Annotated[bool, typer.Option("--quick", help="Small hyperparameter grids.")]
+Studies = Annotated[
+    str,
+    typer.Option(help=f"Further sections of the report, separated by commas: {', '.join(STUDIES)}; or none."),
+]
+SourcePath = Annotated[
+    Path,
+    typer.Argument(
+        help="File, folder or archive: POSCAR/CONTCAR, CIF, VASP runs, extxyz, ASE databases; or the name of a "
+        "dataset that `qperov data list` shows."
+    ),
+]
+Keep = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--keep",
+        help="Model to be fitted to all crystals and kept for `qperov predict`: its name in the table, best, or all; "
+        "may be given again.",
+    ),
+]
+Labels = Annotated[Path | None, typer.Option(help="CSV or Parquet table with the target.")]
+Target = Annotated[
+    str | None,
+    typer.Option(help="Column of the table, or energy / energy_per_atom from the runs themselves."),
+]
+IdColumns = Annotated[
+    str | None,
+    typer.Option(help="Columns of the table that name a structure, separated by commas; deduced where possible."),
+]
+Unit = Annotated[str | None, typer.Option(help="Unit of the target, such as eV/cell; deduced where possible.")]
+Convert = Annotated[
+    str | None, typer.Option(help="Unit wanted. Energies are shown in meV/atom unless this says otherwise.")
+]
+EnergyOption = Annotated[str, typer.Option("--energy", help="Energy of a VASP run: toten (last) or sigma0.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first file or label that cannot be used.")]
+StorePath = Annotated[Path, typer.Option("--store", help="The SQLite store.")]
+
+
+@app.callback(invoke_without_command=True)
+def _main(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        from qperov import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    runs: Runs = Path("qperov-runs"),
+    folds: Annotated[
+        int | None, typer.Option(help="Folds of cross-validation, grouped; by default 6, or 5 with --quick.", min=2)
+    ] = None,
+    repeats: Repeats = 1,
+    seed: Seed = 0,
+    jobs: Jobs = -1,
+    quick: Quick = False,
+    studies: Annotated[
+        str,
+        typer.Option(
+            help=f"Further sections of the report, separated by commas: {', '.join((SECOND_TASK, *STUDIES))}; or none."
+        ),
+    ] = "second_task,kernels,noise,autoencoder",
+) -> None:
+    """Compare quantum and classical regression on the embedded dataset cpx321; some minutes on two cores.
+
+    Linear, kernel and Gaussian-process regression, classical SVRs, quantum-kernel SVRs, a quantum autoencoder and the
+    papers' networks on powder patterns and structure factors; the published quantum SVR and a cluster expansion for
+    contrast. The report has sections on a second task (the relaxed crystals of cpx222), the quantum kernels, the noise
+    of a machine and the autoencoder. With --quick: a quarter of the crystals and small grids, about a minute.
+    """
+    from qperov import load_dataset
+
+    chosen = _chosen_studies(studies, (SECOND_TASK, *STUDIES))
+    with screen.status("Enumerating 986 orderings of CsPb(Br2I)"):
+        dataset = load_dataset("cpx321")
+    if quick:
+        dataset = dataset.take(range(0, len(dataset), QUICK_STEP))
+    folds = folds or (5 if quick else 6)
+    _compare_and_report(dataset, runs, "demo", folds, repeats, seed, jobs, quick, (), "grouped", chosen)
+
+
+@app.command()
+def compare(
+    path: SourcePath,
+    labels: Labels = None,
+    target: Target = None,
+    id_columns: IdColumns = None,
+    unit: Unit = None,
+    convert: Convert = None,
+    energy: EnergyOption = "toten",
+    strict: Strict = False,
+    store: StorePath = DEFAULT_STORE,
+    keep_duplicates: Annotated[
+        bool, typer.Option("--keep-duplicates", help="Keep every symmetry copy; by default one crystal a class stays.")
+    ] = False,
+    random_split: Annotated[
+        bool, typer.Option("--random-split", help="Ignore symmetry and twins when splitting, to see the leak.")
+    ] = False,
+    descriptors: Annotated[
+        str | None,
+        typer.Option(help="Kinds of feature, separated by commas; by default what fits the crystals."),
+    ] = None,
+    runs: Runs = Path("qperov-runs"),
+    folds: Folds = 10,
+    repeats: Repeats = 1,
+    seed: Seed = 0,
+    jobs: Jobs = -1,
+    quick: Quick = False,
+    studies: Studies = "none",
+    keep: Keep = None,
+) -> None:
+    """Compare quantum and classical regression on your crystals.
+
+    Folds part no symmetry copies; constant baselines, intervals and ceilings stand beside every score. The run
+    directory holds the record, the predictions, the figures and report.html.
+
+    \b
+    qperov compare my_vasp_runs/
+    qperov compare crystals/ --labels labels.csv --target gap --unit eV
+    qperov compare poscars.tar.gz --labels labels.csv --target energy_ev_per_cell --id-columns set,number
+    """
+    chosen = _chosen_studies(studies)
+    if keep and random_split:
+        raise typer.BadParameter("errors on random folds leak and say nothing of new crystals", param_hint="--keep")
+    if labels is not None and target is None:
+        raise typer.BadParameter("name the column of the table that is to be learnt", param_hint="--target")
+    if target is None and path.exists():
+        target = "energy_per_atom"
+    dataset = _load(path, labels, target, id_columns, unit, convert, energy, strict, store)
+    with screen.status("Finding symmetry classes"):
+        n_classes = len(set(dataset.groups.tolist()))
+    typer.echo(f"{len(dataset)} labelled crystals in {n_classes} symmetry classes")
+    if not keep_duplicates:
+        dataset = dataset.one_per_class()
+    kinds = tuple(kind.strip() for kind in descriptors.split(",") if kind.strip()) if descriptors else ()
+    split = "random" if random_split else "grouped"
+    if n_classes < folds:
+        typer.echo(f"{n_classes} symmetry classes: leaving out one at a time instead of {folds} folds", err=True)
+        folds = max(n_classes, 2)
+    kept = tuple(keep or ())
+    _compare_and_report(dataset, runs, dataset.name, folds, repeats, seed, jobs, quick, kinds, split, chosen, kept)
+
+
+@app.command()
+def describe(
+    path: SourcePath,
+    labels: Labels = None,
+    target: Target = None,
+    id_columns: IdColumns = None,
+    unit: Unit = None,
+    convert: Convert = None,
+    energy: EnergyOption = "toten",
+    strict: Strict = False,
+    store: StorePath = DEFAULT_STORE,
+    every_issue: Annotated[bool, typer.Option("--all", help="Print every entry that was left out.")] = False,
+) -> None:
+    """Read crystals and tell what they are: compositions, symmetry classes, descriptors, and what was left out."""
+    from qperov.studies.models import description
+
+    dataset = _load(path, labels, target, id_columns, unit, convert, energy, strict, store)
+    with screen.status("Describing"):
+        text = description(dataset)
+    typer.echo(text)
+    if every_issue:
+        typer.echo("\n".join(f"left out: {issue} ({type(issue).__name__})" for issue in dataset.issues))
+
+
+@data_app.command("list")
+def data_list(store: StorePath = DEFAULT_STORE) -> None:
+    """Datasets that can be named."""
+    from qperov.datasets.named import EMBEDDED
+
+    for name, what in EMBEDDED.items():
+        typer.echo(f"{name:12} embedded   {what}")
+    if store.exists():
+        from qperov import Store
+
+        with Store(store) as opened:
+            for name in opened.names():
+                info = opened.info(name)
+                unit = f" [{info.unit}]" if info.unit else ""
+                typer.echo(f"{name:12} {store}   {info.structures} structures, {info.labelled} labelled{unit}")
+
+
+@data_app.command("info")
+def data_info(name: str, store: StorePath = DEFAULT_STORE) -> None:
+    """What a dataset holds, and where its labels come from."""
+    from qperov import load_dataset
+    from qperov.studies.models import description
+
+    with screen.status("Describing"):
+        text = description(_named(name, store) or load_dataset(name))
+    typer.echo(text)
+
+
+@data_app.command("import")
+def data_import(
+    path: SourcePath,
+    labels: Labels = None,
+    target: Target = None,
+    id_columns: IdColumns = None,
+    unit: Unit = None,
+    convert: Convert = None,
+    energy: EnergyOption = "toten",
+    strict: Strict = False,
+    name: Annotated[
+        str | None, typer.Option(help="What the store calls the dataset; by default the path's name.")
+    ] = None,
+    store: StorePath = DEFAULT_STORE,
+) -> None:
+    """Read crystals into the store; what is there already is not added again.
+
+    \b
+    qperov data import crystals/ --labels labels.csv --target gap --name gaps
+    qperov compare gaps
+    """
+    from dataclasses import replace
+
+    from qperov import Store
+
+    dataset = _load(path, labels, target, id_columns, unit, convert, energy, strict)
+    if name is not None:
+        dataset = replace(dataset, name=name)
+    with Store(store) as opened:
+        known = dataset.name in opened.names()
+        added = opened.add(dataset)
+    typer.echo(
+        f"{store}: {'added to' if known else 'new'} dataset {dataset.name!r}, {added.structures} new structures, "
+        f"{added.dft_properties} new labels ({len(dataset)} read)"
+    )
+
+
+@data_app.command("export")
+def data_export(
+    name: str,
+    out: Annotated[Path, typer.Argument(help="A .parquet or .csv file.")],
+    store: StorePath = DEFAULT_STORE,
+) -> None:
+    """Write a stored dataset as one table."""
+    from qperov import Store
+
+    if not store.exists():
+        raise typer.BadParameter(f"there is no store {store}; `qperov data import` makes one", param_hint="--store")
+    with Store(store) as opened:
+        opened.export(name, out)
+    typer.echo(f"wrote {out}")
+
+
+def _load(
+    path: Path,
+    labels: Path | None,
+    target: str | None,
+    id_columns: str | None,
+    unit: str | None,
+    convert: str | None,
+    energy: str,
+    strict: bool,
+    store: Path | None = None,
+) -> CrystalDataset:
+    """Read with a progress bar, turn energies into meV/atom by default, and list what was left out.
+
+    With a store, what is no path may be the name of a dataset.
+    """
+    from typing import cast
+
+    from qperov import read
+    from qperov.crystals.files.vasp_run import EnergyKind
+    from qperov.crystals.units import ENERGY_UNITS
+
+    if store is not None and not path.exists() and (named := _named(str(path), store)) is not None:
+        if labels is not None or target is not None:
+            raise typer.BadParameter(f"{path} is a dataset with labels of its own", param_hint="--labels/--target")
+        return named
+    with screen.bar("Reading") as advance:
+        dataset = read(
+            path,
+            target=target,
+            labels=labels,
+            id_columns=[c.strip() for c in id_columns.split(",")] if id_columns else None,
+            unit=unit,
+            convert=convert,
+            energy=cast(EnergyKind, energy),
+            strict=strict,
+            progress=lambda done, total: advance(done, total, ""),
+        )
+    if convert is None:
+        dataset = dataset.in_unit("meV/atom") if dataset.unit in ENERGY_UNITS else dataset
+    screen.tell_issues(dataset)
+    return dataset
+
+
+def _named(name: str, store: Path) -> CrystalDataset | None:
+    """The embedded or stored dataset of that name, if there is one."""
+    from qperov import Store, load_dataset
+    from qperov.datasets.named import EMBEDDED
+
+    if name in EMBEDDED:
+        return load_dataset(name)
+    if not store.exists():
+        return None
+    with Store(store) as opened:
+        return opened.load(name) if name in opened.names() else None
+
+
+def _compare_and_report(
+    dataset: CrystalDataset,
+    runs: Path,
+    name: str,
+    folds: int,
+    repeats: int,
+    seed: int,
+    jobs: int,
+    quick: bool,
+    kinds: tuple[str, ...],
+    split: str,
+    studies: tuple[str, ...],
+    keep: tuple[str, ...] = (),
+) -> None:
+    from dataclasses import replace
+
+    from qperov import build_report, write_record
+    from qperov import compare as compare_models
+    from qperov.studies.kernel_matrices import kernel_matrices
+    from qperov.studies.models import build_suite
+
+    with screen.status("Preparing models"):
+        suite = build_suite(dataset, descriptors=kinds, quick=quick)
+    if unknown := [name for name in keep if name not in (*suite.models, "best", "all")]:
+        raise typer.BadParameter(
+            f"no model {unknown[0]!r}; known: best, all, {', '.join(suite.models)}", param_hint="--keep"
+        )
+    with screen.bar("Computing descriptors, then fitting") as advance:
+        comparison = compare_models(
+            suite.models,
+            dataset,
+            folds=folds,
+            repeats=repeats,
+            seed=seed,
+            split=split,
+            n_jobs=jobs,
+            families=suite.families,
+            progress=advance,
+            resume=runs / UNFINISHED,
+        )
+    comparison = replace(comparison, settings=comparison.settings | {"notes": list(suite.notes)})
+    screen.print_table(comparison)
+    task = {
+        "command": shlex.join(["qperov", *sys.argv[1:]]),
+        "name": name,
+        "folds": folds,
+        "repeats": repeats,
+        "seed": seed,
+        "quick": quick,
+        "split": split,
+        "studies": list(studies),
+    }
+    sections = _sections(studies, dataset, suite, quick, seed, jobs)
+    with screen.status("Computing kernel matrices for the maps"):
+        kernels = kernel_matrices(suite.models, comparison)
+    with screen.status("Writing the record, drawing figures and maps"):
+        record = write_record(
+            _next_run(runs, name),
+            comparison,
+            task=task,
+            dataset=dataset.about,
+            studies=sections,
+            kernels=kernels,
+            compositions=[structure.composition.reduced_formula for structure in dataset.structures],
+        )
+        page = build_report(record)
+    if keep:
+        from qperov.serving.fitting import chosen_models
+        from qperov.serving.model_store import fit_and_store
+
+        with screen.bar("Fitting models to all crystals") as advance:
+            names = chosen_models(comparison, keep)
+            fit_and_store(
+                suite.models, dataset, comparison, names, record.path / "models", n_jobs=jobs, progress=advance
+            )
+        typer.echo(f"models kept: {', '.join(names)}; use them with `qperov predict {record.path} FILES…`")
+    shutil.rmtree(runs / UNFINISHED, ignore_errors=True)
+    typer.echo(f"\nreport: {page}")
+
+
+def _chosen_studies(names: str, known: tuple[str, ...] = STUDIES) -> tuple[str, ...]:
+    """The studies that an option names; BadParameter for one that there is not."""
+    chosen = tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip() not in ("", "none")))
+    if unknown := [name for name in chosen if name not in known]:
+        raise typer.BadParameter(f"no study {unknown[0]!r}; known: {', '.join(known)}", param_hint="--studies")
+    return chosen
+
+
+def _sections(
+    studies: tuple[str, ...], dataset: CrystalDataset, suite: Suite, quick: bool, seed: int, jobs: int
+) -> tuple[Study, ...]:
+    """What the chosen studies say of the dataset; what belongs to the compared models first."""
+    sections: tuple[Study, ...] = ()
+    if SECOND_TASK in studies:
+        from qperov import load_dataset
+        from qperov.studies.mixing_energies import second_task
+
+        with screen.bar("A second task: cpx222") as advance:
+            other = load_dataset("cpx222")
+            sections += (second_task(other, "I", quick=quick, seed=seed, n_jobs=jobs, progress=advance),)
+    if "kernels" in studies:
+        from qperov.studies.kernels import kernel_studies
+
+        with screen.status("Diagnosing quantum kernels"):
+            sections += kernel_studies(suite.models, dataset, quick=quick, seed=seed)
+    if "noise" in studies:
+        from qperov.studies.noise import noise_studies
+
+        with screen.status("Simulating a quantum machine with noise"):
+            sections += noise_studies(suite.models, dataset, quick=quick, seed=seed)
+    if "learning_curve" in studies:
+        from qperov.evaluation.learning_curves import learning_curve, learning_curve_study
+
+        with screen.bar("Learning from few crystals to many") as advance:
+            curve = learning_curve(suite.models, dataset, seed=seed, n_jobs=jobs, progress=advance)
+        sections += (learning_curve_study(curve, families=suite.families, unit=dataset.unit or ""),)
+    if "autoencoder" in studies:
+        from qperov.studies.autoencoder import autoencoder_studies
+
+        with screen.status("Training quantum autoencoders"):
+            sections += autoencoder_studies(dataset, quick=quick, seed=seed)
+    return sections
+
+
+def _next_run(runs: Path, name: str) -> Path:
+    """The first of ``runs/name-1``, ``runs/name-2``, … that is not there: records are never overwritten."""
+    number = 1
+    while (runs / f"{name}-{number}").exists():
+        number += 1
+    return runs / f"{name}-{number}"
+
+
+def main() -> None:
+    """Entry point: errors of the family become one line and exit status 1."""
+    from qperov.errors import QperovError
+
+    try:
+        app()
+    except (QperovError, ValueError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""``qperov predict``: what a kept model says of new crystals and measured patterns."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qperov.commands import screen
+
+if TYPE_CHECKING:
+    from qperov.serving.inputs import Failure
+    from qperov.serving.predictor import Predictions
+    from qperov.serving.stored_model import StoredModel
+
+#: So many predictions, remarks and failures are shown on the screen; a file holds all of them.
+FEW_ROWS, FEW_REMARKS = 40, 10
+
+
+def predict(
+    model: Annotated[
+        Path, typer.Argument(help="A run directory in which `qperov compare --keep` left a model, or a model's folder.")
+    ],
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="New crystals: files, folders or archives. Measured patterns: xy, xye, csv, xrdml, uxd, …"),
+    ],
+    name: Annotated[
+        str | None, typer.Option("--model", help="Which model of the run, where there are several.")
+    ] = None,
+    confidence: Annotated[float, typer.Option(help="Probability that an interval holds the true value.")] = 0.9,
+    out: Annotated[Path | None, typer.Option(help="A .csv, .parquet or .json file for all that is known.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first file that cannot be predicted.")] = False,
+    wavelength: Annotated[
+        str | None, typer.Option(help="Radiation of measured patterns, such as CuKa, or Å; by default the file's.")
+    ] = None,
+    background: Annotated[
+        str, typer.Option(help="What takes the background off measured patterns: arpls, a method of pybaselines, none.")
+    ] = "arpls",
+) -> None:
+    """Predict with a model that a comparison has kept.
+
+    Each prediction has an interval, made of the model's errors on crystals that it was not trained on. A warning tells
+    where a crystal is unlike those that it was trained on: there the interval promises nothing.
+
+    \b
+    qperov compare crystals/ --labels labels.csv --target gap --keep best
+    qperov predict qperov-runs/crystals-1 new/ candidate.cif
+    qperov predict qperov-runs/crystals-1 new.tar.gz --out gaps.csv
+    """
+    from qperov.commands.prediction_file import ENDINGS, write_predictions
+    from qperov.serving.inputs import read_inputs
+    from qperov.serving.predictor import predict_entries
+    from qperov.serving.stored_model import find_model, load_model
+
+    if out is not None and out.suffix.lower() not in ENDINGS:
+        raise typer.BadParameter(f"{out}: predictions are written to {', '.join(ENDINGS)}", param_hint="--out")
+    if not 0 < confidence < 1:
+        raise typer.BadParameter("between 0 and 1, such as 0.9", param_hint="--confidence")
+    with screen.status("Reading the model"):
+        stored = load_model(find_model(model, name))
+    _introduce(stored)
+    with screen.bar("Reading") as advance:
+        entries, unread = read_inputs(
+            files,
+            wavelength=_radiation(wavelength),
+            background=background,
+            progress=lambda done, total: advance(done, total, ""),
+        )
+    _stop_at_first(unread, strict)
+    with screen.status("Predicting"):
+        predictions = predict_entries(stored, entries, confidence)
+    _stop_at_first(predictions.failures, strict)
+    failures = [*unread, *predictions.failures]
+    if len(predictions.table):
+        _show(stored, predictions)
+    _tell(failures)
+    if out is not None and len(predictions.table):
+        write_predictions(out, stored, predictions, failures)
+        typer.echo(f"wrote {out}")
+    if not len(predictions.table):
+        typer.echo("nothing could be predicted", err=True)
+        raise typer.Exit(1)
+
+
+def _radiation(given: str | None) -> str | float | None:
+    try:
+        return given if given is None else float(given)
+    except ValueError:
+        return given
+
+
+def _introduce(model: StoredModel) -> None:
+    """What the model is and how well it did, so that nobody takes its numbers for measurements."""
+    about, scores, unit = model.about, model.about["scores"], model.unit or ""
+    typer.echo(
+        f"{model.name}: {model.target} [{unit or 'no unit'}], trained on {about['dataset']['n']} crystals of "
+        f"{about['dataset']['name']}"
+    )
+    typer.echo(
+        f"on crystals held out: MAE {scores['mae']:.3g} {unit}, R² {scores['r2']:.2f} ({about['settings']['split']})"
+    )
+    for note in model.notes:
+        typer.echo(f"warning: {note}", err=True)
+
+
+def _stop_at_first(failures: list[Failure], strict: bool) -> None:
+    from qperov.errors import ReadingError
+
+    if strict and failures:
+        first = failures[0]
+        raise ReadingError(first.id, f"{first.reason} (the first of {len(failures)} problems; prediction is strict)")
+
+
+def _show(model: StoredModel, predictions: Predictions) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    rows, digits = predictions.table, _decimals(model)
+    table = Table(caption=_caption(predictions))
+    table.add_column("crystal", overflow="fold")
+    table.add_column("composition")
+    columns = [
+        model.unit or model.target,
+        f"{100 * predictions.confidence:.4g} % interval",
+        *(["sd"] if "sd" in rows else []),
+    ]
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("domain", no_wrap=True)
+    for _, row in rows.head(FEW_ROWS).iterrows():
+        interval = f"{row.low:.{digits}f} … {row.high:.{digits}f}" if math.isfinite(row.low) else "unknown"
+        cells = [row.id, row.composition or "–", f"{row.prediction:.{digits}f}", interval]
+        cells += [f"{row.sd:.{digits}f}"] if "sd" in rows else []
+        style = {"outside": "red", "unusual": "yellow"}.get(row.domain)
+        table.add_row(*cells, row.domain, style=style)
+    Console().print(table)
+    if len(rows) > FEW_ROWS:
+        typer.echo(f"and {len(rows) - FEW_ROWS} more: --out FILE keeps all of them")
+    minded = rows[rows["remarks"] != ""].sort_values("domain", ascending=False, kind="stable")
+    for _, row in minded.head(FEW_REMARKS).iterrows():
+        verdict = "note" if row.domain == "inside" else f"warning: {row.domain}"
+        typer.echo(f"{verdict}: {row.id}: {row.remarks}", err=True)
+    if len(minded) > FEW_REMARKS:
+        typer.echo(
+            f"and {len(minded) - FEW_REMARKS} more crystals with remarks: --out FILE keeps all of them", err=True
+        )
+
+
+def _caption(predictions: Predictions) -> str:
+    if math.isinf(predictions.half_width):
+        return f"too few groups of crystals were held out to give intervals of {100 * predictions.confidence:.4g} %"
+    return "intervals: conformal, from errors on held-out crystals; they hold for crystals inside the domain"
+
+
+def _decimals(model: StoredModel) -> int:
+    """Digits behind the point that show two of the median error on held-out crystals."""
+    median = model.residuals.half_width(0.5)
+    return min(12, max(0, 1 - math.floor(math.log10(median)))) if median > 0 else 6
+
+
+def _tell(failures: list[Failure]) -> None:
+    for failure in failures[:FEW_REMARKS]:
+        typer.echo(f"left out: {failure.id}: {failure.reason} ({failure.kind})", err=True)
+    if len(failures) > FEW_REMARKS:
+        typer.echo(f"left out: and {len(failures) - FEW_REMARKS} more: --out FILE keeps all of them", err=True)

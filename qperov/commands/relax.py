@@ -1,0 +1,158 @@
+"""``qperov relax`` and ``qperov inputs``: energies without a cluster, and the inputs for one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qperov.commands import screen
+
+if TYPE_CHECKING:
+    from qperov.datasets.dataset import CrystalDataset
+    from qperov.potentials.label_factory import FactoryReport
+    from qperov.potentials.queue import Progress
+
+DEFAULT_STORE = Path("qperov.db")
+#: Failures that are shown on the screen unless all are asked for.
+FEW_FAILURES = 10
+
+DatasetArgument = Annotated[
+    str, typer.Argument(help="A dataset of the store, one that comes with qperov, or a file or folder of crystals.")
+]
+StorePath = Annotated[Path, typer.Option("--store", help="The SQLite store.")]
+
+
+def relax(
+    dataset: DatasetArgument,
+    protocol: Annotated[
+        str, typer.Option(help="plain, symmetric, tilted, rattled, static, or a JSON file with settings.")
+    ] = "plain",
+    potential: Annotated[
+        str | None,
+        typer.Option(help="Instead of the protocol's: chgnet, module:factory, or a calculator that ASE knows by name."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What the store calls the relaxed dataset.")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes; −1 for all cores.")] = 1,
+    batch: Annotated[int, typer.Option(help="Crystals that a process relaxes side by side (GPU).", min=1)] = 1,
+    retry: Annotated[bool, typer.Option("--retry", help="Also what failed or did not converge before.")] = False,
+    every_failure: Annotated[bool, typer.Option("--all", help="Print every failure.")] = False,
+    store: StorePath = DEFAULT_STORE,
+) -> None:
+    """Relax the crystals of a dataset with an interatomic potential, and store them with their energies.
+
+    It may be stopped or killed at any moment: the same command goes on where it stopped, and may run several times at
+    once. By default the potential is CHGNet, which is machine-learned and no DFT; the labels say so.
+
+    \b
+    qperov data import crystals/ --name mine
+    qperov relax mine --protocol tilted --jobs 4
+    qperov compare mine-tilted
+    """
+    from qperov.datasets.store import Store
+    from qperov.potentials.label_factory import label_dataset, relaxed_dataset
+    from qperov.potentials.protocols import named_protocol
+
+    chosen = named_protocol(protocol)
+    if potential is not None:
+        chosen = replace(chosen, potential=potential)
+    source = _stored(dataset, store)
+    with screen.bar("Relaxing") as advance:
+
+        def watch(progress: Progress) -> None:
+            advance(progress.done, progress.total, _in_words(progress))
+
+        report = label_dataset(store, source, chosen, jobs=jobs, batch=batch, retry=retry, progress=watch)
+    _tell(report, every_failure)
+    if report.progress.converged:
+        relaxed = relaxed_dataset(store, source, report, name or f"{source}-{Path(protocol).stem}")
+        with Store(store) as opened:
+            opened.add(relaxed)
+        typer.echo(f"{store}: dataset {relaxed.name!r} holds the {len(relaxed)} relaxed crystals with their energies")
+
+
+def inputs(
+    dataset: DatasetArgument,
+    out: Annotated[Path, typer.Argument(help="Folder that receives one folder a crystal, and the job array.")],
+    preset: Annotated[
+        str,
+        typer.Option(
+            help="Settings of the papers. VASP: cpx, cpx-slab, sfm, matganip, imatgen, imatgen-refined; "
+            "Quantum ESPRESSO: tl-vae, cpx-espresso."
+        ),
+    ] = "cpx",
+    store: StorePath = DEFAULT_STORE,
+) -> None:
+    """Write VASP or Quantum ESPRESSO inputs for a dataset, with a job-array script; pseudopotentials stay yours.
+
+    \b
+    qperov inputs mine runs/ --preset cpx
+    cd runs && sbatch job-array.sh
+    qperov compare runs/ --target energy_per_atom
+    """
+    from qperov.crystals.dft.inputs import write_calculations
+    from qperov.crystals.dft.presets import PRESETS
+
+    crystals = _opened(dataset, store)
+    written = write_calculations(crystals.structures, crystals.ids, out, preset)
+    typer.echo(f"{len(written.runs)} runs in {written.folder}, settings: {PRESETS[preset].source}")
+    typer.echo(f"start them with: cd {written.folder} && sbatch {written.script.name}")
+
+
+def _opened(name: str, store: Path) -> CrystalDataset:
+    """A dataset by its name in the store or in the package, or read from files without labels."""
+    from qperov.datasets.named import EMBEDDED, load_dataset
+    from qperov.datasets.reading import read
+    from qperov.datasets.store import Store
+
+    if store.exists():
+        with Store(store) as opened:
+            if name in opened.names():
+                return opened.load(name)
+    if name in EMBEDDED:
+        return load_dataset(name)
+    with screen.bar("Reading") as advance:
+        crystals = read(Path(name), progress=lambda done, total: advance(done, total, ""))
+    screen.tell_issues(crystals)
+    return crystals
+
+
+def _stored(name: str, store: Path) -> str:
+    """The name of the dataset in the store, which is put there if it is not."""
+    from qperov.datasets.store import Store
+
+    if store.exists():
+        with Store(store) as opened:
+            if name in opened.names():
+                return name
+    crystals = _opened(name, store)
+    with Store(store) as opened:
+        opened.add(crystals)
+    return crystals.name
+
+
+def _in_words(progress: Progress) -> str:
+    left = progress.seconds_left
+    return "Relaxing" if left is None else f"Relaxing, about {_duration(left)} left, {progress.workers} at work"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _tell(report: FactoryReport, every_failure: bool) -> None:
+    found: Any = report.progress
+    typer.echo(
+        f"{found.converged} converged, {found.unconverged} did not within the steps, {found.failed} failed "
+        f"(protocol {report.protocol_id})"
+    )
+    typer.echo(f"labels: {report.provenance}")
+    shown = report.failures if every_failure else report.failures[:FEW_FAILURES]
+    for failure in shown:
+        typer.echo(f"{failure.id}: {failure.kind}: {failure.reason}", err=True)
+    if len(shown) < len(report.failures):
+        typer.echo(f"and {len(report.failures) - len(shown)} more: --all prints them, --retry tries again", err=True)

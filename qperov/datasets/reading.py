@@ -1,0 +1,194 @@
+"""Reads crystals with one target each from files, folders and archives."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from qperov.crystals.files.discovery import find_sources
+from qperov.crystals.files.entries import Entry, read_entries
+from qperov.crystals.files.labels import join_labels
+from qperov.crystals.files.vasp_run import EnergyKind
+from qperov.crystals.units import ENERGY_UNITS, convert_energies, unit_of_column
+from qperov.datasets.dataset import CrystalDataset
+from qperov.errors import DuplicateIdError, EmptyDatasetError, MissingLabelError, ReadingError
+
+_RUN_ENERGIES = {"energy": "eV/cell", "energy_per_atom": "eV/atom"}
+
+
+def read(
+    path: str | Path,
+    *,
+    target: str | None = None,
+    labels: str | Path | None = None,
+    id_columns: str | Sequence[str] | None = None,
+    unit: str | None = None,
+    convert: str | None = None,
+    energy: EnergyKind = "toten",
+    strict: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> CrystalDataset:
+    """Read a file, a folder (with all below it) or an archive into a dataset.
+
+    Read are POSCAR and CONTCAR (VASP 4 and 5), CIF, finished VASP runs (a folder with OUTCAR or vasprun.xml) and
+    Quantum ESPRESSO runs (a folder with pw.out), extended XYZ and ASE databases, each also compressed by gzip, bzip2 or
+    xz (databases not), and tar and zip archives of them
+    (databases not). Other files are passed over. Nothing that a file holds is executed.
+
+    An id is the path relative to ``path`` without generic names (POSCAR, CONTCAR, vasprun.xml) and without endings;
+    files with several structures add ``#0``, ``#1``… What cannot be used is listed in ``issues`` with its reason.
+
+    Parameters
+    ----------
+    path : str or Path
+    target : str, optional
+        ``"energy"`` (total, eV per cell) or ``"energy_per_atom"`` (eV per atom) of runs, frames and database rows; or a
+        column of ``labels``; or a numeric key of frames and database rows. Only structures with a valid value stay.
+        Without a target only structures are read.
+    labels : str or Path, optional
+        CSV or Parquet table with the target. If it is not given and the folder holds exactly one file ``labels.csv``,
+        that one is taken for a target that the structures' own files do not give.
+    id_columns : str or sequence of str, optional
+        Columns of ``labels`` that, joined by ``/``, name a structure; see ``labels.join_labels``.
+    unit : str, optional
+        Unit of the target as it stands. Deduced for energies of runs and for columns such as ``energy_mev_per_atom``.
+    convert : str, optional
+        Unit wanted: ``eV/cell``, ``eV/atom``, ``meV/cell`` or ``meV/atom``.
+    energy : {"toten", "sigma0"}
+        Which energy of a VASP run: the free energy, or the energy for zero smearing.
+    strict : bool
+        Raise the first issue instead of listing it.
+    progress : callable, optional
+        Called with the number of files done and the number of all.
+
+    Raises
+    ------
+    EmptyDatasetError
+        If nothing usable is left.
+    UnreadableFileError, FileFormatError
+        If ``path`` does not exist or is a file of an unknown kind.
+    LabelError
+        If the table of labels cannot be joined to the structures.
+    ReadingError
+        With ``strict``, at the first problem.
+    ValueError
+        For an unknown ``energy``, a table without a target, or units that cannot be converted.
+    """
+    if energy not in ("toten", "sigma0"):
+        raise ValueError(f"energy must be 'toten' or 'sigma0', not {energy!r}")
+    if labels is not None and target is None:
+        raise ValueError(f"{labels}: name the column that holds the labels (target)")
+    if convert is not None and (target is None or convert not in ENERGY_UNITS):
+        raise ValueError(f"convert needs a target, and one of the units {', '.join(ENERGY_UNITS)}; got {convert!r}")
+    root = Path(path)
+    found = find_sources(root)
+    issues = list(found.issues)
+    entries: dict[str, Entry] = {}
+    for entry_id, item in read_entries(found.sources, root, energy, progress):
+        if isinstance(item, ReadingError):
+            issues.append(item)
+        elif entry_id in entries:
+            reason = f"the id {entry_id!r} was already taken by {entries[entry_id].source}, which was kept"
+            issues.append(DuplicateIdError(item.source, reason))
+        else:
+            entries[entry_id] = item
+    dataset = CrystalDataset(
+        name=root.resolve().name.split(".")[0],
+        structures=tuple(entry.structure for entry in entries.values()),
+        ids=tuple(entries),
+        issues=tuple(issues),
+    )
+    if target is not None and entries:
+        table = _table(labels, target, found.label_tables, list(entries.values()))
+        dataset = _labelled(dataset, list(entries.values()), target, table, id_columns)
+        dataset = _with_unit(dataset, unit, convert)
+    if strict and dataset.issues:
+        first = dataset.issues[0]
+        raise type(first)(
+            first.path, f"{first.reason} (the first of {len(dataset.issues)} problems; reading is strict)"
+        )
+    if not len(dataset):
+        raise EmptyDatasetError(_why_empty(root, dataset.issues))
+    return dataset
+
+
+def _table(given: str | Path | None, target: str, found: list[Path], entries: list[Entry]) -> Path | None:
+    """The table that holds the target, or None if the structures' own files do."""
+    if given is not None:
+        return Path(given)
+    if target in _RUN_ENERGIES or len(found) != 1 or any(target in entry.properties for entry in entries):
+        return None
+    return found[0]
+
+
+def _labelled(
+    dataset: CrystalDataset,
+    entries: list[Entry],
+    target: str,
+    table: Path | None,
+    id_columns: str | Sequence[str] | None,
+) -> CrystalDataset:
+    """The dataset of those entries that have a valid value of the target."""
+    sources = [entry.source for entry in entries]
+    issues: list[ReadingError] = []
+    if table is not None:
+        joined = join_labels(dataset.ids, sources, table, target, id_columns)
+        values, unit = joined.values, unit_of_column(target)
+        provenance = [joined.provenance] * len(entries)
+        issues.extend(joined.issues)
+    else:
+        key = "energy" if target in _RUN_ENERGIES and target not in _keys(entries) else target
+        unit = _RUN_ENERGIES.get(target) or unit_of_column(target)
+        values = np.array([entry.properties.get(key, np.nan) for entry in entries])
+        if key != target:
+            values = convert_energies(values, dataset.structures, "eV/cell", "eV/atom")
+        provenance = [entry.provenance.get(key, "") for entry in entries]
+        known = ", ".join(sorted(_keys(entries))) or "nothing"
+        reason = f"no value of {target!r} (the files give {known}); name a table that has it with labels"
+        issues.extend(
+            MissingLabelError(source, reason) for source, value in zip(sources, values, strict=True) if np.isnan(value)
+        )
+    rows = np.flatnonzero(np.isfinite(values))
+    return CrystalDataset(
+        name=dataset.name,
+        structures=tuple(dataset.structures[i] for i in rows),
+        ids=tuple(dataset.ids[i] for i in rows),
+        y=values[rows],
+        target=target,
+        unit=unit,
+        provenance=tuple(provenance[i] for i in rows),
+        issues=(*dataset.issues, *issues),
+    )
+
+
+def _keys(entries: list[Entry]) -> set[str]:
+    return {name for entry in entries for name in entry.properties}
+
+
+def _with_unit(dataset: CrystalDataset, declared: str | None, wanted: str | None) -> CrystalDataset:
+    """The dataset with the declared unit, then converted to the one wanted."""
+    if declared is not None and dataset.unit is not None and declared != dataset.unit:
+        raise ValueError(
+            f"{dataset.target} is in {dataset.unit}, not {declared!r}; to convert it use convert={declared!r}"
+        )
+    unit = dataset.unit or declared
+    if wanted is None or wanted == unit:
+        return replace(dataset, unit=unit)
+    assert dataset.y is not None
+    return replace(dataset, y=convert_energies(dataset.y, dataset.structures, unit, wanted), unit=wanted)
+
+
+def _why_empty(root: Path, issues: Sequence[ReadingError]) -> str:
+    if not issues:
+        return (
+            f"{root}: no crystal files found (POSCAR, CIF, VASP runs, extended XYZ, ASE databases, archives of these)"
+        )
+    kinds = Counter(type(issue).__name__ for issue in issues)
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    first_of = {type(issue).__name__: issue for issue in reversed(issues)}
+    examples = "".join(f"\n  {first_of[kind]}" for kind, _ in kinds.most_common())
+    return f"{root}: nothing usable among what was read ({counts}). The first of each:{examples}"

@@ -1,0 +1,352 @@
+"""SQLite store of structures, DFT properties, predictions and relaxations."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import pandas as pd
+
+from qperov import errors
+from qperov.datasets.dataset import CrystalDataset
+from qperov.datasets.store_schema import open_store
+from qperov.datasets.structure_text import content_id, from_text, to_text
+from qperov.errors import ReadingError, StoreError
+
+
+@dataclass(frozen=True)
+class AddedCounts:
+    """What an import added: rows that were not there before."""
+
+    structures: int
+    memberships: int
+    dft_properties: int
+    issues: int
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What the store holds of a dataset."""
+
+    name: str
+    target: str | None
+    unit: str | None
+    structures: int
+    labelled: int
+    issues: int
+    predictions: int
+
+
+class Store:
+    """A store in one SQLite file; use it in a ``with`` statement.
+
+    Each write is one transaction: it happens entirely or not at all, also when the process is killed in between.
+    Several processes may read while one writes (write-ahead log).
+
+    Parameters
+    ----------
+    path : str or Path
+        Created if it does not exist.
+
+    Raises
+    ------
+    StoreError
+        If the file is no SQLite file, belongs to another program, or has another schema version.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.connection = open_store(self.path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.connection.close()
+
+    def add(self, dataset: CrystalDataset) -> AddedCounts:
+        """Add a dataset under its name, or what is new in it; adding the same twice adds nothing.
+
+        Raises
+        ------
+        StoreError
+            If the name is taken by a dataset of another target or unit, an id already stands for another structure, or
+            the same property of the same entry has another value. Then nothing is written.
+        """
+        if dataset.y is not None and not np.isfinite(dataset.y).all():
+            raise StoreError(f"{dataset.name}: a label is not finite; nothing was written")
+        keys = [content_id(structure) for structure in dataset.structures]
+        with self.transaction():
+            before = self._counts()
+            key = self._dataset_key(dataset)
+            self.connection.executemany(
+                "INSERT OR IGNORE INTO structures VALUES (?, ?, ?, ?)",
+                (
+                    (structure_id, structure.formula, len(structure), to_text(structure))
+                    for structure_id, structure in zip(keys, dataset.structures, strict=True)
+                ),
+            )
+            self._add_members(dataset, key, keys)
+            self.connection.executemany(
+                "INSERT OR IGNORE INTO issues VALUES (?, ?, ?, ?)",
+                ((key, type(issue).__name__, issue.path, issue.reason) for issue in dataset.issues),
+            )
+            after = self._counts()
+        return AddedCounts(*(new - old for new, old in zip(after, before, strict=True)))
+
+    def load(self, name: str) -> CrystalDataset:
+        """The dataset of this name, with its entries in the order in which they were added.
+
+        Raises
+        ------
+        StoreError
+            If there is no dataset of this name.
+        """
+        key, target, unit = self._find(name)
+        rows = self.connection.execute(
+            "SELECT m.source, s.content, p.value, p.provenance, m.symmetry_class FROM memberships m"
+            " JOIN structures s ON s.id = m.structure LEFT JOIN dft_properties p ON p.id = m.property"
+            " WHERE m.dataset = ? ORDER BY m.position",
+            (key,),
+        ).fetchall()
+        issues = self.connection.execute(
+            "SELECT kind, path, reason FROM issues WHERE dataset = ? ORDER BY rowid", (key,)
+        )
+        ids, texts, values, provenance, classes = zip(*rows, strict=True) if rows else ((),) * 5
+        try:
+            structures = tuple(from_text(text) for text in texts)
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            raise StoreError(f"{self.path}: a structure of {name!r} is damaged ({error}); import it anew") from error
+        return CrystalDataset(
+            name=name,
+            structures=structures,
+            ids=ids,
+            y=None if target is None else np.array(values, dtype=np.float64),
+            target=target,
+            unit=unit,
+            provenance=provenance if any(provenance) else (),
+            issues=tuple(_issue(*row) for row in issues),
+            known_groups=None if not rows or None in classes else np.array(classes),
+        )
+
+    def names(self) -> list[str]:
+        """Names of the datasets, sorted."""
+        return [name for (name,) in self.connection.execute("SELECT name FROM datasets ORDER BY name")]
+
+    def info(self, name: str) -> DatasetInfo:
+        """Counts of what the store holds of a dataset.
+
+        Raises
+        ------
+        StoreError
+            If there is no dataset of this name.
+        """
+        key, target, unit = self._find(name)
+        structures, labelled = self._one("SELECT COUNT(*), COUNT(property) FROM memberships WHERE dataset = ?", key)
+        (issues,) = self._one("SELECT COUNT(*) FROM issues WHERE dataset = ?", key)
+        (predictions,) = self._one(
+            "SELECT COUNT(*) FROM memberships m JOIN predictions p USING (structure, source) WHERE m.dataset = ?", key
+        )
+        return DatasetInfo(name, target, unit, structures, labelled, issues, predictions)
+
+    def add_predictions(
+        self, name: str, run: str, model: str, ids: Sequence[str], values: Sequence[float] | np.ndarray
+    ) -> int:
+        """Add a model's predictions for entries of a dataset, in its unit; returns how many are new.
+
+        Raises
+        ------
+        StoreError
+            If the dataset or an id is unknown, a value is not finite, or this run's model already predicted another
+            value. Then nothing is written.
+        """
+        key, _, unit = self._find(name)
+        numbers = np.asarray(values, dtype=np.float64)
+        if numbers.shape != (len(ids),) or not np.isfinite(numbers).all():
+            raise StoreError(f"{len(ids)} ids need as many finite values; got an array of shape {numbers.shape}")
+        query = "SELECT source, structure FROM memberships WHERE dataset = ?"
+        with self.transaction():
+            (before,) = self._one("SELECT COUNT(*) FROM predictions")
+            structure_of = dict(self.connection.execute(query, (key,)))
+            for source, value in zip(ids, numbers.tolist(), strict=True):
+                if source not in structure_of:
+                    raise StoreError(f"{self.path}: {name!r} has no entry {source!r}")
+                entry = (structure_of[source], source, run, model)
+                self.connection.execute(
+                    "INSERT OR IGNORE INTO predictions VALUES (?, ?, ?, ?, ?, ?)", (*entry, value, unit)
+                )
+                stored = self._one(
+                    "SELECT value, unit FROM predictions WHERE (structure, source, run, model) = (?, ?, ?, ?)", *entry
+                )
+                if stored != (value, unit):
+                    raise StoreError(
+                        f"{self.path}: run {run!r} already has {stored[0]} {stored[1]} of {model!r} for {source!r}, "
+                        f"not {value} {unit}; give the new predictions another run name"
+                    )
+            (after,) = self._one("SELECT COUNT(*) FROM predictions")
+        return after - before
+
+    def predictions(self, name: str) -> pd.DataFrame:
+        """Predictions for a dataset: columns id, run, model, value, unit.
+
+        Raises
+        ------
+        StoreError
+            If there is no dataset of this name.
+        """
+        key, _, _ = self._find(name)
+        rows = self.connection.execute(
+            "SELECT m.source, p.run, p.model, p.value, p.unit FROM memberships m"
+            " JOIN predictions p USING (structure, source) WHERE m.dataset = ? ORDER BY p.run, p.model, m.position",
+            (key,),
+        )
+        return pd.DataFrame(rows.fetchall(), columns=["id", "run", "model", "value", "unit"])
+
+    def export(self, name: str, path: str | Path) -> None:
+        """Write a dataset as a table, one row an entry, to a ``.parquet`` or ``.csv`` file.
+
+        Columns: id, structure_id, formula, n_sites, the target with its unit and provenance, ``model @ run`` for each
+        set of predictions, and structure, the JSON of ``structure_text``. An existing file is replaced at the end.
+
+        Raises
+        ------
+        StoreError
+            If there is no dataset of this name.
+        ValueError
+            If the file name ends otherwise.
+        """
+        path = Path(path)
+        if path.suffix not in (".parquet", ".csv"):
+            raise ValueError(f"{path}: a table is written to a .parquet or a .csv file")
+        key, target, unit = self._find(name)
+        columns = ["id", "structure_id", "formula", "n_sites", target or "target", "provenance", "structure"]
+        rows = self.connection.execute(
+            "SELECT m.source, s.id, s.formula, s.n_sites, p.value, p.provenance, s.content FROM memberships m"
+            " JOIN structures s ON s.id = m.structure LEFT JOIN dft_properties p ON p.id = m.property"
+            " WHERE m.dataset = ? ORDER BY m.position",
+            (key,),
+        )
+        table = pd.DataFrame(rows.fetchall(), columns=columns)
+        table.insert(5, "unit", unit)
+        predicted = self.predictions(name)
+        for (run, model), part in predicted.groupby(["run", "model"]):
+            table.insert(table.columns.size - 1, f"{model} @ {run}", table["id"].map(part.set_index("id")["value"]))
+        partial = path.with_name(path.name + ".partial")
+        if path.suffix == ".parquet":
+            table.to_parquet(partial, index=False)
+        else:
+            table.to_csv(partial, index=False)
+        partial.replace(path)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One transaction that writes, undone if anything is raised within it.
+
+        Raises
+        ------
+        StoreError
+            If the file cannot be written.
+        """
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            raise StoreError(f"{self.path}: cannot be written: {error}") from error
+        try:
+            yield
+        except sqlite3.Error as error:
+            self.connection.execute("ROLLBACK")
+            raise StoreError(f"{self.path}: nothing was written: {error}") from error
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
+
+    def _one(self, query: str, *values: object) -> tuple:
+        return self.connection.execute(query, values).fetchone()
+
+    def _counts(self) -> tuple[int, ...]:
+        tables = ("structures", "memberships", "dft_properties", "issues")
+        return tuple(self._one(f"SELECT COUNT(*) FROM {table}")[0] for table in tables)
+
+    def _find(self, name: str) -> tuple[int, str | None, str | None]:
+        row = self._one("SELECT id, target, unit FROM datasets WHERE name = ?", name)
+        if row is None:
+            known = ", ".join(self.names()) or "none"
+            raise StoreError(f"{self.path}: no dataset {name!r}; there are: {known}")
+        return row
+
+    def _dataset_key(self, dataset: CrystalDataset) -> int:
+        """The key of the dataset's row, which is made if the name is new."""
+        self.connection.execute(
+            "INSERT OR IGNORE INTO datasets (name, target, unit) VALUES (?, ?, ?)",
+            (dataset.name, dataset.target, dataset.unit),
+        )
+        key, target, unit = self._find(dataset.name)
+        if (target, unit) != (dataset.target, dataset.unit):
+            raise StoreError(
+                f"{self.path}: {dataset.name!r} is stored with target {target} [{unit}], not {dataset.target} "
+                f"[{dataset.unit}]; give the dataset another name"
+            )
+        return key
+
+    def _add_members(self, dataset: CrystalDataset, key: int, structure_ids: list[str]) -> None:
+        (position,) = self._one("SELECT COALESCE(MAX(position) + 1, 0) FROM memberships WHERE dataset = ?", key)
+        for i, (source, structure_id) in enumerate(zip(dataset.ids, structure_ids, strict=True)):
+            label = None if dataset.y is None else self._add_label(dataset, i, structure_id)
+            known = self._one(
+                "SELECT m.structure, p.value FROM memberships m LEFT JOIN dft_properties p ON p.id = m.property"
+                " WHERE m.dataset = ? AND m.source = ?",
+                *(key, source),
+            )
+            if known is None:
+                group = None if dataset.known_groups is None else int(dataset.known_groups[i])
+                row = (key, source, position, structure_id, label, group)
+                self.connection.execute("INSERT INTO memberships VALUES (?, ?, ?, ?, ?, ?)", row)
+                position += 1
+            elif known[0] != structure_id:
+                raise StoreError(
+                    f"{self.path}: {source!r} of {dataset.name!r} already stands for another structure; "
+                    f"nothing was written. Give the entry another id or the dataset another name"
+                )
+            elif dataset.y is not None and known[1] != float(dataset.y[i]):
+                raise StoreError(
+                    f"{self.path}: {source!r} of {dataset.name!r} is already labelled {known[1]}, which "
+                    f"{float(dataset.y[i])} contradicts; nothing was written. Give the dataset another name"
+                )
+
+    def _add_label(self, dataset: CrystalDataset, i: int, structure_id: str) -> int:
+        assert dataset.y is not None
+        value = float(dataset.y[i])
+        provenance = dataset.provenance[i] if dataset.provenance else ""
+        self.connection.execute(
+            "INSERT OR IGNORE INTO dft_properties (structure, source, name, value, unit, provenance)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (structure_id, dataset.ids[i], dataset.target or "", value, dataset.unit, provenance),
+        )
+        key, stored, unit = self._one(
+            "SELECT id, value, unit FROM dft_properties WHERE (structure, source, name, provenance) = (?, ?, ?, ?)",
+            *(structure_id, dataset.ids[i], dataset.target or "", provenance),
+        )
+        if (stored, unit) != (value, dataset.unit):
+            raise StoreError(
+                f"{self.path}: {dataset.target} of {dataset.ids[i]!r} ({provenance}) is stored as {stored} {unit}, "
+                f"which {value} {dataset.unit} contradicts; nothing was written. Use a new store or another provenance"
+            )
+        return key
+
+
+def _issue(kind: str, path: str, reason: str) -> ReadingError:
+    found = getattr(errors, kind, ReadingError)
+    return found(path, reason)

@@ -1,0 +1,144 @@
+"""Several models on one bench, beside two baselines that need no model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from pymatgen.core import Structure
+
+from qperov.errors import EmptyDatasetError
+from qperov.evaluation.shares import newcombe
+from qperov.generative.bench.judging import Hull, Relax
+from qperov.generative.bench.proposals import ionic_substitutions, random_perturbations
+from qperov.generative.bench.reference import Progress, prepare_reference
+from qperov.generative.bench.validation import ValidationReport, validate_against
+
+#: Names of the baselines; every sample is compared with the first.
+PERTURBATION, SUBSTITUTION = "random perturbation", "ionic substitution"
+
+
+@dataclass(frozen=True)
+class BenchReport:
+    """Samples of several models, judged alike.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row a sample and criterion: ``sample``, ``kind`` ("model" or "baseline"), the columns of
+        ``ValidationReport.table``, ``difference`` of the share from the perturbation baseline's with Newcombe's 95 %
+        interval ``difference_low``, ``difference_high``, and ``verdict``: "above", "below" or "not told apart".
+    reports : dict of str to ValidationReport
+        By sample.
+    """
+
+    table: pd.DataFrame
+    reports: Mapping[str, ValidationReport]
+
+    def shares(self) -> pd.DataFrame:
+        """Shares side by side: a row a criterion, a column a sample."""
+        wide = self.table.pivot(index="criterion", columns="sample", values="share")
+        return wide.loc[self.table["criterion"].unique(), list(self.reports)].rename_axis(index=None, columns=None)
+
+    def statement(self, sample: str, criterion: str = "valid") -> str:
+        """One sentence: how the share of a sample stands to that of the perturbation baseline."""
+        found = self.table[(self.table["sample"] == sample) & (self.table["criterion"] == criterion)]
+        if found.empty:
+            raise ValueError(f"no sample {sample!r} with a criterion {criterion!r} on this bench")
+        row = found.iloc[0]
+        place = {
+            "above": "above",
+            "below": "below",
+            "not told apart": "not told apart from",
+        }[row["verdict"]]
+        return (
+            f"{sample}: {100 * row['share']:.1f} % {criterion.replace('_', ' ')}, {place} {PERTURBATION} "
+            f"(difference {100 * row['difference']:+.1f} points, 95 % interval "
+            f"{100 * row['difference_low']:+.1f} to {100 * row['difference_high']:+.1f})."
+        )
+
+    def summary(self) -> str:
+        """Shares side by side and what they say of validity, as plain text."""
+        models = self.table.loc[self.table["kind"] == "model", "sample"].unique()
+        shares = self.shares().map(lambda share: f"{100 * share:.1f} %").to_string()
+        told = [self.statement(name, criterion) for criterion in ("valid", "valid_unique_novel") for name in models]
+        return "\n".join([shares, *told])
+
+    def __str__(self) -> str:
+        return self.summary()
+
+
+def bench(
+    samples: Mapping[str, Sequence[Structure | None]],
+    reference: Sequence[Structure],
+    *,
+    n_baseline: int | None = None,
+    relax: Relax | None = None,
+    hull: Hull | None = None,
+    perovskite: bool = True,
+    dissimilarity: bool = True,
+    random_state: int | np.random.Generator = 0,
+    n_jobs: int | None = None,
+    progress: Progress | None = None,
+) -> BenchReport:
+    """Judge what several models generated, and two baselines made from the reference.
+
+    The baselines are :func:`random_perturbations` and :func:`ionic_substitutions` of the reference, with their default
+    settings; a sample that bears the name of one ("random perturbation", "ionic substitution") takes its place. A high
+    share of valid crystals is worth little without novelty: read both.
+
+    Parameters
+    ----------
+    samples : mapping of str to sequence of Structure or None
+        What each model generated.
+    reference : sequence of Structure
+        The training crystals.
+    n_baseline : int, optional
+        Crystals in each baseline; by default as many as in the largest sample.
+    relax, hull, perovskite, dissimilarity, n_jobs, progress
+        As in :func:`qperov.generative.bench.validation.validate`.
+    random_state : int or Generator
+        For the baselines.
+
+    Raises
+    ------
+    EmptyDatasetError
+        If there is no sample, an empty one, or no reference.
+    CompositionError
+        If the reference does not allow a baseline; see there.
+    """
+    if not samples or not all(len(sample) for sample in samples.values()):
+        raise EmptyDatasetError("nothing was generated, so there is nothing to judge")
+    prepared = prepare_reference(reference, dissimilarity=dissimilarity, n_jobs=n_jobs, progress=progress)
+    n = max(len(sample) for sample in samples.values()) if n_baseline is None else n_baseline
+    random = np.random.default_rng(random_state)
+    judged = dict(samples)
+    if PERTURBATION not in judged:
+        judged[PERTURBATION] = random_perturbations(reference, n, random_state=random)
+    if SUBSTITUTION not in judged:
+        judged[SUBSTITUTION] = ionic_substitutions(reference, n, random_state=random)
+    reports = {
+        name: validate_against(
+            sample, prepared, relax=relax, hull=hull, perovskite=perovskite, n_jobs=n_jobs, progress=progress
+        )
+        for name, sample in judged.items()
+    }
+    baseline = reports[PERTURBATION].table
+    tables = [_beside(name, report.table, baseline) for name, report in reports.items()]
+    return BenchReport(pd.concat(tables, ignore_index=True), reports)
+
+
+def _beside(name: str, table: pd.DataFrame, baseline: pd.DataFrame) -> pd.DataFrame:
+    """A sample's table with differences from the baseline's."""
+    rows = []
+    for own, other in zip(table.itertuples(index=False), baseline.itertuples(index=False), strict=True):
+        difference = newcombe(own[2], own[3], other[2], other[3])
+        verdict = "above" if difference.low > 0 else "below" if difference.high < 0 else "not told apart"
+        rows.append([difference.value, difference.low, difference.high, verdict])
+    columns = ["difference", "difference_low", "difference_high", "verdict"]
+    beside = pd.concat([table, pd.DataFrame(rows, columns=columns)], axis=1)
+    beside.insert(0, "kind", "baseline" if name in (PERTURBATION, SUBSTITUTION) else "model")
+    beside.insert(0, "sample", name)
+    return beside

@@ -1,0 +1,285 @@
+"""The ledger: what was planned, what was sent, what came back. It survives the death of the process at any moment.
+
+An SQLite database in WAL mode. Before a job is sent, one transaction says that it is going to be; after the service has
+answered, another one records its id. What is found between the two is healed by asking the service for the tag.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from qperov.errors import HardwareError
+from qperov.hardware.jobs.counts import Counts
+from qperov.hardware.plan.plan import Plan
+
+SCHEMA_VERSION = 2
+
+SCHEMA = """
+CREATE TABLE plans (
+    plan_id TEXT PRIMARY KEY, created TEXT NOT NULL, kind TEXT NOT NULL, backend TEXT NOT NULL, calibrated TEXT,
+    circuit_hash TEXT NOT NULL, parameter_order TEXT NOT NULL, seconds REAL NOT NULL, content TEXT NOT NULL,
+    document TEXT NOT NULL
+);
+CREATE INDEX plans_by_content ON plans (content);
+CREATE TABLE chunks (
+    plan_id TEXT NOT NULL REFERENCES plans, number INTEGER NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL,
+    counts BLOB, readout BLOB, collected TEXT, PRIMARY KEY (plan_id, number)
+);
+CREATE TABLE attempts (
+    tag TEXT PRIMARY KEY, plan_id TEXT NOT NULL, number INTEGER NOT NULL, attempt INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('submitting', 'submitted', 'collected', 'failed', 'cancelled', 'lost')),
+    job_id TEXT UNIQUE, intended TEXT NOT NULL, submitted TEXT, ended TEXT, seconds REAL, error TEXT,
+    FOREIGN KEY (plan_id, number) REFERENCES chunks, UNIQUE (plan_id, number, attempt)
+);
+"""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try to get a chunk measured.
+
+    Attributes
+    ----------
+    state : str
+        "planned" (nothing was sent), "submitting" (it was to be sent, and no answer is recorded), "submitted",
+        "collected", "failed", "cancelled", or "lost" (the service does not know the job any more).
+    """
+
+    tag: str
+    number: int
+    attempt: int
+    state: str
+    job_id: str | None
+    intended: str
+    error: str | None
+
+
+class Ledger:
+    """The ledger in a file, or in memory.
+
+    Parameters
+    ----------
+    path : str or Path
+        ":memory:" for one that dies with the process.
+
+    Raises
+    ------
+    HardwareError
+        The file is no ledger, or one of another version.
+    """
+
+    def __init__(self, path: str | Path = ":memory:") -> None:
+        self.path = str(path)
+        try:
+            self._connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            # a job that is paid must be on the disk before it is sent, not merely in the system's cache
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute("PRAGMA foreign_keys = ON")
+            with self._transaction():
+                (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+                if version == 0:
+                    for statement in filter(str.strip, SCHEMA.split(";")):
+                        self._connection.execute(statement)
+                    self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        except sqlite3.Error as error:
+            raise HardwareError(f"{self.path} is no ledger of qperov, or cannot be opened: {error}") from None
+        if version not in (0, SCHEMA_VERSION):
+            raise HardwareError(f"the ledger {self.path} is of version {version}, this is version {SCHEMA_VERSION}")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    # --- plans ----------------------------------------------------------------------------------
+
+    def add(self, plan: Plan) -> None:
+        """Enter a plan with all its chunks.
+
+        Of one that is there already its jobs are kept; its form, its labels and its budget may have changed.
+        """
+        with self._transaction():
+            self._connection.execute(
+                "INSERT INTO plans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (plan_id) DO UPDATE SET document = excluded.document",
+                (
+                    plan.plan_id,
+                    plan.created,
+                    plan.kind,
+                    plan.target.name,
+                    plan.calibrated,
+                    plan.circuit_hash,
+                    " ".join(plan.order),
+                    plan.cost.seconds,
+                    plan.content,
+                    plan.to_json(),
+                ),
+            )
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO chunks (plan_id, number, start, stop) VALUES (?, ?, ?, ?)",
+                [(plan.plan_id, number, *chunk) for number, chunk in enumerate(plan.chunks)],
+            )
+
+    def plan(self, plan_id: str) -> Plan:
+        """A plan by its id, or by the beginning of it.
+
+        Raises
+        ------
+        HardwareError
+            There is none, or more than one.
+        """
+        found = [row for row in self.plans() if row.startswith(plan_id)]
+        if len(found) != 1:
+            raise HardwareError(f"{len(found) or 'no'} plans in {self.path} begin with {plan_id!r}")
+        rows = self._connection.execute("SELECT document FROM plans WHERE plan_id = ?", (found[0],))
+        return Plan.from_json(rows.fetchone()[0])
+
+    def planned(self, content: str) -> Plan | None:
+        """The oldest plan that measures the same, whatever the machine's calibration was when it was compiled."""
+        rows = self._connection.execute(
+            "SELECT document FROM plans WHERE content = ? ORDER BY created, plan_id LIMIT 1", (content,)
+        ).fetchone()
+        return None if rows is None else Plan.from_json(rows[0])
+
+    def plans(self) -> list[str]:
+        """Ids of all plans, oldest first."""
+        return [row[0] for row in self._connection.execute("SELECT plan_id FROM plans ORDER BY created, plan_id")]
+
+    # --- attempts -------------------------------------------------------------------------------
+
+    def attempts(self, plan_id: str) -> list[Attempt]:
+        """The latest try of each chunk, in order."""
+        rows = self._connection.execute(
+            "SELECT tag, chunks.number, attempt, state, job_id, intended, error FROM chunks LEFT JOIN attempts "
+            "ON attempts.plan_id = chunks.plan_id AND attempts.number = chunks.number AND attempt = "
+            "(SELECT max(attempt) FROM attempts AS all_of_it WHERE all_of_it.plan_id = chunks.plan_id "
+            "AND all_of_it.number = chunks.number) WHERE chunks.plan_id = ? ORDER BY chunks.number",
+            (plan_id,),
+        )
+        return [
+            Attempt(tag or "", number, attempt or 0, state or "planned", job_id, intended or "", error)
+            for tag, number, attempt, state, job_id, intended, error in rows
+        ]
+
+    def count_attempts(self, plan_id: str, number: int) -> int:
+        """How often a chunk was sent, or was going to be."""
+        rows = self._connection.execute(
+            "SELECT count(*) FROM attempts WHERE plan_id = ? AND number = ?", (plan_id, number)
+        )
+        return rows.fetchone()[0]
+
+    def intend(self, plan: Plan, number: int, attempt: int) -> None:
+        """Say that a job is going to be sent, now: the transaction before; once more before each repetition."""
+        with self._transaction():
+            self._connection.execute(
+                "INSERT INTO attempts (tag, plan_id, number, attempt, state, intended) "
+                "VALUES (?, ?, ?, ?, 'submitting', ?) ON CONFLICT (tag) DO UPDATE SET intended = excluded.intended",
+                (plan.tag(number, attempt), plan.plan_id, number, attempt, _now()),
+            )
+
+    def sent(self, tag: str, job_id: str) -> None:
+        """Record the id that the service gave to a job: the transaction after."""
+        self._change(tag, state="submitted", job_id=job_id, submitted=_now())
+
+    def ended(self, tag: str, state: str, error: str | None = None, seconds: float | None = None) -> None:
+        """Record that a job failed, was cancelled or was lost; not of one that another process has collected."""
+        self._change(tag, state=state, error=error, seconds=seconds, ended=_now())
+
+    def found_again(self, tag: str) -> None:
+        """Record that the service knows a job that was lost."""
+        self._change(tag, state="submitted", error=None, ended=None)
+
+    def spent(self, plan_id: str, number: int, attempt: int, estimate: float) -> float:
+        """Seconds that the tries of a chunk before a given one were charged; an estimate where that is not known."""
+        rows = self._connection.execute(
+            "SELECT coalesce(sum(coalesce(seconds, ?)), 0) FROM attempts "
+            "WHERE plan_id = ? AND number = ? AND attempt < ?",
+            (estimate, plan_id, number, attempt),
+        )
+        return float(rows.fetchone()[0])
+
+    def collected(self, tag: str, counts: Counts, readout: Counts | None, seconds: float | None = None) -> None:
+        """Store the counts of a job together with the news that it is done."""
+        with self._transaction():
+            self._connection.execute(
+                "UPDATE chunks SET counts = ?, readout = ?, collected = ? WHERE (plan_id, number) = "
+                "(SELECT plan_id, number FROM attempts WHERE tag = ?)",
+                (counts.to_bytes(), None if readout is None else readout.to_bytes(), _now(), tag),
+            )
+            self._connection.execute(
+                "UPDATE attempts SET state = 'collected', seconds = ?, ended = ?, error = NULL WHERE tag = ?",
+                (seconds, _now(), tag),
+            )
+
+    def counts(self, plan_id: str) -> list[tuple[int, int, Counts | None, Counts | None]]:
+        """Start, stop, counts and readout of each chunk, in order; None for what is not there yet."""
+        rows = self._connection.execute(
+            "SELECT start, stop, counts, readout FROM chunks WHERE plan_id = ? ORDER BY number", (plan_id,)
+        )
+        return [(start, stop, _counts(counts), _counts(readout)) for start, stop, counts, readout in rows]
+
+    def seconds(self, plan_id: str) -> float:
+        """Seconds on the machine that the service has charged so far."""
+        rows = self._connection.execute("SELECT coalesce(sum(seconds), 0) FROM attempts WHERE plan_id = ?", (plan_id,))
+        return float(rows.fetchone()[0])
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Only one process at a time may submit from a ledger; the lock falls with the process that holds it.
+
+        Raises
+        ------
+        HardwareError
+            Another process is submitting.
+        """
+        if self.path == ":memory:":
+            yield
+            return
+        lock = sqlite3.connect(f"{self.path}.lock", timeout=0, isolation_level=None)
+        try:
+            try:
+                lock.execute("BEGIN EXCLUSIVE")
+            except sqlite3.OperationalError:
+                raise HardwareError(f"another process is submitting from {self.path}: let it finish first") from None
+            yield
+        finally:
+            lock.close()
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def _change(self, tag: str, **values: Any) -> None:
+        with self._transaction():
+            columns = ", ".join(f"{name} = ?" for name in values)
+            self._connection.execute(
+                f"UPDATE attempts SET {columns} WHERE tag = ? AND state != 'collected'", (*values.values(), tag)
+            )
+
+
+def _counts(data: bytes | None) -> Counts | None:
+    return None if data is None else Counts.from_bytes(data)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,184 @@
+"""A measurement turned into a circuit that a machine can run, with what is known about its errors."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from math import pi
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qperov.errors import HardwareError
+from qperov.hardware.plan.measurement import REGISTER, Measurement
+from qperov.hardware.plan.options import Options
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+    from qiskit.providers import BackendV2
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A circuit in a machine's own gates.
+
+    Attributes
+    ----------
+    circuit : QuantumCircuit
+    order : tuple of str
+        Names of its parameters, in the order in which bindings are given.
+    qubits : tuple of int
+        The physical qubits that are measured, wire 0 first.
+    depth, two_qubit_gates : int
+    expected_fidelity : float
+        Π (1 − e) over all gates and measurements, by the machine's error rates; idle errors are not in it.
+    """
+
+    circuit: QuantumCircuit
+    order: tuple[str, ...]
+    qubits: tuple[int, ...]
+    depth: int
+    two_qubit_gates: int
+    expected_fidelity: float
+
+    def digest(self) -> str:
+        """A hash of gates, qubits and angles, the same in every process."""
+        return digest(self.circuit)
+
+
+def compiled(measurement: Measurement, machine: BackendV2, options: Options) -> Compiled:
+    """The circuit of a measurement for a machine: of several seeds the one with the highest expected fidelity.
+
+    Raises
+    ------
+    HardwareError
+        The machine has too few qubits, or the circuit came back with parameters that nobody gave.
+    """
+    from qiskit import transpile
+    from qiskit.exceptions import QiskitError
+
+    if machine.num_qubits is not None and machine.num_qubits < measurement.n_qubits:
+        raise HardwareError(
+            f"{machine.name} has {machine.num_qubits} qubits, the circuit needs {measurement.n_qubits}: "
+            "use fewer features, n_qubits to write them in several rounds, or another machine"
+        )
+    layout = None if options.layout is None else list(reversed(options.layout))
+    found = []
+    for trial in range(1 if layout else options.layout_trials):
+        try:
+            circuit = transpile(
+                measurement.circuit,
+                machine,
+                optimization_level=options.optimization_level,
+                seed_transpiler=options.transpiler_seed + trial,
+                initial_layout=layout,
+            )
+        except QiskitError as error:
+            raise HardwareError(f"the circuit cannot be compiled for {machine.name}: {error}") from None
+        # a global phase changes no outcome, and is slow to send where it depends on parameters
+        circuit.global_phase = 0
+        found.append(_described(circuit, machine))
+    best = max(found, key=lambda trial: (trial.expected_fidelity, -trial.two_qubit_gates, -trial.depth))
+    _check_order(best, measurement.names)
+    return best
+
+
+def ordered_bindings(measurement: Measurement, order: Sequence[str]) -> np.ndarray:
+    """Bindings with the columns that a compiled circuit asks for, in its order.
+
+    A parameter that the compiler found to have no effect is left out.
+    """
+    return measurement.bindings[:, [measurement.names.index(name) for name in order]]
+
+
+def readout_circuit(main: Compiled, machine: BackendV2) -> QuantumCircuit:
+    """The same qubits, each turned by one common angle and measured: 0 shows misread zeros, π misread ones."""
+    from qiskit import ClassicalRegister, QuantumCircuit, transpile
+    from qiskit.circuit import Parameter
+
+    register = ClassicalRegister(len(main.qubits), REGISTER)
+    circuit = QuantumCircuit(main.circuit.num_qubits)
+    circuit.add_register(register)
+    angle = Parameter("flip")
+    for bit, qubit in enumerate(reversed(main.qubits)):
+        circuit.rx(angle, qubit)
+        circuit.measure(qubit, register[bit])
+    return transpile(
+        circuit, machine, optimization_level=1, initial_layout=list(range(circuit.num_qubits)), seed_transpiler=0
+    )
+
+
+#: What `readout_circuit` is given: every qubit in 0, then every qubit in 1.
+READOUT_BINDINGS = np.array([[0.0], [pi]])
+
+
+def digest(circuit: QuantumCircuit) -> str:
+    """A hash of gates, qubits and angles of a circuit, the same in every process."""
+    return blake2b(repr(list(_lines(circuit))).encode(), digest_size=16).hexdigest()
+
+
+def to_text(circuit: QuantumCircuit) -> str:
+    """A circuit as text: QPY, which runs no code when it is read, in base 64."""
+    from qiskit import qpy
+
+    stream = io.BytesIO()
+    qpy.dump(circuit, stream)
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+def from_text(text: str) -> QuantumCircuit:
+    """What `to_text` wrote."""
+    from qiskit import qpy
+
+    return qpy.load(io.BytesIO(base64.b64decode(text)))[0]
+
+
+def _described(circuit: QuantumCircuit, machine: BackendV2) -> Compiled:
+    measured = {}
+    survival = 1.0
+    for instruction in circuit.data:
+        qubits = tuple(circuit.find_bit(qubit).index for qubit in instruction.qubits)
+        survival *= 1 - _error_rate(machine, instruction.operation.name, qubits)
+        if instruction.operation.name == "measure":
+            measured[circuit.find_bit(instruction.clbits[0]).index] = qubits[0]
+    return Compiled(
+        circuit,
+        tuple(parameter.name for parameter in circuit.parameters),
+        tuple(measured[bit] for bit in sorted(measured, reverse=True)),
+        circuit.depth(),
+        circuit.num_nonlocal_gates(),
+        survival,
+    )
+
+
+def _error_rate(machine: BackendV2, name: str, qubits: tuple[int, ...]) -> float:
+    if name not in machine.target:
+        return 0.0
+    properties = (machine.target[name] or {}).get(qubits)
+    error = getattr(properties, "error", None)
+    return 0.0 if error is None else min(float(error), 1.0)
+
+
+def _check_order(circuit: Compiled, names: Sequence[str]) -> None:
+    """Bindings follow ``circuit.parameters``: every name must be one of ours, and there only once."""
+    unknown = set(circuit.order) - set(names)
+    if unknown or len(set(circuit.order)) != len(circuit.order):
+        raise HardwareError(f"the compiled circuit asks for parameters that were not given: {sorted(unknown)}")
+
+
+def _lines(circuit: QuantumCircuit) -> Any:
+    for instruction in circuit.data:
+        operation = instruction.operation
+        yield (
+            operation.name,
+            [_canonical(value) for value in operation.params],
+            [circuit.find_bit(bit).index for bit in instruction.qubits],
+            [circuit.find_bit(bit).index for bit in instruction.clbits],
+        )
+
+
+def _canonical(value: Any) -> str:
+    return repr(float(value)) if isinstance(value, int | float) else str(value)

@@ -1,0 +1,324 @@
+"""The states of relaxations in the store: which crystal waits, which process has it, what came out."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pymatgen.core import Structure
+
+from qperov.datasets.dataset import CrystalDataset
+from qperov.datasets.store import Store
+from qperov.datasets.structure_text import content_id, from_text, to_text
+from qperov.errors import LostWorkerError, ReadingError, StoreError, UnfinishedRunError
+
+#: A crystal whose workers vanished so often is given up: it may be what kills them.
+MOST_ATTEMPTS = 5
+
+_OF_DATASET = (
+    "r.protocol = ? AND r.structure IN (SELECT m.structure FROM memberships m JOIN datasets d ON d.id = m.dataset"
+    " WHERE d.name = ?)"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Claim:
+    """A crystal that a worker has taken."""
+
+    key: int
+    structure: Structure
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a relaxation gave; its fields are those of the table, see ``potentials.relaxation.Relaxation``."""
+
+    structure: Structure
+    energy: float
+    greatest_force: float
+    greatest_stress: float | None
+    steps: int
+    converged: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class End:
+    """How a relaxation ended: longest force (eV/Å), greatest stress (GPa) where there is one, and steps."""
+
+    greatest_force: float
+    greatest_stress: float | None
+    steps: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A crystal that could not be relaxed, or not to the end."""
+
+    id: str
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a dataset has come under a protocol, in different structures.
+
+    Attributes
+    ----------
+    waiting, running, converged, unconverged, failed : int
+    workers : int
+        Processes that hold a crystal and are alive.
+    seconds_each : float or None
+        Mean time of a relaxation so far.
+    """
+
+    waiting: int
+    running: int
+    converged: int
+    unconverged: int
+    failed: int
+    workers: int
+    seconds_each: float | None
+
+    @property
+    def done(self) -> int:
+        """Crystals that need no more work."""
+        return self.converged + self.unconverged + self.failed
+
+    @property
+    def total(self) -> int:
+        """All crystals."""
+        return self.done + self.waiting + self.running
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimate: mean time of a relaxation × crystals not done / workers; None before the first is done."""
+        if self.seconds_each is None:
+            return None
+        return self.seconds_each * (self.total - self.done) / max(1, self.workers)
+
+
+class RelaxationStates:
+    """Relaxations of one dataset by one protocol.
+
+    A worker takes crystals by ``claim`` in a transaction that no other process can share, promises by ``renew`` that
+    it lives, and gives the outcome by ``finish`` or ``fail``. A claim whose lease ran out may be taken by another; what
+    the late worker still brings is then refused, so that each crystal has one outcome.
+
+    Parameters
+    ----------
+    store : Store
+    dataset : str
+    protocol : str
+        Id of the protocol.
+    clock : callable
+        Seconds since 1970; all processes that share a store share a machine.
+    """
+
+    def __init__(self, store: Store, dataset: str, protocol: str, clock: Callable[[], float] = time.time) -> None:
+        self.store = store
+        self.dataset = dataset
+        self.protocol = protocol
+        self.clock = clock
+
+    def enqueue(self, settings: dict[str, object]) -> int:
+        """Let every crystal of the dataset wait that this protocol has not met; returns how many are new.
+
+        Raises
+        ------
+        StoreError
+            If there is no dataset of this name.
+        """
+        self.store.info(self.dataset)
+        content = json.dumps(settings, sort_keys=True)
+        with self.store.transaction():
+            connection = self.store.connection
+            connection.execute("INSERT OR IGNORE INTO protocols VALUES (?, ?)", (self.protocol, content))
+            before = connection.execute("SELECT COUNT(*) FROM relaxations").fetchone()[0]
+            connection.execute(
+                "INSERT OR IGNORE INTO relaxations (protocol, structure, state) SELECT ?, m.structure, 'waiting'"
+                " FROM memberships m JOIN datasets d ON d.id = m.dataset WHERE d.name = ? ORDER BY m.position",
+                (self.protocol, self.dataset),
+            )
+            return connection.execute("SELECT COUNT(*) FROM relaxations").fetchone()[0] - before
+
+    def claim(self, worker: str, lease: float, most: int = 1) -> list[Claim]:
+        """Take up to ``most`` crystals that wait, or whose worker is gone, for ``lease`` seconds."""
+        with self.store.transaction():
+            now = self.clock()
+            self._give_up_lost(now)
+            rows = self.store.connection.execute(
+                f"SELECT r.id, s.content FROM relaxations r JOIN structures s ON s.id = r.structure WHERE {_OF_DATASET}"
+                " AND (r.state = 'waiting' OR (r.state = 'running' AND r.lease <= ?)) ORDER BY r.id LIMIT ?",
+                (self.protocol, self.dataset, now, most),
+            ).fetchall()
+            self.store.connection.executemany(
+                "UPDATE relaxations SET state = 'running', worker = ?, lease = ?, attempts = attempts + 1 WHERE id = ?",
+                [(worker, now + lease, key) for key, _ in rows],
+            )
+        return [Claim(key, from_text(content)) for key, content in rows]
+
+    def renew(self, worker: str, lease: float) -> int:
+        """Promise that the worker lives for ``lease`` seconds more; returns how many crystals it holds."""
+        with self.store.transaction():
+            renewed = self.store.connection.execute(
+                "UPDATE relaxations SET lease = ? WHERE worker = ? AND state = 'running'",
+                (self.clock() + lease, worker),
+            )
+            return renewed.rowcount
+
+    def finish(self, claim: Claim, worker: str, outcome: Outcome) -> bool:
+        """Keep an outcome; False if the claim was lost to another worker meanwhile, and nothing was kept."""
+        relaxed = content_id(outcome.structure)
+        values = (
+            "converged" if outcome.converged else "unconverged",
+            *(self.clock(), outcome.seconds, relaxed, outcome.energy, outcome.greatest_force),
+            *(outcome.greatest_stress, outcome.steps, claim.key, worker),
+        )
+        with self.store.transaction():
+            connection = self.store.connection
+            connection.execute(
+                "INSERT OR IGNORE INTO structures VALUES (?, ?, ?, ?)",
+                (relaxed, outcome.structure.formula, len(outcome.structure), to_text(outcome.structure)),
+            )
+            changed = connection.execute(
+                "UPDATE relaxations SET state = ?, ended = ?, seconds = ?, relaxed = ?, energy = ?, greatest_force = ?,"
+                " greatest_stress = ?, steps = ?, lease = NULL WHERE id = ? AND worker = ? AND state = 'running'",
+                values,
+            )
+            return changed.rowcount == 1
+
+    def fail(self, claim: Claim, worker: str, error: Exception) -> bool:
+        """Keep the reason of a failure; False if the claim was lost meanwhile."""
+        with self.store.transaction():
+            changed = self.store.connection.execute(
+                "UPDATE relaxations SET state = 'failed', ended = ?, kind = ?, reason = ?, lease = NULL"
+                " WHERE id = ? AND worker = ? AND state = 'running'",
+                (self.clock(), type(error).__name__, str(error), claim.key, worker),
+            )
+            return changed.rowcount == 1
+
+    def release(self, worker: str) -> None:
+        """Let what the worker holds wait again: it stops before the end."""
+        with self.store.transaction():
+            self.store.connection.execute(
+                "UPDATE relaxations SET state = 'waiting', worker = NULL, lease = NULL, attempts = attempts - 1"
+                " WHERE worker = ? AND state = 'running'",
+                (worker,),
+            )
+
+    def retry(self) -> int:
+        """Let what failed or did not converge wait again; returns how many."""
+        with self.store.transaction():
+            changed = self.store.connection.execute(
+                "UPDATE relaxations AS r SET state = 'waiting', worker = NULL, attempts = 0, ended = NULL,"
+                " seconds = NULL, relaxed = NULL, energy = NULL, greatest_force = NULL, greatest_stress = NULL,"
+                f" steps = NULL, kind = NULL, reason = NULL WHERE {_OF_DATASET}"
+                " AND r.state IN ('failed', 'unconverged')",
+                (self.protocol, self.dataset),
+            )
+            return changed.rowcount
+
+    def next_expiry(self) -> float | None:
+        """When the first lease of a crystal in work runs out; None if none is in work."""
+        return self.store.connection.execute(
+            f"SELECT MIN(r.lease) FROM relaxations r WHERE {_OF_DATASET} AND r.state = 'running'",
+            (self.protocol, self.dataset),
+        ).fetchone()[0]
+
+    def progress(self) -> Progress:
+        """Counts, workers and the mean time so far."""
+        connection, of = self.store.connection, (self.protocol, self.dataset)
+        counts = dict(
+            connection.execute(f"SELECT r.state, COUNT(*) FROM relaxations r WHERE {_OF_DATASET} GROUP BY r.state", of)
+        )
+        (workers,) = connection.execute(
+            f"SELECT COUNT(DISTINCT r.worker) FROM relaxations r WHERE {_OF_DATASET} AND r.lease > ?",
+            (*of, self.clock()),
+        ).fetchone()
+        (mean,) = connection.execute(f"SELECT AVG(r.seconds) FROM relaxations r WHERE {_OF_DATASET}", of).fetchone()
+        return Progress(
+            waiting=counts.get("waiting", 0),
+            running=counts.get("running", 0),
+            converged=counts.get("converged", 0),
+            unconverged=counts.get("unconverged", 0),
+            failed=counts.get("failed", 0),
+            workers=workers,
+            seconds_each=mean,
+        )
+
+    def failures(self) -> list[Failure]:
+        """Entries that failed or did not converge, in the order of the dataset, with the reason."""
+        rows = self.store.connection.execute(
+            "SELECT m.source, r.state, r.kind, r.reason, r.greatest_force, r.steps FROM relaxations r"
+            " JOIN memberships m ON m.structure = r.structure JOIN datasets d ON d.id = m.dataset"
+            " WHERE r.protocol = ? AND d.name = ? AND r.state IN ('failed', 'unconverged') ORDER BY m.position",
+            (self.protocol, self.dataset),
+        )
+        return [
+            Failure(source, kind, reason)
+            if state == "failed"
+            else Failure(source, "Unconverged", f"longest force {force:.3f} eV/Å after {steps} steps")
+            for source, state, kind, reason, force, steps in rows
+        ]
+
+    def ends(self) -> dict[str, End]:
+        """How the relaxation of each converged entry ended, by id."""
+        rows = self.store.connection.execute(
+            "SELECT m.source, r.greatest_force, r.greatest_stress, r.steps FROM relaxations r"
+            " JOIN memberships m ON m.structure = r.structure JOIN datasets d ON d.id = m.dataset"
+            " WHERE r.protocol = ? AND d.name = ? AND r.state = 'converged' ORDER BY m.position",
+            (self.protocol, self.dataset),
+        )
+        return {source: End(force, stress, steps) for source, force, stress, steps in rows}
+
+    def relaxed(self, name: str, provenance: str, *, cautions: Sequence[str] = ()) -> CrystalDataset:
+        """The converged crystals as a dataset with their energies (eV per cell); all others are its issues.
+
+        Groups are the symmetry classes of the crystals before relaxation: equivalent starts stay together, even if a
+        tilt made them end differently.
+
+        Raises
+        ------
+        StoreError
+            If none is there yet.
+        """
+        rows = self.store.connection.execute(
+            "SELECT m.source, s.content, r.energy FROM relaxations r JOIN structures s ON s.id = r.relaxed"
+            " JOIN memberships m ON m.structure = r.structure JOIN datasets d ON d.id = m.dataset"
+            " WHERE r.protocol = ? AND d.name = ? AND r.state = 'converged' ORDER BY m.position",
+            (self.protocol, self.dataset),
+        ).fetchall()
+        if not rows:
+            raise StoreError(
+                f"{self.store.path}: no crystal of {self.dataset!r} is relaxed by protocol {self.protocol}"
+            )
+        before = self.store.load(self.dataset)
+        place = {source: i for i, source in enumerate(before.ids)}
+        issues: list[ReadingError] = [
+            UnfinishedRunError(failure.id, f"{failure.kind}: {failure.reason}") for failure in self.failures()
+        ]
+        return CrystalDataset(
+            name=name,
+            structures=tuple(from_text(content) for _, content, _ in rows),
+            ids=tuple(source for source, _, _ in rows),
+            y=np.array([energy for _, _, energy in rows]),
+            target="energy",
+            unit="eV/cell",
+            provenance=(provenance,) * len(rows),
+            issues=tuple(issues),
+            cautions=tuple(cautions),
+            known_groups=before.groups[[place[source] for source, _, _ in rows]],
+        )
+
+    def _give_up_lost(self, now: float) -> None:
+        self.store.connection.execute(
+            "UPDATE relaxations AS r SET state = 'failed', ended = ?, lease = NULL, kind = ?, reason ="
+            " 'taken ' || attempts || ' times, and each time its process vanished: out of memory, or killed?'"
+            f" WHERE {_OF_DATASET} AND r.state = 'running' AND r.lease <= ? AND r.attempts >= ?",
+            (now, LostWorkerError.__name__, self.protocol, self.dataset, now, MOST_ATTEMPTS),
+        )

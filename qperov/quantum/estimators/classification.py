@@ -1,0 +1,114 @@
+"""Support vector classification with any quantum or classical kernel, as a plain scikit-learn classifier."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import ClassifierMixin
+from sklearn.gaussian_process.kernels import Kernel
+from sklearn.svm import SVC
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from qperov.quantum.estimators.kernel_machine import KernelMachine
+
+
+class QuantumSVC(ClassifierMixin, KernelMachine):
+    """Support vector classification in the feature space of a quantum kernel, for two classes or more.
+
+    Prediction evaluates the kernel at the support vectors only.
+
+    Parameters
+    ----------
+    kernel : sklearn.gaussian_process.kernels.Kernel, "precomputed" or None
+        As for `QuantumSVR`.
+    C : float
+        Penalty on samples inside the margin.
+    class_weight : dict, "balanced" or None
+        Factors of C by class.
+    tol : float
+        Tolerance of the solver.
+    max_iter : int
+        Limit on the solver's iterations; −1 for none.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The class labels.
+    kernel_ : Kernel or "precomputed"
+        The kernel that was used, with the bandwidth that was found if it was to be found.
+    support_ : ndarray of shape (n_support,)
+        Rows of the training data that are support vectors.
+    support_vectors_ : ndarray of shape (n_support, n_features)
+        The support vectors; empty with a precomputed kernel.
+    solver_ : sklearn.svm.SVC
+        The fitted solver on the precomputed matrix.
+    n_iter_ : ndarray of int
+        Iterations that the solver took, one for each pair of classes.
+
+    Warns
+    -----
+    ConcentratedKernelWarning
+        The training matrix is nearly the identity, so that the model can remember and not generalise.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel | str | None = None,
+        C: float = 1.0,
+        class_weight: dict | str | None = None,
+        tol: float = 1e-3,
+        max_iter: int = -1,
+    ) -> None:
+        self.kernel = kernel
+        self.C = C
+        self.class_weight = class_weight
+        self.tol = tol
+        self.max_iter = max_iter
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> QuantumSVC:
+        """Find the support vectors.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features), or the kernel matrix of shape (n_samples, n_samples)
+        y : array of shape (n_samples,)
+            Class labels.
+
+        Raises
+        ------
+        ValueError
+            NaN or infinity, shapes that do not fit, one class only, an unknown kernel, a parameter out of range.
+        CircuitSizeError
+            More than 26 qubits.
+        """
+        samples, labels = validate_data(self, X, y, dtype=np.float64)
+        check_classification_targets(labels)
+        self.classes_, numbers = np.unique(labels, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"the number of classes has to be greater than one; got {len(self.classes_)} class")
+        gram = self._training_matrix(samples, numbers)
+        self.solver_ = SVC(
+            kernel="precomputed", C=self.C, class_weight=self.class_weight, tol=self.tol, max_iter=self.max_iter
+        ).fit(gram, labels)
+        self.support_ = self.solver_.support_
+        self.support_vectors_ = samples[self.support_] if isinstance(self.kernel_, Kernel) else samples[:0]
+        self.n_iter_ = self.solver_.n_iter_
+        return self
+
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
+        """Signed distances, shape (n_samples,) for two classes and (n_samples, n_classes) for more."""
+        check_is_fitted(self)
+        return self.solver_.decision_function(self._all_columns(X))
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Class labels of shape (n_samples,) for X of shape (n_samples, n_features), or for K(test, train)."""
+        check_is_fitted(self)
+        return self.solver_.predict(self._all_columns(X))
+
+    def _all_columns(self, X: ArrayLike) -> np.ndarray:
+        """K(X, train) with zeros where the solver does not look."""
+        samples = validate_data(self, X, dtype=np.float64, reset=False)
+        gram = np.zeros((len(samples), self.solver_.shape_fit_[0]))
+        gram[:, self.support_] = self._matrix_with(samples, self.support_, self.support_vectors_)
+        return gram

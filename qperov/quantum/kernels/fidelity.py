@@ -1,0 +1,288 @@
+"""The fidelity of feature states as a kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed, effective_n_jobs
+from numpy.typing import ArrayLike
+from scipy.linalg.blas import get_blas_funcs
+from sklearn.base import clone
+
+from qperov.quantum.kernels.cache import Part
+from qperov.quantum.kernels.feature_map_kernel import Backend, FeatureMap, FeatureMapKernel
+from qperov.quantum.kernels.pair_matrix import pair_matrix
+from qperov.quantum.kernels.shots import measured_fidelities, sample_keys
+
+#: Rows and columns of a square that is mirrored at once.
+BLOCK = 128
+
+
+class FidelityKernel(FeatureMapKernel):
+    """Fidelity of the states that a feature map prepares from scaled features.
+
+    K(x, y) = |⟨φ(b·x)|φ(b·y)⟩|², positive semi-definite and 1 for x = y.
+
+    Parameters
+    ----------
+    feature_map : str, callable, QuantumCircuit or QNode
+        A name in `qperov_circuits.FEATURE_MAPS`; or ``callable(angles)`` that returns gates, given a list of n_features
+        arrays of shape (n_samples,), with ``+ - *`` on them and nothing else; or a parameterised
+        ``qiskit.QuantumCircuit``; or a PennyLane QNode of one argument.
+    reps : int
+        Repetitions of a named feature map.
+    entanglement : str
+        Pairs that it entangles, see `qperov_circuits.entangling_pairs`.
+    bandwidth : float, sequence of n_features floats, "median" or "aligned"
+        The scale b > 0, one for all features or one for each. It decides whether the kernel generalises: at b near 1
+        and many features all states are as good as orthogonal. "median" and "aligned" are found on training data by
+        the estimators of qperov, see `qperov.resolved_kernel`.
+    bandwidth_bounds : pair of floats or "fixed"
+        Where an optimiser may look for b.
+    n_qubits : int or None
+        Qubits of a named feature map; with fewer than it would take, features are written in several rounds
+        (re-uploading). None for the map's own number.
+    weights : sequence of floats or None
+        Angles of a trainable feature map; None for its default start.
+    shots : int or None
+        Each value is the fraction of all-zero outcomes in so many runs; None for exact values.
+    random_state : int or None
+        Seed of the shots: with the same seed the same pair gets the same value, in whatever matrix it stands. None
+        for new noise in every call.
+    precision : "double" or "single"
+        Of the amplitudes. Single halves time and memory and leaves errors near 1e-6.
+    n_jobs : int or None
+        Blocks of the matrix evaluated at once by joblib, in processes or on a cluster (``joblib.parallel_config``).
+        None for one, or what the active configuration says.
+    backend : object or None
+        What measures the circuits, for instance `qperov.Backend`; None for exact simulation.
+
+    References
+    ----------
+    V. Havlíček et al., Nature 567, 209 (2019), doi:10.1038/s41586-019-0980-2 (the kernel);
+    R. Shaydulin, S. M. Wild, Phys. Rev. A 106, 042407 (2022), doi:10.1103/PhysRevA.106.042407 (the bandwidth).
+    """
+
+    def __init__(
+        self,
+        feature_map: FeatureMap = "zz",
+        reps: int = 2,
+        entanglement: str = "linear",
+        bandwidth: float | Sequence[float] | str = 0.1,
+        bandwidth_bounds: tuple[float, float] | str = (1e-3, 10.0),
+        n_qubits: int | None = None,
+        weights: Sequence[float] | None = None,
+        shots: int | None = None,
+        random_state: int | None = 0,
+        precision: str = "double",
+        n_jobs: int | None = None,
+        backend: Backend | None = None,
+    ) -> None:
+        self.feature_map = feature_map
+        self.reps = reps
+        self.entanglement = entanglement
+        self.bandwidth = bandwidth
+        self.bandwidth_bounds = bandwidth_bounds
+        self.n_qubits = n_qubits
+        self.weights = weights
+        self.shots = shots
+        self.random_state = random_state
+        self.precision = precision
+        self.n_jobs = n_jobs
+        self.backend = backend
+
+    def __call__(self, X: ArrayLike, Y: ArrayLike | None = None, eval_gradient: bool = False) -> Any:
+        """Kernel matrix between the samples of X and of Y.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+        Y : array of shape (m_samples, n_features) or None
+            None for X itself: the matrix is then exactly symmetric with exactly 1 on the diagonal.
+        eval_gradient : bool
+            Also return the derivatives with respect to log(bandwidth); only for Y = None. They are exact (forward
+            mode).
+
+        Returns
+        -------
+        K : ndarray of shape (n_samples, m_samples)
+        gradient : ndarray of shape (n_samples, n_samples, n_bandwidths), last axis empty if the bandwidth is fixed
+            Only with ``eval_gradient``.
+
+        Raises
+        ------
+        ValueError
+            NaN or infinity in the input, numbers of features that differ, a parameter out of range.
+        CircuitSizeError
+            More than 26 qubits.
+        """
+        X, Y = self._checked_pair(X, Y, eval_gradient)
+        if eval_gradient and not self.hyperparameter_bandwidth.fixed:
+            return self._fidelities_and_gradient(X)
+        if self.backend is None:
+            self._tile_rows(self._n_qubits(X.shape[1]))  # too many qubits are refused even where no pair is evaluated
+        K = pair_matrix(X, Y, self._key("fidelity"), self._evaluate)
+        return (K, np.empty((*K.shape, 0))) if eval_gradient else K
+
+    def _fresh_matrix(self, samples: np.ndarray) -> np.ndarray:
+        """K(samples, samples) without memory, for checked samples that are all different."""
+        return next(iter(self._evaluate(samples, [(np.arange(len(samples)), None)])))
+
+    def _matrix_of_tensors(self, psi: Any, n_qubits: int) -> Any:
+        """K of states that are a tensor, differentiably."""
+        overlaps = psi.conj() @ psi.T
+        return overlaps.real**2 + overlaps.imag**2
+
+    def _evaluate(self, samples: np.ndarray, parts: list[Part]) -> Iterator[np.ndarray]:
+        """Values of parts of the matrix over the samples."""
+        if not parts:
+            return
+        if self.backend is not None:
+            yield from self._measured(self.backend, self._scaled(samples), parts)
+            return
+        n_qubits = self._n_qubits(samples.shape[1])
+        involved = np.unique(
+            np.concatenate([positions for part in parts for positions in part if positions is not None])
+        )
+        at_once = effective_n_jobs(self.n_jobs) == 1 and len(involved) <= self._tile_rows(n_qubits)
+        psi = self._states(samples[involved], n_qubits) if at_once else None
+        noise = None if self.shots is None else sample_keys(samples, self._noise_key("fidelity"))
+        for rows, columns in parts:
+            if psi is not None:
+                bras = _rows(psi, np.searchsorted(involved, rows))
+                K = _fidelities(bras, None if columns is None else _rows(psi, np.searchsorted(involved, columns)))
+            else:
+                K = self._in_blocks(samples[rows], None if columns is None else samples[columns], n_qubits)
+            if noise is not None and self.shots is not None:
+                K = measured_fidelities(K, noise[rows], noise[rows if columns is None else columns], self.shots)
+            yield K
+
+    def _measured(self, backend: Backend, scaled: np.ndarray, parts: list[Part]) -> Iterator[np.ndarray]:
+        """Values of parts of the matrix, all pairs of which are measured together."""
+        pairs = []
+        for rows, columns in parts:
+            if columns is None:
+                upper, lower = np.triu_indices(len(rows), 1)
+                pairs.append((rows[upper], rows[lower]))
+            else:
+                pairs.append((np.repeat(rows, len(columns)), np.tile(columns, len(rows))))
+        bras, kets = (np.concatenate(side) for side in zip(*pairs, strict=True))
+        values = backend.measure_fidelities(self.circuit, scaled[bras], scaled[kets]) if len(bras) else np.empty(0)
+        for (rows, columns), (own, _) in zip(parts, pairs, strict=True):
+            here, values = values[: len(own)], values[len(own) :]
+            if columns is None:
+                K = np.zeros((len(rows), len(rows)))
+                K[np.triu_indices(len(rows), 1)] = here
+                yield _symmetric(K, 1.0)
+            else:
+                yield here.reshape(len(rows), len(columns))
+
+    def _in_blocks(self, X: np.ndarray, Y: np.ndarray | None, n_qubits: int) -> np.ndarray:
+        """The matrix block by block, each with states that fit `TILE_BYTES`, several at once with ``n_jobs``."""
+        n_jobs = effective_n_jobs(self.n_jobs)
+        others = X if Y is None else Y
+        height, width = (
+            min(self._tile_rows(n_qubits, 2), -(-len(samples) // (1 if n_jobs == 1 else 2 * n_jobs)))
+            for samples in (X, others)
+        )
+        corners = [
+            (top, left)
+            for top in range(0, len(X), height)
+            for left in range(top if Y is None else 0, len(others), width)
+        ]
+        spec = clone(self).set_params(n_jobs=1)
+        operands = (
+            (top, X[top : top + height], None if Y is None and top == left else others[left : left + width])
+            for top, left in corners
+        )
+        if n_jobs == 1:
+            blocks = _blocks_in_turn(spec, operands, n_qubits)
+        else:
+            tasks = (delayed(_block)(spec, rows, columns, n_qubits) for _, rows, columns in operands)
+            blocks = Parallel(self.n_jobs, return_as="generator")(tasks)
+        K = np.empty((len(X), len(others)))
+        for (top, left), block in zip(corners, blocks, strict=True):
+            K[top : top + height, left : left + width] = block
+            if Y is None:
+                K[left : left + width, top : top + height] = block.T
+        return K
+
+    def _fidelities_and_gradient(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """K and dK/d log b = 2 Re(S̄·dS), with the overlaps S = ⟨φᵢ|φⱼ⟩ and dS = ⟨φᵢ|dφⱼ⟩ + ⟨dφᵢ|φⱼ⟩."""
+        n_qubits = self._n_qubits(X.shape[1])
+        rows = self._tile_rows(n_qubits, 4)
+        tiles = [X[start : start + rows] for start in range(0, len(X), rows)]
+        K = np.zeros((len(X), len(X)))
+        gradient = np.zeros((np.size(self.bandwidth), len(X), len(X)))
+        top = 0
+        for i, tile in enumerate(tiles):
+            left = top
+            for other in tiles[i:]:
+                part = np.s_[top : top + len(tile), left : left + len(other)]
+                pairs = zip(
+                    self._states_and_rates(tile, n_qubits), self._states_and_rates(other, n_qubits), strict=True
+                )
+                for k, ((bras, bra_rates), (kets, ket_rates)) in enumerate(pairs):
+                    (gemm,) = get_blas_funcs(("gemm",), (bras,))
+                    # a·b† is the conjugate of ⟨a|b⟩, which changes neither |S|² nor Re(S̄·dS).
+                    overlaps = gemm(1.0, bras, kets, trans_b=2)
+                    rates = gemm(1.0, bra_rates, kets, 1.0, gemm(1.0, bras, ket_rates, trans_b=2), trans_b=2)
+                    K[part] = _squared_modulus(overlaps)
+                    gradient[k][part] = 2 * (overlaps.real * rates.real + overlaps.imag * rates.imag)
+                left += len(other)
+            top += len(tile)
+        rates = np.stack([_symmetric(rate, 0.0) for rate in gradient], axis=-1)
+        return _symmetric(np.minimum(K, 1.0, out=K), 1.0), rates
+
+
+def _block(spec: FidelityKernel, X: np.ndarray, Y: np.ndarray | None, n_qubits: int) -> np.ndarray:
+    return _fidelities(spec._states(X, n_qubits), None if Y is None else spec._states(Y, n_qubits))
+
+
+def _blocks_in_turn(
+    spec: FidelityKernel, operands: Iterable[tuple[int, np.ndarray, np.ndarray | None]], n_qubits: int
+) -> Iterator[np.ndarray]:
+    """Block by block, from the left, with the states of a row of blocks prepared once."""
+    prepared, bras = -1, np.empty(0)
+    for top, rows, columns in operands:
+        if top != prepared:
+            prepared, bras = top, spec._states(rows, n_qubits)
+        yield _fidelities(bras, None if columns is None else spec._states(columns, n_qubits))
+
+
+def _fidelities(bras: np.ndarray, kets: np.ndarray | None) -> np.ndarray:
+    """|⟨a|b⟩|² of all pairs of states; without kets of the bras with each other, exactly symmetric with ones."""
+    gemm, herk = get_blas_funcs(("gemm", "herk"), (bras,))
+    # BLAS gives columns one after the other, and of a Hermitian matrix the upper triangle: its transpose has rows, and
+    # the lower one
+    overlaps = (herk(1.0, bras) if kets is None else gemm(1.0, kets, bras, trans_b=2)).T
+    K = np.empty(overlaps.shape)
+    np.multiply(overlaps.real, overlaps.real, out=K)
+    np.multiply(overlaps.imag, overlaps.imag, out=overlaps.imag)  # in place: new memory costs more than the arithmetic
+    K += overlaps.imag
+    np.minimum(K, 1.0, out=K)
+    if kets is None:
+        for start in range(0, len(K), BLOCK):
+            here = slice(start, start + BLOCK)
+            K[here, start + BLOCK :] = K[start + BLOCK :, here].T
+            K[here, here] = _symmetric(K[here, here].T, 1.0)
+    return K
+
+
+def _rows(psi: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Some rows of states, which lie in memory column by column."""
+    return psi if len(rows) == len(psi) else psi.T[:, rows].T
+
+
+def _squared_modulus(amplitudes: np.ndarray) -> np.ndarray:
+    return amplitudes.real**2 + amplitudes.imag**2
+
+
+def _symmetric(upper: np.ndarray, diagonal: float) -> np.ndarray:
+    """The symmetric matrix with this upper triangle and this constant diagonal."""
+    matrix = np.triu(upper, 1)
+    matrix += matrix.T
+    np.fill_diagonal(matrix, diagonal)
+    return matrix

@@ -1,0 +1,183 @@
+"""Tables of a report as rows of text: scores, tested pairs, chosen hyperparameters, tables of studies."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pandas as pd
+
+from qperov.evaluation.results import Comparison
+from qperov.reports.words import findings as say
+from qperov.reports.words.number_format import chance, decimals, fixed, probability, significant
+
+#: Scores of the main table with the factor that they are shown with.
+SHOWN = {"mae": 1, "rmse": 1, "r2": 1, "spearman": 1, "maer": 100}
+
+
+def score_groups(comparison: Comparison) -> list[dict[str, Any]]:
+    """Rows grouped by descriptor, best first, baselines on top."""
+    table = say.scored_models(comparison)
+    baselines = table[table["family"] == "baseline"]
+    groups = [{"title": "constants", "note": "", "rows": [_row(comparison, r) for _, r in baselines.iterrows()]}]
+    for name in say.descriptor_names(comparison):
+        rows = table[(table["descriptor"] == name) & (table["family"] != "baseline")].sort_values("mae", kind="stable")
+        cells = [_row(comparison, r) for _, r in rows.iterrows()]
+        groups.append({"title": str(name), "note": _limits_of(comparison, name), "rows": cells})
+    return [group for group in groups if group["rows"]]
+
+
+def _row(comparison: Comparison, row: pd.Series) -> dict[str, Any]:
+    return {
+        "model": say.without_descriptor(row),
+        "family": row["family"],
+        "scores": [say.interval(row, metric, scale) for metric, scale in SHOWN.items()],
+        "costs": [significant(float(row[name]), 2) for name in costs(comparison)],
+        "flag": row["family"] != "baseline" and not say.beats_constant(comparison, row),
+    }
+
+
+def costs(comparison: Comparison) -> list[str]:
+    """Columns of the table that say what a model costs; older records know no memory."""
+    return [name for name in ("seconds", "memory_mb") if name in comparison.table]
+
+
+def _limits_of(comparison: Comparison, descriptor: str) -> str:
+    found = comparison.descriptors[comparison.descriptors["descriptor"] == descriptor]
+    if found.empty:
+        return ""
+    row = found.iloc[0]
+    ceiling = float(row["ceiling_r2"])
+    parts = [f"ceiling R² {fixed(ceiling, 3)}"] if math.isfinite(ceiling) else ["ceiling R² not known"]
+    parts.append(f"numerical rank {int(row['rank'])} of {int(row['columns'])} columns")
+    parts.append(f"{int(row['distinct'])} distinct rows among {comparison.label['n']} crystals")
+    return "; ".join(parts)
+
+
+# --- pairs --------------------------------------------------------------------------------------
+
+
+def tested_pairs(comparison: Comparison) -> dict[str, list[dict[str, Any]]]:
+    """Tested pairs: quantum against classical on one descriptor first, quantum on the left; then the others.
+
+    Each list has groups with a ``title``, which says what the names of the models leave out, and ``rows``.
+    """
+    table = say.scored_models(comparison).set_index("model")
+    first: dict[str, list[dict[str, Any]]] = {}
+    others: dict[str, list[dict[str, Any]]] = {}
+    for a, b in comparison.significance[["model_a", "model_b"]].itertuples(index=False):
+        if a not in table.index or b not in table.index:
+            continue
+        families = (table.at[a, "family"], table.at[b, "family"])
+        if families[1] == "quantum" and families[0] != "quantum":
+            a, b, families = b, a, families[::-1]
+        same = table.at[a, "descriptor"] == table.at[b, "descriptor"]
+        focus = same and families[0] == "quantum" and families[1] in ("classical", "reference")
+        title, names = _common(table, a, b)
+        tested = say.difference(comparison, a, b)
+        assert tested is not None  # these are the tested pairs
+        row = {"a": names[0], "b": names[1], **pair_cells(tested)}
+        (first if focus else others).setdefault(title, []).append(row)
+    return {
+        name: [{"title": title, "rows": rows} for title, rows in groups.items()]
+        for name, groups in (("first", first), ("others", others))
+    }
+
+
+def _common(table: pd.DataFrame, a: str, b: str) -> tuple[str, tuple[str, str]]:
+    """What heads the rows of a pair, and the models' names without it."""
+    one, other = str(table.at[a, "descriptor"]), str(table.at[b, "descriptor"])
+    short = (a.removesuffix(f" · {one}"), b.removesuffix(f" · {other}"))
+    if "baseline" in (table.at[a, "family"], table.at[b, "family"]):
+        return f"{one or other}, against constants", short
+    return (one, short) if one == other else ("different descriptors", (a, b))
+
+
+def pair_cells(tested: say.Difference) -> dict[str, Any]:
+    """Difference, interval, p-values, probabilities and verdict as text."""
+    places = decimals(tested.delta, tested.low, tested.high)
+    low, high = (fixed(end, places, sign=True) for end in (tested.low, tested.high))
+    return {
+        "delta": fixed(tested.delta, places, sign=True),
+        "ci": f"{low} … {high}",
+        "p": probability(tested.p),
+        "p_holm": probability(tested.p_holm),
+        "probable": [chance(p) for p in (tested.better, tested.equivalent, tested.worse)],
+        "verdict": tested.verdict,
+    }
+
+
+def rope_text(comparison: Comparison) -> str:
+    """Half the region of practical equivalence, with unit; nothing in records that have none."""
+    ropes = comparison.significance.get("rope", pd.Series(dtype=float)).dropna()
+    return f"{significant(float(ropes.iloc[0]), 2)}{say.with_unit(comparison)}" if len(ropes) else ""
+
+
+# --- hyperparameters ----------------------------------------------------------------------------
+
+
+def chosen_parameters(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """For each model the settings that were chosen, the most frequent first, with their folds."""
+    chosen: dict[str, dict[str, list[str]]] = {}
+    for model, repeat, fold, parameters in frame[["model", "repeat", "fold", "parameters"]].itertuples(index=False):
+        chosen.setdefault(model, {}).setdefault(_settings_text(parameters), []).append(f"{repeat + 1}.{fold + 1}")
+    return [
+        {"model": model, "choices": sorted(choices.items(), key=lambda item: -len(item[1]))}
+        for model, choices in chosen.items()
+    ]
+
+
+def _settings_text(text: Any) -> str:
+    try:
+        values = json.loads(text)
+    except (TypeError, ValueError):
+        return str(text)
+    if not isinstance(values, dict):
+        return str(text)
+    return ", ".join(f"{k} = {v:.4g}" if isinstance(v, float) else f"{k} = {v}" for k, v in values.items()) or "none"
+
+
+# --- folds --------------------------------------------------------------------------------------
+
+
+def fold_rows(comparison: Comparison) -> list[list[str]]:
+    """Model, then mean, standard deviation, least and largest of its MAE over the folds."""
+    rows = []
+    for model, part in comparison.folds.groupby("model", sort=False):
+        mae = part["mae"]
+        places = decimals(mae.mean(), mae.min(), mae.max())
+        deviation = float(mae.std()) if len(mae) > 1 else math.nan
+        rows.append([str(model), *(fixed(float(v), places) for v in (mae.mean(), deviation, mae.min(), mae.max()))])
+    return rows
+
+
+def fold_sizes(comparison: Comparison) -> str:
+    """How many crystals a fold tests, as in "120 to 124"."""
+    sizes = comparison.folds["n_test"]
+    if sizes.empty:
+        return "no"
+    low, high = int(sizes.min()), int(sizes.max())
+    return str(low) if low == high else f"{low} to {high}"
+
+
+# --- any table ----------------------------------------------------------------------------------
+
+
+def is_text(column: pd.Series) -> bool:
+    """Whether a column is read, not compared."""
+    return not pd.api.types.is_numeric_dtype(column)
+
+
+def cells(table: pd.DataFrame, places: dict[str, int]) -> list[list[str]]:
+    """Rows of text; ``places`` are decimals of columns where three significant digits are not right."""
+    columns = [[_cell(value, places.get(str(name))) for value in table[name].tolist()] for name in table.columns]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _cell(value: Any, places: int | None) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, float):
+        return significant(value) if places is None else fixed(value, places)
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

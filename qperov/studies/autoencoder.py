@@ -1,0 +1,322 @@
+"""The quantum autoencoder's sections of a report: compression, noise, and the energy read from the code."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import GroupShuffleSplit
+
+from qperov.descriptors.featurizer import PXRDFeaturizer
+from qperov.errors import DescriptorError
+from qperov.evaluation.metrics import ceiling_r2
+from qperov.evaluation.splits import honest_groups, identical_rows
+from qperov.quantum.autoencoder.compression import amplitudes, constant_state_fidelities
+from qperov.records.study import Chart, Reference, Study
+from qperov.studies.autoencoder_findings import SHOTS, AutoencoderFindings, autoencoder_findings
+
+if TYPE_CHECKING:
+    from qperov.datasets.dataset import CrystalDataset
+
+TITLE = "Quantum autoencoder"
+#: Share of the groups that is held out.
+TEST_SIZE = 0.25
+#: Fewer groups than this are too few to train and test on.
+FEWEST_GROUPS = 6
+#: Passes of the entangling encoders' training; the second for ``--quick``.
+EPOCHS, QUICK_EPOCHS = 200, 60
+#: Losses of fidelity below this are rounding noise, and are drawn here.
+LEAST = 1e-10
+#: Differences of mean fidelities below this are none.
+EQUAL = 1e-7
+
+
+def autoencoder_studies(dataset: CrystalDataset, *, quick: bool = False, seed: int = 0) -> tuple[Study, ...]:
+    """Train encoders on one honest split of a dataset, and tell what they are worth beside their baselines.
+
+    Parameters
+    ----------
+    dataset : CrystalDataset
+        One crystal a symmetry class, or more: no class and no two equal vectors are on both sides of the split.
+    quick : bool
+        Shorter training, and no energy from the code.
+    seed : int
+        Of the split and of every training.
+
+    Returns
+    -------
+    tuple of Study
+        One that says why, where the crystals' vectors allow no study.
+    """
+    try:
+        vectors = PXRDFeaturizer("autoencoder").fit_transform(dataset.structures)
+    except DescriptorError as error:
+        return (Study(TITLE, (f"Not made: {error}.",)),)
+    twins = identical_rows(vectors)
+    groups = honest_groups(dataset.groups, [vectors])
+    if (many := len(np.unique(groups))) < FEWEST_GROUPS:
+        reason = f"Not made: the crystals' vectors fall into {many} groups that differ, and {FEWEST_GROUPS} are needed."
+        return (Study(TITLE, (reason,)),)
+    splitter = GroupShuffleSplit(1, test_size=TEST_SIZE, random_state=seed)
+    train, test = next(splitter.split(vectors, groups=groups))
+    heads = not quick and dataset.y is not None and find_spec("torch") is not None
+    labels = (dataset.y[train], dataset.y[test]) if heads else ()  # type: ignore[index]
+    findings = autoencoder_findings(
+        vectors[train], vectors[test], *labels, epochs=QUICK_EPOCHS if quick else EPOCHS, seed=seed
+    )
+    train_states, test_states = (amplitudes(vectors[rows], _qubits(findings)) for rows in (train, test))
+    constant_loss = float(1 - (constant_state_fidelities(train_states, train_states) ** 2).mean())
+    studies = [
+        _compression_study(findings, _split_sentence(twins, train, test), constant_loss),
+        _noise_study(findings, 1 - float((constant_state_fidelities(train_states, test_states) ** 2).mean())),
+    ]
+    if dataset.y is not None:
+        ceiling = ceiling_r2(dataset.y, twins)
+        studies.append(_energy_study(findings, len(np.unique(twins)), ceiling, dataset, quick))
+    return tuple(studies)
+
+
+def _qubits(findings: AutoencoderFindings) -> int:
+    return int(findings.compression["n_qubits"].iloc[0])
+
+
+def _split_sentence(twins: np.ndarray, train: np.ndarray, test: np.ndarray) -> str:
+    distinct, counts = np.unique(twins, return_counts=True)
+    on_side = [len(np.unique(twins[rows])) for rows in (train, test)]
+    return (
+        f"The {len(twins)} crystals have only {len(distinct)} distinct vectors; the commonest belongs to "
+        f"{counts.max()} of them, so that a mean over crystals is ruled by few patterns. One split: {len(train)} "
+        f"crystals ({on_side[0]} distinct vectors) train, {len(test)} ({on_side[1]}) test; no symmetry class and no "
+        "two equal vectors are on both sides."
+    )
+
+
+# --- compression --------------------------------------------------------------------------------
+
+
+def _compression_study(findings: AutoencoderFindings, split: str, constant_loss: float) -> Study:
+    table, n_qubits = findings.compression, _qubits(findings)
+    shown = pd.DataFrame(
+        {
+            "encoder": table["model"],
+            "train": table["train"],
+            "test": table["test"],
+            "worst test crystal": table["test_least"],
+            "constant state": table["constant"],
+            "linear autoencoder": table["linear"],
+            "spectral bound": table["bound"],
+            "training, s": table["seconds"],
+        }
+    )
+    # (what is drawn, column, rows)
+    entangling = table["model"].str.startswith("entangling")
+    curves = [
+        ("linear autoencoder", "linear", entangling),
+        ("entangling encoder", "test", entangling),
+        ("spectral bound", "bound", entangling),
+        ("published encoder", "test", ~entangling),
+    ]
+    curve = pd.concat(
+        [
+            pd.DataFrame({"encoder": name, "code qubits": rows["code_qubits"], "lost": 1 - rows[column]})
+            for name, column, mask in curves
+            if len(rows := table[mask].sort_values("code_qubits"))
+        ],
+        ignore_index=True,
+    )
+    fidelities = findings.fidelities.assign(lost=1 - findings.fidelities["fidelity"])
+    losses = findings.losses.assign(training=_training(findings.losses["model"]))
+    constant = Reference("constant state", float(1 - table["constant"].iloc[0]))
+    charts = (
+        Chart(
+            "Fidelity against the size of the code", "lines", "curve", "code qubits", "lost", series="encoder",
+            x_label="qubits of the code", y_label="1 − mean fidelity, test", references=(constant,), log_y=True,
+            least=LEAST,
+            caption=f"Lower is better. What is {_lost(1.0)} is rounding noise and is drawn there.",
+        ),
+        Chart(
+            "Fidelity of each crystal", "histogram", "fidelities", "lost", series="split", panels="model",
+            x_label="1 − fidelity (left is better)", y_label="share of the crystals", log_x=True, least=LEAST,
+            references=(Reference("constant state, mean", constant.value, "x"),),
+            caption="Crystals with the same vector stand in the same bar.",
+        ),
+        Chart(
+            "Loss while training", "lines", "losses", "epoch", "loss", series="model", panels="training",
+            x_label="passes over the training crystals", y_label="loss, train", shared_x=False, log_y=True,
+            references=(Reference("constant state", constant_loss),),
+            caption="Loss: the probability of finding the trash qubits elsewhere than in |0…0⟩.",
+        ),
+    )  # fmt: skip
+    paragraphs = (
+        "A powder pattern's vector, I/2θ of its first 32 peaks with 1.5 < I < 70, is written into the amplitudes of "
+        f"{n_qubits} qubits, and a quantum circuit compresses it to fewer qubits and back. Fidelity is √⟨z|ρ|z⟩ of the "
+        "vector and what comes back, 1 where nothing is lost. Beside it stand, on the same test crystals, what one "
+        "constant state scores that knows nothing of the crystal; what a classical linear autoencoder scores "
+        "(principal components, as many as the code has amplitudes); and the spectral bound, which no encoder can "
+        "pass.",
+        split,
+        *_verdicts(table),
+        *(_dead_angles(name, dead) for name, dead in findings.dead.items() if dead),
+    )
+    return Study(
+        f"{TITLE}: compression",
+        paragraphs,
+        tables={"Mean fidelity": shown},
+        charts=charts,
+        data={"curve": curve, "fidelities": fidelities, "losses": losses},
+        decimals=dict.fromkeys(shown.columns[1:-1], 5),
+    )
+
+
+def _training(models: pd.Series) -> pd.Series:
+    published = models.str.startswith("published")
+    return published.map({True: "as published: crystal by crystal", False: "all crystals at once, L-BFGS"})
+
+
+def _verdicts(table: pd.DataFrame) -> tuple[str, ...]:
+    """Each encoder against its baselines, and all of them against the linear one."""
+    lost = [f"{model} {_lost(fidelity)}" for model, fidelity in zip(table["model"], table["test"], strict=True)]
+    sizes = table.drop_duplicates("code_qubits")
+    linear = [
+        f"{row['n_qubits']}→{row['code_qubits']} {_lost(row['linear'])}" for row in sizes.to_dict(orient="records")
+    ]
+    constant = table[table["test"] <= table["constant"]]["model"].tolist()
+    below = table[table["test"] < table["linear"] - EQUAL]["model"].tolist()
+    above = table[table["test"] > table["linear"] + EQUAL]["model"].tolist()
+    losses = f"Mean fidelity lost on the test crystals: {', '.join(lost)}. The linear autoencoder loses: "
+    losses += f"{', '.join(linear)}. A constant state loses {_lost(table['constant'].iloc[0])}."
+    if constant:
+        losses += f" No better than the constant state: {', '.join(constant)}."
+    verdict = f"{len(below)} of {len(table)} quantum encoders are below the linear autoencoder of the same size"
+    verdict += f" ({', '.join(below)})" if 0 < len(below) < len(table) else ""
+    verdict += f"; above it: {', '.join(above)}." if above else "; none is above it."
+    if not above:
+        verdict += " Nothing is gained here over principal components, which need no training and no quantum computer."
+    return losses, verdict
+
+
+def _lost(fidelity: float) -> str:
+    """1 − fidelity with two significant digits."""
+    if 1 - fidelity < LEAST:
+        return f"under {LEAST:g}".replace("-", "−")
+    return f"{1 - fidelity:#.2g}".replace("-", "−")
+
+
+def _dead_angles(name: str, dead: list[int]) -> str:
+    angles = ", ".join(f"θ{k}" for k in dead)
+    return f"{len(dead)} angles of the {name.split()[0]} encoder cannot change its loss: {angles}."
+
+
+# --- noise --------------------------------------------------------------------------------------
+
+
+def _noise_study(findings: AutoencoderFindings, constant_loss: float) -> Study:
+    noise = findings.noise.assign(noise=_noise_names(findings.noise))
+    shown = pd.DataFrame(
+        {
+            "encoder": noise["model"],
+            "noise": noise["noise"],
+            "gates": noise["n_gates"],
+            "noisy encoder": noise["encoder"],
+            "noisy preparation too": noise["preparation"],
+            f"and {SHOTS} shots": noise["shots"],
+        }
+    )
+    long = noise.melt(["model", "noise"], ["encoder", "preparation"], var_name="where", value_name="loss")
+    long["where"] = long["where"].map({"encoder": "noisy encoder", "preparation": "noisy preparation too"})
+    chart = Chart(
+        "Loss under noise", "bars", "noise", "loss", "noise", series="where", panels="model",
+        x_label="loss, test", references=(Reference("constant state, no noise", constant_loss, "x"),),
+        caption="p: depolarising, γ: amplitude damping, after each gate on each of its qubits; r: readout error.",
+    )  # fmt: skip
+    return Study(
+        f"{TITLE}: noise",
+        (
+            "The trained encoders, put under the noise of imperfect machines. The loss is the probability of reading "
+            "the trash qubits elsewhere than in |0…0⟩; it is measured on the trash alone, and is not comparable with "
+            "a fidelity. Writing the vector into the amplitudes takes gates too, which are noisy in the second column.",
+            *_noise_verdicts(noise, constant_loss),
+        ),
+        tables={"Loss on the test crystals": shown},
+        charts=(chart,),
+        data={"noise": long},
+        decimals=dict.fromkeys(shown.columns[3:], 5),
+    )
+
+
+def _noise_names(noise: pd.DataFrame) -> list[str]:
+    names = (("p", "depolarising"), ("γ", "amplitude_damping"), ("r", "readout"))
+    return [
+        ", ".join(f"{short}\u00a0=\u00a0{row[column]:g}" for short, column in names if row[column]) or "no noise"
+        for _, row in noise.iterrows()
+    ]
+
+
+def _noise_verdicts(noise: pd.DataFrame, constant_loss: float) -> list[str]:
+    """Where noise makes an encoder useless, and which encoder stands it best."""
+    sentences = []
+    for model, rows in noise.groupby("model", sort=False):
+        lost = rows.loc[rows["preparation"] >= constant_loss, "noise"].tolist()
+        sentences.append(
+            f"The {model} encoder has {rows['n_gates'].iloc[0]} gates: loss {rows['preparation'].iloc[0]:#.2g} without "
+            f"noise, {rows['preparation'].max():#.2g} under the worst. It is no better than a noiseless constant state "
+            f"({constant_loss:.2g}) {'with: ' + '; '.join(lost) if lost else 'under none of these'}."
+        )
+    best = noise.loc[noise.groupby("noise", sort=False)["preparation"].idxmin()].set_index("noise")["model"]
+    if best.nunique() > 1:
+        sentences += [
+            f"The {name} encoder has the least loss with: {'; '.join(where.index)}."
+            for name, where in best.groupby(best)
+        ]
+    return sentences
+
+
+# --- energy -------------------------------------------------------------------------------------
+
+
+def _energy_study(
+    findings: AutoencoderFindings, distinct: int, ceiling: float, dataset: CrystalDataset, quick: bool
+) -> Study:
+    title, unit = f"{TITLE}: the label read from the code", f" / {dataset.unit}" if dataset.unit else ""
+    if findings.energy is None or findings.predictions is None:
+        why = "A quick run leaves this out." if quick else "This needs torch: pip install 'qperov[torch]'."
+        return Study(title, (why,))
+    energy, predictions = findings.energy, findings.predictions
+    median = str(energy["model"].iloc[0])
+    shown = energy.pivot(index="model", columns="split", values=["mae", "r2"]).reindex(energy["model"].unique())
+    table = pd.DataFrame(
+        {
+            "model": shown.index,
+            f"MAE, train{unit}": shown[("mae", "train")].to_numpy(),
+            f"MAE, test{unit}": shown[("mae", "test")].to_numpy(),
+            "R², train": shown[("r2", "train")].to_numpy(),
+            "R², test": shown[("r2", "test")].to_numpy(),
+        }
+    )
+    test = energy[energy["split"] == "test"].set_index("model")
+    verdicts = [
+        f"{name}: test MAE {row['mae']:#.3g} (median {test.loc[median, 'mae']:#.3g}), R² {row['r2']:.2f}."
+        for name, row in test.iterrows()
+        if name != median
+    ]
+    bound = f"; no function of them has an R² above {ceiling:.2f} on all {len(dataset)} crystals" if ceiling < 1 else ""
+    chart = Chart(
+        "Predicted against true", "scatter", "predictions", "true", "predicted", series="split", panels="model",
+        x_label=f"true {dataset.target}{unit}", y_label=f"predicted{unit}",
+        references=(Reference("perfect", axis="diagonal"), Reference(median, float(predictions["predicted"].iloc[0]))),
+        caption="Crystals with the same vector get the same prediction.",
+    )  # fmt: skip
+    return Study(
+        title,
+        (
+            "A small network is trained to read the label from the code's expectation values, on the training crystals "
+            f"of the same split. It has {distinct} distinct vectors to go by{bound}.",
+            f"{' '.join(verdicts)} One split and no interval: differences of a few per cent mean little.",
+        ),
+        tables={"Error of the heads": table},
+        decimals=dict.fromkeys(table.columns[3:], 3),
+        charts=(chart,),
+        data={"predictions": predictions[predictions["model"] != median].reset_index(drop=True)},
+    )

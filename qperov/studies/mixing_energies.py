@@ -1,0 +1,184 @@
+"""The demo's second task: energies of mixing of relaxed crystals, which a powder pattern can see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from qperov.datasets.dataset import CrystalDataset
+from qperov.evaluation.comparison import compare
+from qperov.evaluation.metrics import bootstrap_weights, scores
+from qperov.evaluation.results import Comparison
+from qperov.records.study import Chart, Reference, Study
+from qperov.studies.models import build_suite
+
+#: Models that take part, by what stands before the descriptor's name; the second for ``--quick``.
+MODELS = ("Ridge", "Kernel ridge", "Gaussian process", "SVR RBF", "QSVR", "QSVR projected", "Autoencoder + SVR")
+QUICK_MODELS = ("Ridge", "SVR RBF", "QSVR")
+FOLDS, QUICK_FOLDS = 5, 3
+#: Resamples of the intervals.
+BOOTSTRAP = 2000
+COMPOSITION = "composition alone"
+
+
+def second_task(
+    dataset: CrystalDataset,
+    element: str,
+    *,
+    quick: bool = False,
+    seed: int = 0,
+    n_jobs: int | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Study:
+    """Compare regressors on relaxed crystals of several compositions, beside what the composition alone tells.
+
+    Parameters
+    ----------
+    dataset : CrystalDataset
+        Labelled crystals of a solid solution, such as cpx222.
+    element : str
+        The one whose share of the atoms is the composition.
+    quick : bool
+        Fewer models, candidates and folds.
+    seed : int
+        Of folds and bootstrap.
+    n_jobs, progress
+        As in :func:`qperov.compare`.
+
+    Raises
+    ------
+    ValueError
+        If the dataset has no labels, or fewer groups than folds.
+    """
+    suite = build_suite(dataset, quick=quick)
+    chosen = QUICK_MODELS if quick else MODELS
+    short = {name: name.split(" · ")[0] for name in suite.models if name.split(" · ")[0] in chosen}
+    models = {short[name]: suite.models[name] for name in short}
+    families = {short[name]: suite.families[name] for name in short}
+    comparison = compare(
+        models,
+        dataset,
+        folds=QUICK_FOLDS if quick else FOLDS,
+        seed=seed,
+        n_bootstrap=BOOTSTRAP,
+        n_jobs=n_jobs,
+        families=families,
+        progress=progress,
+    )
+    share = np.array([structure.composition.get_atomic_fraction(element) for structure in dataset.structures])
+    return _study(dataset, comparison, element, share, seed)
+
+
+def composition_predictions(y: np.ndarray, share: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """What the composition tells: the mean label of the training crystals at each share, linear between the shares.
+
+    Parameters
+    ----------
+    y, share : ndarray, shape (n,)
+    folds : ndarray of int, shape (n,)
+        The fold in which each crystal is tested.
+    """
+    predicted = np.empty(len(y))
+    for fold in np.unique(folds):
+        test = folds == fold
+        known, position = np.unique(np.round(share[~test], 9), return_inverse=True)
+        means = np.bincount(position, weights=y[~test]) / np.bincount(position)
+        predicted[test] = np.interp(share[test], known, means)
+    return predicted
+
+
+def _study(dataset: CrystalDataset, comparison: Comparison, element: str, share: np.ndarray, seed: int) -> Study:
+    label, unit = comparison.label, comparison.label["unit"] or "label's unit"
+    by_id = comparison.predictions.set_index("id")
+    first = by_id[by_id["model"] == comparison.table["model"].iloc[0]].loc[list(comparison.ids)]
+    alone = composition_predictions(comparison.y, share, first["fold"].to_numpy())
+    weights = bootstrap_weights(first["group"].to_numpy(), BOOTSTRAP, seed)
+    of_composition = {name: (s.value, s.low, s.high) for name, s in scores(comparison.y, alone[None], weights).items()}
+    rows = [(COMPOSITION, of_composition, np.nan)]
+    rows += [
+        (row["model"], {m: (row[m], row[f"{m}_low"], row[f"{m}_high"]) for m in ("mae", "r2")}, row["seconds"])
+        for row in comparison.table.to_dict(orient="records")
+    ]
+    mae = f"MAE, {unit}"
+    table = pd.DataFrame(
+        [
+            {
+                "model": name, mae: score["mae"][0], "from": score["mae"][1], "to": score["mae"][2],
+                "R²": score["r2"][0], "R² from": score["r2"][1], "R² to": score["r2"][2], "time, s": seconds,
+            }
+            for name, score, seconds in rows
+        ]
+    )  # fmt: skip
+    models = comparison.table[comparison.table["kind"] == "model"]
+    best = [
+        part.loc[part["mae"].idxmin(), "model"]
+        for family in ("classical", "quantum")
+        if len(part := models[models["family"] == family])
+    ]
+    drawn = comparison.predictions[comparison.predictions["model"].isin(best)]
+    scatter = drawn[["model", "y_true", "y_pred"]].reset_index(drop=True)
+    name = str(label["target"]).replace("_", " ")
+    descriptor = next(iter(comparison.features))
+    return Study(
+        f"A second task: {dataset.name}, {name}",
+        (
+            f"{label['n']} crystals, {descriptor}; {comparison.settings['split']}. {name.capitalize()}: standard "
+            f"deviation {label['sd']:.3g} {unit}. Scores out of fold, 95 % intervals by bootstrap over groups.",
+            f"Labels: {'; '.join(label['provenance'])}.",
+            *comparison.warnings,
+            _what_composition_tells(table, mae, best, unit),
+            *_best_against_best(comparison, best, unit),
+        ),
+        tables={"Scores": table},
+        charts=(
+            Chart(
+                "Labels against composition", "scatter", "labels", "share", "label",
+                x_label=f"{element} atoms / all atoms", y_label=f"{name}, {unit}",
+                caption="Each point is a crystal; those above each other differ by their ordering alone.",
+            ),
+            Chart(
+                "Predicted against label", "scatter", "predictions", "y_true", "y_pred", panels="model",
+                x_label=f"label, {unit}", y_label=f"predicted, {unit}",
+                references=(Reference("equal", axis="diagonal"),),
+                caption="Out of fold, the best classical and the best quantum model.",
+            ),
+        ),
+        data={"labels": pd.DataFrame({"share": share, "label": comparison.y}), "predictions": scatter},
+        decimals={mae: 2, "from": 2, "to": 2, "R²": 2, "R² from": 2, "R² to": 2, "time, s": 1},
+    )  # fmt: skip
+
+
+def _what_composition_tells(table: pd.DataFrame, mae: str, best: list[str], unit: str) -> str:
+    by_model = table.set_index("model")
+    alone = by_model.loc[COMPOSITION]
+    said = " and ".join(f"{name} {by_model.loc[name, mae]:.2f}" for name in best)
+    higher = [name for name in best if by_model.loc[name, "to"] < alone["from"]]
+    verdict = "their intervals overlap: the pattern is not shown to tell more than the composition"
+    if len(higher) == len(best):
+        verdict = "their intervals do not overlap: the pattern tells more than the composition"
+    elif higher:
+        verdict = f"of these, only {higher[0]} has an interval below that of the composition"
+    return (
+        f"The mean label of the training crystals of the same composition has MAE {alone[mae]:.2f} {unit}; {said}; "
+        f"{verdict}."
+    )
+
+
+def _best_against_best(comparison: Comparison, best: list[str], unit: str) -> tuple[str, ...]:
+    """The paired test of the best classical against the best quantum model."""
+    if len(best) < 2:
+        return ()
+    pairs = comparison.significance
+    found = pairs[pairs["model_a"].isin(best) & pairs["model_b"].isin(best)].iloc[0]
+    sign = 1 if found["model_a"] == best[1] else -1
+    low, high = sorted((sign * found["low"], sign * found["high"]))
+    known = "is not distinguishable from"
+    if found["p_holm"] < 0.05:
+        known = "is better than" if sign * found["delta_mae"] < 0 else "is worse than"
+    delta, low, high = (f"{value:+.2f}".replace("-", "−") for value in (sign * found["delta_mae"], low, high))
+    return (
+        f"{best[1]} {known} {best[0]} at n = {comparison.label['n']} (ΔMAE {delta} [{low}, {high}] {unit}, corrected "
+        f"resampled t-test, p = {found['p_holm']:.2g} after Holm).",
+    )
