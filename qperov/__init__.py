@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from qperov.datasets.reading import read
     from qperov.datasets.store import Store
     from qperov.descriptors.featurizer import PXRDFeaturizer
+    from qperov.descriptors.rank_pca import RankPCA
     from qperov.diffraction.measured import MeasuredPattern, strip_kalpha2, subtract_background
     from qperov.diffraction.measured_reading import read_measured_pattern
     from qperov.diffraction.patterns import Pattern, powder_patterns
-    from qperov.diffraction.rounding import RankPCA
     from qperov.errors import QperovError
     from qperov.evaluation.comparison import compare
     from qperov.evaluation.results import Comparison
@@ -82,7 +82,7 @@ _HOMES = {
     "QuantumKernelRidge": "quantum.estimators.regression",
     "QuantumSVC": "quantum.estimators.classification",
     "QuantumSVR": "quantum.estimators.regression",
-    "RankPCA": "diffraction.rounding",
+    "RankPCA": "descriptors.rank_pca",
     "Record": "records.record",
     "StateFidelity": "quantum.kernels.states",
     "Store": "datasets.store",

@@ -20,8 +20,9 @@ from qperov.classical.adversarial import (
     gradient_penalty,
 )
 from qperov.classical.gan import WSPGAN
-from qperov.classical.networks import discriminator, generator, logits, state_of
+from qperov.classical.networks import discriminator, generator, logits
 from qperov.errors import MissingDependencyError, PublishedFaultWarning, RecordError
+from qperov.torch_support import state_of
 
 X = np.random.default_rng(3).normal(size=(120, 16))
 Y = 5 + 0.1 * (X[:, 0] - 2 * X[:, 5] + X[:, 10])

@@ -12,8 +12,9 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 
 import qperov
-from qperov.evaluation.learning_curves import learning_curve, learning_curve_study
+from qperov.evaluation.learning_curves import learning_curve
 from qperov.evaluation.problem import BASELINES
+from qperov.studies.learning_curves import learning_curve_study
 
 MEAN, MEDIAN = BASELINES
 

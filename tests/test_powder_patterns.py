@@ -457,7 +457,7 @@ def test_a_device_gives_what_numpy_gives(monkeypatch):
 
 def test_a_device_without_torch_is_one_clear_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(MissingDependencyError, match=r"a device needs PyTorch: pip install"):
+    with pytest.raises(MissingDependencyError, match=r"needs PyTorch: pip install"):
         powder_patterns([perovskite()], device="cpu")
 
 

@@ -21,9 +21,9 @@ from sklearn.svm import SVR
 import qperov
 from qperov.classical.cnn import CNNRegressor
 from qperov.classical.gan import WSPGAN
-from qperov.classical.networks import import_torch
 from qperov.errors import PublishedFaultWarning
 from qperov.studies.models import COMPONENTS, EPSILON, searched
+from qperov.torch_support import import_torch
 
 #: Crystals of the papers' training set for CPX222.
 N_TIMED = 520

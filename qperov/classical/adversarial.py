@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qperov.classical.networks import State, discriminator, generator, import_torch, logits, seeded, state_of
+from qperov.classical.networks import discriminator, generator, logits
 from qperov.classical.training import make_optimizer, progress_bar
+from qperov.torch_support import State, import_torch, seeded, state_of
 
 if TYPE_CHECKING:
     import torch

@@ -12,10 +12,11 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from qperov.classical.networks import evaluate, generator_with, image_side, images
+from qperov.classical.published_weights import read_published_state
 from qperov.classical.scaling import Scaling
 from qperov.classical.training import TrainingSettings, train_generator
 from qperov.errors import RecordError
-from qperov.storage.model_file import read_model, read_published_state, write_model
+from qperov.storage.model_file import read_model, write_model
 
 MODES = ("fixed", "published")
 #: Parameters that belong to the machine and the moment, not to the model.

@@ -6,14 +6,11 @@ Layers carry the names of the published state dictionaries (``conv1.0.weight``, 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qperov.errors import MissingDependencyError
+from qperov.torch_support import State, import_torch
 
 if TYPE_CHECKING:
     import torch
@@ -24,23 +21,6 @@ CHANNELS, HIDDEN = (32, 64), 128
 LEAST_SIDE = 4
 #: Hidden units of the discriminator's LSTM and of the layer behind it.
 LSTM_UNITS, LSTM_HEAD = 32, 10
-
-State = dict[str, np.ndarray]
-
-
-def import_torch() -> ModuleType:
-    """PyTorch.
-
-    Raises
-    ------
-    MissingDependencyError
-        It is not installed.
-    """
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingDependencyError("neural networks need PyTorch: pip install 'qperov[torch]'") from error
-    return torch
 
 
 def image_side(n_features: int) -> int:
@@ -99,11 +79,6 @@ def logits(network: torch.nn.Module, sequences: torch.Tensor) -> torch.Tensor:
 # --- weights as arrays, so that models can be pickled, compared and written without PyTorch --------
 
 
-def state_of(network: torch.nn.Module) -> State:
-    """Weights as numpy arrays of their own."""
-    return {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
-
-
 def blank_generator(side: int) -> torch.nn.Module:
     """CNN-Gen without weights: takes no memory whatever its side, and draws nothing."""
     with import_torch().device("meta"):
@@ -128,12 +103,3 @@ def evaluate(network: torch.nn.Module, pictures: np.ndarray, device: str = "cpu"
             some = torch.as_tensor(pictures[start : start + batch], dtype=torch.float64, device=device)
             found.append(network(some).squeeze(1).cpu().numpy())
     return np.concatenate(found)
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Everything PyTorch draws inside follows from ``seed``; its own stream goes on unchanged behind."""
-    torch = import_torch()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qperov.classical.networks import State, generator, import_torch, seeded, state_of
+from qperov.classical.networks import generator
+from qperov.torch_support import State, import_torch, seeded, state_of
 
 if TYPE_CHECKING:
     import torch

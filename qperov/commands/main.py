@@ -487,7 +487,8 @@ def _sections(
         with screen.status("Simulating a quantum machine with noise"):
             sections += noise_studies(suite.models, dataset, quick=quick, seed=seed)
     if "learning_curve" in studies:
-        from qperov.evaluation.learning_curves import learning_curve, learning_curve_study
+        from qperov.evaluation.learning_curves import learning_curve
+        from qperov.studies.learning_curves import learning_curve_study
 
         with screen.bar("Learning from few crystals to many") as advance:
             curve = learning_curve(suite.models, dataset, seed=seed, n_jobs=jobs, progress=advance)

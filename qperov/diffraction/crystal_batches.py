@@ -13,11 +13,11 @@ from qperov.diffraction.scattering import (
     box_structure_factors,
     form_factors,
     from_device,
-    import_torch,
     shared_site_squares,
     thermal_squares,
     to_device,
 )
+from qperov.torch_support import import_torch
 
 if TYPE_CHECKING:
     from qperov.diffraction.reflections import ReflectionLists, Reflections

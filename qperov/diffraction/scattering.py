@@ -24,7 +24,8 @@ from pymatgen.analysis.diffraction.xrd import ATOMIC_SCATTERING_PARAMS
 from pymatgen.core import Element
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
-from qperov.errors import DescriptorError, MissingDependencyError
+from qperov.errors import DescriptorError
+from qperov.torch_support import import_torch
 
 #: Entries of the largest array held at once, when nothing faster is known.
 BLOCK_ENTRIES = 4_000_000
@@ -228,23 +229,6 @@ def to_device(array: np.ndarray, device: Any) -> Any:
 def from_device(values: Any) -> np.ndarray:
     """An array in the computer's own memory."""
     return values if isinstance(values, np.ndarray) else values.cpu().numpy()
-
-
-def import_torch() -> Any:
-    """torch, where it is installed.
-
-    Raises
-    ------
-    MissingDependencyError
-        Where it is not.
-    """
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingDependencyError(
-            'a device needs PyTorch: pip install "qperov[torch]", or leave device out'
-        ) from error
-    return torch
 
 
 def one_blas_thread() -> AbstractContextManager[Any]:

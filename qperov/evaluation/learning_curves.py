@@ -12,16 +12,11 @@ from sklearn.base import BaseEstimator
 from qperov.evaluation.finished_folds import Fold
 from qperov.evaluation.folds import Progress, evaluate_folds
 from qperov.evaluation.metrics import weighted_scores
-from qperov.evaluation.problem import BASELINES, Problem
-from qperov.evaluation.significance import corrected_resampled_t_test
+from qperov.evaluation.problem import Problem
 from qperov.evaluation.splits import honest_groups, make_folds
-from qperov.records.study import Chart, Study
 
-TITLE = "Learning curves"
 #: Shares of the smallest training fold that are learnt from when no sizes are given.
 SHARES = (0.1, 0.2, 0.4, 0.7, 1.0)
-#: Models in a chart that are not quantum.
-MOST_OTHERS = 4
 
 
 def learning_curve(
@@ -114,105 +109,3 @@ def _checked_sizes(sizes: Sequence[int] | None, most: int) -> list[int]:
     if not wanted or wanted[0] < 2 or wanted[-1] > most:
         raise ValueError(f"sizes must be between 2 and {most}, the smallest training fold, got {list(sizes)}")
     return wanted
-
-
-def learning_curve_study(curve: pd.DataFrame, *, families: Mapping[str, str] | None = None, unit: str = "") -> Study:
-    """A report's section on a learning curve: who needs how many crystals.
-
-    Parameters
-    ----------
-    curve : DataFrame
-        From :func:`learning_curve`.
-    families : mapping of str to str, optional
-        Model → "quantum" or another; quantum models are compared with the best other of their descriptor at each size.
-    unit : str
-        Of the label.
-    """
-    per = f" / {unit}" if unit else ""
-    means = curve.groupby(["model", "size"], sort=False)["mae"].mean().unstack()
-    r2 = curve[curve["size"] == curve["size"].max()].groupby("model", sort=False)["r2"].mean()
-    learnt = [name for name in means.index if name not in BASELINES]
-    table = pd.DataFrame({"model": means.index})
-    for size in means.columns:
-        table[f"MAE{per}, n = {size}"] = means[size].to_numpy()
-    table["R², all"] = r2.reindex(means.index).to_numpy()
-    table["exponent α"] = [_exponent(means.loc[name]) if name in learnt else np.nan for name in means.index]
-    descriptor_of = curve.drop_duplicates("model").set_index("model")["descriptor"]
-    quantum = [name for name in learnt if (families or {}).get(name) == "quantum"]
-    sizes = [int(size) for size in means.columns]
-    charts, data = [], {}
-    for descriptor, names in _drawn(means.loc[learnt], quantum, descriptor_of).items():
-        long = means.loc[names].stack().rename("mae").reset_index()
-        data[descriptor] = long.assign(model=long["model"].str.removesuffix(f" · {descriptor}"))
-        charts.append(
-            Chart(
-                f"Error against training crystals: {descriptor}", "lines", descriptor, "size", "mae", series="model",
-                x_label="training crystals", y_label=f"MAE{per}",
-                caption=f"Mean over the same test folds. Beside quantum models, at most the {MOST_OTHERS} best others.",
-            )
-        )  # fmt: skip
-    return Study(
-        TITLE,
-        (
-            f"The models of the comparison learn from {sizes[0]} to {sizes[-1]} crystals and are tested on the same "
-            f"{len(curve.groupby(['repeat', 'fold']))} honest folds. Larger training sets contain the smaller ones, "
-            "and hyperparameters are chosen anew in each. α is the slope of log MAE against −log n: the larger, the "
-            "faster the error falls.",
-            *(_against_others(curve, means, name, quantum, learnt, descriptor_of, unit) for name in quantum),
-            "Told apart means: corrected resampled t-test, p < 0.05, without correction for the number of sizes. The "
-            "best other model is picked on the test folds at each size, which favours it a little.",
-        ),
-        tables={"Mean absolute error": table},
-        charts=tuple(charts),
-        data=data,
-        decimals={"R², all": 2, "exponent α": 2},
-    )
-
-
-def _drawn(means: pd.DataFrame, quantum: list[str], descriptor_of: pd.Series) -> dict[str, list[str]]:
-    """Descriptor → models in its chart: as many as can be told apart by colour and shape."""
-    drawn = {}
-    for descriptor in dict.fromkeys(descriptor_of[means.index]):
-        own = [name for name in means.index if descriptor_of[name] == descriptor]
-        others = means.loc[[name for name in own if name not in quantum]].iloc[:, -1].nsmallest(MOST_OTHERS).index
-        drawn[descriptor] = [name for name in own if name in quantum or name in others]
-    return drawn
-
-
-def _exponent(mae: pd.Series) -> float:
-    """α of MAE ∝ n^−α by least squares on logarithms; NaN with one size or an error of zero."""
-    if len(mae) < 2 or not (mae > 0).all():
-        return float("nan")
-    return -float(np.polyfit(np.log(mae.index.to_numpy(dtype=float)), np.log(mae.to_numpy()), 1)[0])
-
-
-def _against_others(
-    curve: pd.DataFrame,
-    means: pd.DataFrame,
-    name: str,
-    quantum: list[str],
-    learnt: list[str],
-    descriptor_of: pd.Series,
-    unit: str,
-) -> str:
-    """At which sizes a quantum model is told apart from the best other model of its descriptor."""
-    rivals = [other for other in learnt if other not in quantum and descriptor_of[other] == descriptor_of[name]]
-    if not rivals:
-        return f"{name} has no other model of its descriptor beside it."
-    better: list[str] = []
-    worse: list[str] = []
-    for size in means.columns:
-        rival = means.loc[rivals, size].idxmin()
-        at = curve[curve["size"] == size].sort_values(["repeat", "fold"])
-        own, other = at[at["model"] == name], at[at["model"] == rival]
-        share = float((own["n_test"] / own["size"]).mean())
-        test = corrected_resampled_t_test(own["mae"].to_numpy(), other["mae"].to_numpy(), share)
-        if test.p < 0.05:
-            (better if test.difference < 0 else worse).append(str(size))
-    first, last = means.loc[name].iloc[[0, -1]]
-    per = f" {unit}" if unit else ""
-    told = [f"{word} at n = {', '.join(at)}" for word, at in (("better", better), ("worse", worse)) if at]
-    return (
-        f"{name}: MAE {first:.3g} to {last:.3g}{per}; against the best other model it is "
-        f"{' and '.join(told) if told else 'not distinguishable at any size'}."
-    )

@@ -27,7 +27,7 @@ _OURS = (
     "descriptors.matrices.qsvr_vector",
     "descriptors.structure_factors.StructureFactors",
     "diffraction.profiles.ProfileGrid",
-    "diffraction.rounding.RankPCA",
+    "descriptors.rank_pca.RankPCA",
     "quantum.autoencoder.autoencoder.QuantumAutoencoder",
     "quantum.autoencoder.encoded_regressor.EncodedRegressor",
     "quantum.autoencoder.encoded_regressor.TorchHead",

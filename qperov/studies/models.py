@@ -25,7 +25,7 @@ from qperov.crystals.parent_lattice import ParentLattice, parent_lattices
 from qperov.crystals.units import ENERGY_UNITS, convert_energies
 from qperov.datasets.dataset import CrystalDataset
 from qperov.descriptors.featurizer import PXRDFeaturizer
-from qperov.diffraction.rounding import RankPCA
+from qperov.descriptors.rank_pca import RankPCA
 from qperov.evaluation.metrics import ceiling_r2
 from qperov.evaluation.splits import identical_rows
 from qperov.evaluation.tables import numerical_rank

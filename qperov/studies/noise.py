@@ -15,7 +15,7 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
-from qperov.diffraction.rounding import RankPCA
+from qperov.descriptors.rank_pca import RankPCA
 from qperov.evaluation.splits import honest_groups
 from qperov.hardware.jobs.backend import Backend
 from qperov.quantum.estimators.regression import QuantumSVR

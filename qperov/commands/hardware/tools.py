@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from qperov.commands.hardware.commands import Toolbox
 from qperov.datasets.dataset import CrystalDataset
 from qperov.descriptors.featurizer import PXRDFeaturizer
-from qperov.diffraction.rounding import RankPCA
+from qperov.descriptors.rank_pca import RankPCA
 from qperov.quantum.autoencoder.autoencoder import QuantumAutoencoder
 from qperov.quantum.autoencoder.compression import amplitudes
 from qperov.quantum.estimators.regression import QuantumSVR

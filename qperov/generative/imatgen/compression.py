@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qperov.classical.networks import State, import_torch
 from qperov.generative.imatgen.images import SparseImages
 from qperov.generative.imatgen.networks import DECODER, ENCODER, ImageCentre, ImageCompression
 from qperov.generative.models.training import Progress, Trained, TrainingPlan, train
+from qperov.torch_support import State, import_torch
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,6 @@ from scipy.special import expit
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from qperov.classical.networks import State
 from qperov.errors import EmptyDatasetError
 from qperov.generative.imatgen.compression import (
     IMAGES,
@@ -42,6 +41,7 @@ from qperov.generative.models.base import LEAST_CRYSTALS, GenerativeModel, check
 from qperov.generative.models.training import KL, Progress, Trained, TrainingPlan, split_rows, train
 from qperov.generative.representations.representation import Representation
 from qperov.generative.representations.voxels import Voxels
+from qperov.torch_support import State
 
 #: The generator's heads on z, where there are labels.
 HEADS = (REGRESSOR, CLASSIFIER)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qperov.classical.networks import State, import_torch
 from qperov.generative.models.networks import kl_divergence
 from qperov.generative.models.training import KL
 from qperov.generative.representations import element_properties
 from qperov.generative.representations.element_properties import GRAPH_PROPERTIES, property_table
+from qperov.torch_support import State, import_torch
 
 if TYPE_CHECKING:
     import torch

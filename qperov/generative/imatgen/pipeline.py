@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qperov.classical.networks import State, import_torch
 from qperov.generative.imatgen.compression import codes_of, images_of
 from qperov.generative.imatgen.images import CrystalImages
 from qperov.generative.imatgen.networks import (
@@ -24,6 +23,7 @@ from qperov.generative.imatgen.networks import (
     stored_part,
 )
 from qperov.generative.representations.voxels import VoxelParts, Voxels
+from qperov.torch_support import State, import_torch
 
 if TYPE_CHECKING:
     import torch

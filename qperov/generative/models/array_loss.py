@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qperov.classical.networks import import_torch
 from qperov.generative.representations.representation import Block, Representation
+from qperov.torch_support import import_torch
 
 if TYPE_CHECKING:
     import torch

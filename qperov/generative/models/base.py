@@ -15,7 +15,6 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from qperov.classical.networks import State
 from qperov.errors import EmptyDatasetError, MissingLabelError, RecordError
 from qperov.generative.models.latent import nearest_to_target, perturb, posterior_sample, prior_sample, slerp_between
 from qperov.generative.models.latent_search import targeted_search
@@ -23,6 +22,7 @@ from qperov.generative.models.property_labels import checked_labels
 from qperov.generative.models.training import Progress
 from qperov.generative.representations.representation import Representation
 from qperov.storage.model_file import read_model, write_model
+from qperov.torch_support import State
 
 SAMPLING = ("prior", "posterior", "local", "slerp", "target")
 #: Parameters that belong to the machine and the moment, not to the model.

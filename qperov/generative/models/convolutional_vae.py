@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pymatgen.core import Structure
 
-from qperov.classical.networks import State, import_torch
 from qperov.generative.models.array_loss import ArrayScaling, Layout, block_losses, reconstruction_loss
 from qperov.generative.models.base import GenerativeModel
 from qperov.generative.models.networks import Architecture, decoded, draw, kl_divergence, posterior
 from qperov.generative.models.training import KL, Progress, TrainingPlan, split_rows, train
 from qperov.generative.representations.equivalent_cells import equivalent_cells
+from qperov.torch_support import State, import_torch
 
 if TYPE_CHECKING:
     import torch

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qperov.classical.networks import State, import_torch
+from qperov.torch_support import State, import_torch
 
 if TYPE_CHECKING:
     import torch

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qperov.classical.networks import State, import_torch, seeded, state_of
 from qperov.errors import DivergedTrainingError
+from qperov.torch_support import State, import_torch, seeded, state_of
 
 if TYPE_CHECKING:
     import torch
