@@ -9,7 +9,7 @@ demo: $(VENV)/.user
 	$(BIN)/qperov demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow" -n auto
+	$(BIN)/python -m pytest -m "not slow" -n auto --durations=10
 
 slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow

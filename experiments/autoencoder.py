@@ -74,7 +74,7 @@ class Task:
     seed: int = 0
 
 
-def load(task: Task) -> qperov.CrystalDataset:
+def load(task: Task) -> qperov.datasets.CrystalDataset:
     """One crystal a symmetry class."""
     if Path(task.dataset).exists():
         settings = {name: getattr(task, name) for name in ("labels", "target") if getattr(task, name) is not None}
@@ -92,7 +92,7 @@ def split(X: np.ndarray, groups: np.ndarray, task: Task) -> tuple[np.ndarray, np
 
 
 def vectors_of_every_size(
-    dataset: qperov.CrystalDataset, sizes: Sequence[int] = (4, 5, 6, 7, 8)
+    dataset: qperov.datasets.CrystalDataset, sizes: Sequence[int] = (4, 5, 6, 7, 8)
 ) -> dict[int, np.ndarray]:
     """I / 2θ of the first 16 to 256 peaks below I = 70, weak ones included, up to 180°.
 

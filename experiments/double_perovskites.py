@@ -68,21 +68,21 @@ class Task:
     seed: int = 0
 
 
-def tolerance_task(task: Task) -> qperov.CrystalDataset:
+def tolerance_task(task: Task) -> qperov.datasets.CrystalDataset:
     """Cubic and tilted cells of each composition, with t; both cells of a composition are one group."""
-    compositions = qperov.perovskite_compositions()
+    compositions = qperov.crystals.perovskite_compositions()
     if task.compositions:
         drawn = np.random.default_rng(task.seed).permutation(len(compositions))[: task.compositions]
         compositions = [compositions[i] for i in sorted(drawn)]
     structures, ids, y, groups = [], [], [], []
     for number, sites in enumerate(compositions):
         for tilt in ("cubic", "a-a-c+")[: 2 if tilt_angle(sites) > 0 else 1]:
-            structures.append(qperov.perovskite_cell(sites, tilt))
+            structures.append(qperov.crystals.perovskite_cell(sites, tilt))
             charges = [ion.oxi_state for ((ion, _),) in (sites.a, sites.b, sites.x)]
             ids.append(f"{sites.formula} {charges[0]:+g}{charges[1]:+g}{charges[2]:+g} {tilt}")
-            y.append(qperov.tolerance_factors(sites).t)
+            y.append(qperov.crystals.tolerance_factors(sites).t)
             groups.append(number)
-    return qperov.CrystalDataset(
+    return qperov.datasets.CrystalDataset(
         name="tolerance factors of generated perovskites",
         structures=tuple(structures),
         ids=tuple(ids),
@@ -175,7 +175,7 @@ def main(task: Task) -> None:
         {
             "formula": [c.compound.formula for c in crystals],
             "ordering": [c.site_symmetry for c in crystals],
-            "t": [qperov.tolerance_factors(c.compound.sites).t for c in crystals],
+            "t": [qperov.crystals.tolerance_factors(c.compound.sites).t for c in crystals],
         }
     )
     double = featurizer.transform([c.structure for c in crystals])

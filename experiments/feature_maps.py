@@ -82,7 +82,7 @@ def models(task: Task) -> dict[str, BaseEstimator]:
         # one grid a kernel: all penalties of a bandwidth follow each other and share its remembered values
         grid = [{"kernel": [kernel], "C": [1.0, 10.0, 100.0]} for kernel in candidates]
         search = searched(qperov.QuantumSVR(candidates[0], epsilon=EPSILON), grid)
-        steps = [("pxrd", featurizer), ("scale", StandardScaler()), ("pca", qperov.RankPCA(COMPONENTS))]
+        steps = [("pxrd", featurizer), ("scale", StandardScaler()), ("pca", qperov.descriptors.RankPCA(COMPONENTS))]
         found[f"{name} · {featurizer.description}"] = Pipeline([*steps, ("model", search)])
     return found
 
@@ -98,8 +98,10 @@ def main(task: Task, command: str) -> None:
         )
     print(result, *result.warnings, sep="\n")
     settings = {"command": command, "folds": task.folds, "seed": task.seed}
-    record = qperov.write_record(task.runs / f"feature-maps-{task.kind}", result, task=settings, dataset=dataset.about)
-    print(f"report: {qperov.build_report(record)}")
+    record = qperov.records.write_record(
+        task.runs / f"feature-maps-{task.kind}", result, task=settings, dataset=dataset.about
+    )
+    print(f"report: {qperov.reports.build_report(record)}")
 
 
 if __name__ == "__main__":

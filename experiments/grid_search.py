@@ -34,7 +34,7 @@ def main() -> None:
         [
             ("pxrd", qperov.PXRDFeaturizer("structure_factors")),
             ("scale", StandardScaler()),
-            ("pca", qperov.RankPCA(8)),
+            ("pca", qperov.descriptors.RankPCA(8)),
             ("qsvr", qperov.QuantumSVR(qperov.FidelityKernel("zz"), epsilon=0.05)),
         ]
     )

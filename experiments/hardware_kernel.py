@@ -87,7 +87,7 @@ class Measured:
     name: str
     matrix: np.ndarray
     measured: np.ndarray
-    repair: qperov.KernelRepair | None = None
+    repair: qperov.quantum.KernelRepair | None = None
 
 
 def crystals(task: Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -96,7 +96,7 @@ def crystals(task: Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     drawn = np.random.default_rng(task.seed).permutation(len(dataset))[: task.n_crystals]
     dataset = dataset.take(np.sort(drawn))
     correlations = qperov.PXRDFeaturizer("correlations").fit_transform(dataset.structures)
-    X = make_pipeline(StandardScaler(), qperov.RankPCA(task.components)).fit_transform(correlations)
+    X = make_pipeline(StandardScaler(), qperov.descriptors.RankPCA(task.components)).fit_transform(correlations)
     y = np.asarray(dataset.y)
     return X, (y - y.mean()) / y.std(), honest_groups(np.asarray(dataset.groups), [correlations])
 
@@ -139,7 +139,7 @@ def measure(task: Task, X: np.ndarray) -> tuple[list[Measured], dict[str, Plan]]
         raw, corrected = (noisy.matrix(mitigated, task.gamma) for mitigated in (False, True))
         found.append(Measured(label, f"{task.shots} shots", shots, shots))
         if kernel is fidelity:
-            repair = qperov.KernelRepair()
+            repair = qperov.quantum.KernelRepair()
             found.append(Measured(label, "shots, nearest PSD", repair.fit(shots).matrix_, shots, repair))
         found += [
             Measured(label, task.machine, raw, raw),
@@ -147,8 +147,8 @@ def measure(task: Task, X: np.ndarray) -> tuple[list[Measured], dict[str, Plan]]
         ]
         if kernel is fidelity:
             n_qubits = noisy.plan.n_qubits
-            nearest = qperov.KernelRepair()
-            depolarising = qperov.KernelRepair(depolarising="mean", n_qubits=n_qubits)
+            nearest = qperov.quantum.KernelRepair()
+            depolarising = qperov.quantum.KernelRepair(depolarising="mean", n_qubits=n_qubits)
             found += [
                 Measured(label, "+ nearest PSD", nearest.fit(corrected).matrix_, corrected, nearest),
                 Measured(label, "+ depolarising", depolarising.fit(corrected).matrix_, corrected, depolarising),

@@ -143,16 +143,16 @@ class Task:
 class Split:
     """Crystals to train on and crystals held out, each with the groups that were not parted."""
 
-    training: qperov.CrystalDataset
+    training: qperov.datasets.CrystalDataset
     training_groups: np.ndarray
-    held: qperov.CrystalDataset
+    held: qperov.datasets.CrystalDataset
     held_groups: np.ndarray
 
 
 # --- data ---------------------------------------------------------------------------------------
 
 
-def load(task: Task) -> qperov.CrystalDataset:
+def load(task: Task) -> qperov.datasets.CrystalDataset:
     """Labelled crystals with right-handed cells.
 
     Raises
@@ -180,7 +180,9 @@ def right_handed(structure: Structure) -> Structure:
     return Structure(Lattice(-structure.lattice.matrix), structure.species_and_occu, -structure.frac_coords)
 
 
-def represented(dataset: qperov.CrystalDataset, models: Mapping[str, GenerativeModel]) -> qperov.CrystalDataset:
+def represented(
+    dataset: qperov.datasets.CrystalDataset, models: Mapping[str, GenerativeModel]
+) -> qperov.datasets.CrystalDataset:
     """Crystals that fit into the representations of all models; the others are its issues."""
     reasons: dict[int, str] = {}
     for name, model in models.items():
@@ -194,7 +196,7 @@ def represented(dataset: qperov.CrystalDataset, models: Mapping[str, GenerativeM
     return replace(dataset.take(kept), issues=(*dataset.issues, *issues)) if issues else dataset
 
 
-def split(task: Task, dataset: qperov.CrystalDataset) -> Split:
+def split(task: Task, dataset: qperov.datasets.CrystalDataset) -> Split:
     """Crystals to train on and crystals held out: no formula and no symmetry class is on both sides.
 
     Raises
@@ -216,7 +218,7 @@ def formulas_of(structures: Sequence[Structure]) -> list[str]:
     return [structure.composition.reduced_formula for structure in structures]
 
 
-def asked_of(task: Task, dataset: qperov.CrystalDataset, labels: np.ndarray) -> Asked:
+def asked_of(task: Task, dataset: qperov.datasets.CrystalDataset, labels: np.ndarray) -> Asked:
     """What is asked, from the settings or by default."""
     energy = dataset.unit == "eV/atom" and "formation" in (dataset.target or "")
     defaults = (TARGET, NEAR, STABLE)
@@ -251,7 +253,7 @@ def presets(task: Task, threshold: float) -> dict[str, GenerativeModel]:
 
 
 def trained_model(
-    task: Task, name: str, model: GenerativeModel, dataset: qperov.CrystalDataset
+    task: Task, name: str, model: GenerativeModel, dataset: qperov.datasets.CrystalDataset
 ) -> tuple[GenerativeModel, float]:
     """The model trained on a dataset, from the output folder if it is there, and the seconds that took."""
     settings = {
@@ -337,13 +339,13 @@ def main(task: Task, command: str = "python experiments/inverse_design.py") -> P
     )  # fmt: skip
     comparison = replace(comparison, settings=comparison.settings | {"notes": list(REGRESSOR_NOTES)})
     settings = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(task).items()}
-    record = qperov.write_record(
+    record = qperov.records.write_record(
         next_run(task.out), comparison, task={"command": command, **settings}, dataset=dataset.about, studies=studies,
         compositions=formulas_of(dataset.structures),
     )  # fmt: skip
     shutil.rmtree(unfinished, ignore_errors=True)
     write_samples(generation, record.path / "generated", task.dft)
-    page = qperov.build_report(record)
+    page = qperov.reports.build_report(record)
     print(f"report: {page}")
     return page
 

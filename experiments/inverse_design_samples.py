@@ -155,7 +155,7 @@ def relaxed(
         for sample in generation.samples
         for row in np.flatnonzero(generation.passing(sample))[:most]
     }
-    before = qperov.CrystalDataset(
+    before = qperov.datasets.CrystalDataset(
         "generated",
         tuple(s.crystals[row] for s, row in chosen.values()),
         tuple(chosen),
@@ -199,7 +199,7 @@ def relaxed(
     return RelaxedCrystals(pd.DataFrame(rows), report.provenance)
 
 
-def energies_of(dataset: qperov.CrystalDataset, elements: Mapping[str, float]) -> np.ndarray:
+def energies_of(dataset: qperov.datasets.CrystalDataset, elements: Mapping[str, float]) -> np.ndarray:
     """Formation energies in eV/atom; NaN where the reference of an element is not known."""
     known = [all(each.symbol in elements for each in structure.composition) for structure in dataset.structures]
     energies = np.full(len(dataset), np.nan)

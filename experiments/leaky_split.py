@@ -50,7 +50,12 @@ def models() -> dict[str, Pipeline]:
     for kind in ("pattern", "structure_factors"):
         featurizer = qperov.PXRDFeaturizer(kind)
         for name, model in {"SVR RBF": smooth, "Nearest neighbour": KNeighborsRegressor(1)}.items():
-            steps = [("pxrd", featurizer), ("scale", StandardScaler()), ("pca", qperov.RankPCA(10)), ("model", model)]
+            steps = [
+                ("pxrd", featurizer),
+                ("scale", StandardScaler()),
+                ("pca", qperov.descriptors.RankPCA(10)),
+                ("model", model),
+            ]
             found[f"{name} · {featurizer.description}"] = Pipeline(steps)
     return found
 
@@ -63,10 +68,10 @@ def main(task: Task) -> None:
         print(result, *result.warnings, sep="\n", end="\n\n")
         settings = {"folds": task.folds, "seed": task.seed, "split": split}
         command = shlex.join(["python", *sys.argv])
-        record = qperov.write_record(
+        record = qperov.records.write_record(
             task.runs / f"leaky-split-{split}", result, task={"command": command} | settings, dataset=dataset.about
         )
-        print(f"report: {qperov.build_report(record)}\n")
+        print(f"report: {qperov.reports.build_report(record)}\n")
 
 
 if __name__ == "__main__":

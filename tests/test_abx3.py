@@ -42,12 +42,12 @@ def shipped() -> PerovskiteSet:
 
 
 @pytest.fixture(scope="module")
-def data() -> qperov.CrystalDataset:
+def data() -> qperov.datasets.CrystalDataset:
     return qperov.load_dataset("abx3")
 
 
 @pytest.fixture(scope="module")
-def radii() -> qperov.CrystalDataset:
+def radii() -> qperov.datasets.CrystalDataset:
     return qperov.load_dataset("abx3_radii")
 
 
@@ -81,7 +81,7 @@ def test_sites_are_the_ions_of_the_composition(shipped: PerovskiteSet) -> None:
         assert 0.75 <= each.tolerance_factor <= 1.10
 
 
-def test_flags_tell_what_converged(shipped: PerovskiteSet, data: qperov.CrystalDataset) -> None:
+def test_flags_tell_what_converged(shipped: PerovskiteSet, data: qperov.datasets.CrystalDataset) -> None:
     fmax = shipped.provenance["protocol"]["fmax"]
     assert fmax <= 0.05
     converged = [each for each in shipped.perovskites if each.converged]
@@ -97,7 +97,7 @@ def test_flags_tell_what_converged(shipped: PerovskiteSet, data: qperov.CrystalD
         check_cell(each.structure, each.id)
 
 
-def test_labels_say_that_they_are_no_dft(data: qperov.CrystalDataset, shipped: PerovskiteSet) -> None:
+def test_labels_say_that_they_are_no_dft(data: qperov.datasets.CrystalDataset, shipped: PerovskiteSet) -> None:
     assert (data.target, data.unit) == ("formation_energy", "eV/atom")
     assert set(data.provenance) == {shipped.provenance["sentence"]}
     assert "CHGNet 0.3.0" in data.provenance[0]
@@ -108,7 +108,7 @@ def test_labels_say_that_they_are_no_dft(data: qperov.CrystalDataset, shipped: P
     assert set(shipped.provenance["versions"]) >= {"chgnet", "torch", "ase", "pymatgen", "qperov"}
 
 
-def test_equal_elements_on_equal_sites_are_one_group(data: qperov.CrystalDataset) -> None:
+def test_equal_elements_on_equal_sites_are_one_group(data: qperov.datasets.CrystalDataset) -> None:
     elements = [tuple(site.specie.symbol for site in structure) for structure in data.structures]
     for group in np.unique(data.groups):
         assert len({elements[row] for row in np.flatnonzero(data.groups == group)}) == 1
@@ -164,7 +164,7 @@ def test_chemistry_shows(shipped: PerovskiteSet) -> None:
     assert energy_of(shipped, "abx3-Sr2+Ti4+O3") < energy_of(shipped, "abx3-Sr2+Ir4+O3") - 1
 
 
-def test_the_same_elements_from_other_radii_mostly_end_alike(data: qperov.CrystalDataset) -> None:
+def test_the_same_elements_from_other_radii_mostly_end_alike(data: qperov.datasets.CrystalDataset) -> None:
     assert data.label_noise is not None
     assert 0 < data.label_noise < 0.1
 
@@ -207,7 +207,7 @@ def test_many_cells_left_the_perovskite_structure(shipped: PerovskiteSet) -> Non
 # --- cells from radii ---------------------------------------------------------------------------
 
 
-def test_radius_cells_are_cubic_with_t_as_target(radii: qperov.CrystalDataset) -> None:
+def test_radius_cells_are_cubic_with_t_as_target(radii: qperov.datasets.CrystalDataset) -> None:
     assert len(radii) == 1605
     assert (radii.target, radii.unit) == ("tolerance_factor", None)
     assert radii.y is not None
@@ -223,7 +223,9 @@ def test_radius_cells_are_cubic_with_t_as_target(radii: qperov.CrystalDataset) -
     assert all(isinstance(site.specie, Element) for site in radii.structures[row]), "no charges"
 
 
-def test_both_sets_name_their_entries_alike(radii: qperov.CrystalDataset, data: qperov.CrystalDataset) -> None:
+def test_both_sets_name_their_entries_alike(
+    radii: qperov.datasets.CrystalDataset, data: qperov.datasets.CrystalDataset
+) -> None:
     assert set(data.ids) <= set(radii.ids)
     place = {entry_id: row for row, entry_id in enumerate(radii.ids)}
     for entry_id, structure in zip(data.ids[::97], data.structures[::97], strict=True):

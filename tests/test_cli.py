@@ -54,7 +54,7 @@ def test_compare_reads_labels_lists_what_is_left_out_and_writes_a_report(
     run_directory = tmp_path / "runs" / "crystals-1"
     assert (run_directory / "report.html").exists()
     assert len((run_directory / "left_out.csv").read_text().splitlines()) == 3
-    record = qperov.read_record(run_directory)
+    record = qperov.records.read_record(run_directory)
     assert record.command == "qperov compare crystals"
     assert set(record.comparison.table["family"]) == {"baseline", "classical", "quantum", "reference"}
     assert record.studies == ()
@@ -72,7 +72,7 @@ def test_the_demo_has_sections_on_a_second_task_and_the_autoencoder(
     monkeypatch.setattr("qperov.studies.autoencoder.QUICK_EPOCHS", 3)
     monkeypatch.setattr(cli, "QUICK_STEP", 1)
     call("demo", "--quick", "--folds", 2, "--jobs", 1, "--runs", tmp_path)
-    record = qperov.read_record(tmp_path / "demo-1")
+    record = qperov.records.read_record(tmp_path / "demo-1")
     assert record.task["studies"] == ["second_task", "kernels", "noise", "autoencoder"]
     autoencoder = [study for study in record.studies if study.title.startswith("Quantum autoencoder")]
     assert len(autoencoder) == 3
@@ -167,7 +167,7 @@ def test_errors_are_one_line(
 def test_strict_stops_at_the_first_problem(crystals: Path) -> None:
     options = ["--labels", crystals / "labels.csv", "--target", "gap", "--strict"]
     result = run.invoke(cli.app, ["describe", str(crystals), *map(str, options)])
-    assert isinstance(result.exception, qperov.QperovError)
+    assert isinstance(result.exception, qperov.errors.QperovError)
     assert "reading is strict" in str(result.exception)
 
 

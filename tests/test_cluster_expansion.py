@@ -38,7 +38,7 @@ def repeats_inside_the_cell(structure: Structure) -> bool:
 
 
 @pytest.fixture(scope="module")
-def cpx321() -> qperov.CrystalDataset:
+def cpx321() -> qperov.datasets.CrystalDataset:
     return qperov.load_dataset("cpx321")
 
 
@@ -128,7 +128,7 @@ def test_spins_of_species():
 def test_embedded_dataset_is_every_ordering_of_its_composition(cpx321):
     assert len(cpx321) == 986
     assert all(s.composition.as_dict() == {"Cs": 6, "Pb": 6, "Br": 12, "I": 6} for s in cpx321.structures)
-    assert len(np.unique(qperov.symmetry_classes(cpx321.structures))) == 986
+    assert len(np.unique(qperov.crystals.symmetry_classes(cpx321.structures))) == 986
     assert np.array_equal(cpx321.groups, np.arange(986))
     assert len(set(cpx321.ids)) == 986
     assert (cpx321.target, cpx321.unit) == ("energy", "meV/atom")
@@ -175,7 +175,7 @@ def test_embedded_labels_are_the_published_energies(cpx321, cpx321_files):
     index = [i for i, key in enumerate(keys) if key in rows and rows[key]["energy_ev_per_cell"]]
     energies = 1000 / 30 * np.array([float(rows[keys[i]]["energy_ev_per_cell"]) for i in index])
     structures = [cpx321_files.structures[i] for i in index]
-    classes = qperov.symmetry_classes([*cpx321.structures, *structures])
+    classes = qperov.crystals.symmetry_classes([*cpx321.structures, *structures])
     assert classes.max() == 985
     ours = cpx321.y[classes[len(cpx321) :]]
     assert np.abs(ours - energies).mean() < 0.005

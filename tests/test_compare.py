@@ -95,12 +95,12 @@ class NotANumber(RegressorMixin, BaseEstimator):
 
 
 @pytest.fixture(scope="module")
-def dataset() -> qperov.CrystalDataset:
+def dataset() -> qperov.datasets.CrystalDataset:
     return qperov.load_dataset("cpx321").take(range(60))
 
 
 @pytest.fixture(scope="module")
-def crystals_compared(dataset: qperov.CrystalDataset) -> qperov.Comparison:
+def crystals_compared(dataset: qperov.datasets.CrystalDataset) -> qperov.evaluation.Comparison:
     """Two descriptors, a search, two repeats."""
     pattern, correlations = qperov.PXRDFeaturizer("pattern"), qperov.PXRDFeaturizer("correlations")
     models = {
@@ -120,7 +120,7 @@ def arrays(n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return X, X @ [1.0, -2.0, 0.5, 0.0] + 0.3 * rng.normal(size=n), rng.permutation(n) // 3
 
 
-def without_seconds(result: qperov.Comparison) -> list[pd.DataFrame]:
+def without_seconds(result: qperov.evaluation.Comparison) -> list[pd.DataFrame]:
     return [
         result.table.drop(columns=["seconds", "memory_mb"]),
         result.predictions,
@@ -133,7 +133,9 @@ def without_seconds(result: qperov.Comparison) -> list[pd.DataFrame]:
 # --- what the tables hold -----------------------------------------------------------------------
 
 
-def test_table_has_baselines_first_and_the_columns_of_the_contract(crystals_compared: qperov.Comparison) -> None:
+def test_table_has_baselines_first_and_the_columns_of_the_contract(
+    crystals_compared: qperov.evaluation.Comparison,
+) -> None:
     table = crystals_compared.table
     assert table["model"].tolist() == [MEAN, MEDIAN, "search", "ridge", "expansion"]
     assert table["kind"].tolist() == ["baseline"] * 2 + ["model"] * 3
@@ -157,7 +159,9 @@ def test_table_has_baselines_first_and_the_columns_of_the_contract(crystals_comp
     assert "powder pattern" in str(crystals_compared)
 
 
-def test_result_tells_the_data(crystals_compared: qperov.Comparison, dataset: qperov.CrystalDataset) -> None:
+def test_result_tells_the_data(
+    crystals_compared: qperov.evaluation.Comparison, dataset: qperov.datasets.CrystalDataset
+) -> None:
     label, features = crystals_compared.label, crystals_compared.features
     assert dataset.y is not None
     merged = honest_groups(dataset.groups, list(features.values()))
@@ -177,7 +181,7 @@ def test_result_tells_the_data(crystals_compared: qperov.Comparison, dataset: qp
     )
 
 
-def test_every_model_predicts_every_crystal_once_a_repeat(crystals_compared: qperov.Comparison) -> None:
+def test_every_model_predicts_every_crystal_once_a_repeat(crystals_compared: qperov.evaluation.Comparison) -> None:
     predictions = crystals_compared.predictions
     assert len(predictions) == 5 * 2 * 60
     for _, part in predictions.groupby(["model", "repeat"]):
@@ -186,7 +190,7 @@ def test_every_model_predicts_every_crystal_once_a_repeat(crystals_compared: qpe
     assert (predictions["y_true"] == predictions["id"].map(truth)).all()
 
 
-def test_no_group_is_in_two_folds_of_a_repeat(crystals_compared: qperov.Comparison) -> None:
+def test_no_group_is_in_two_folds_of_a_repeat(crystals_compared: qperov.evaluation.Comparison) -> None:
     assert (crystals_compared.predictions.groupby(["repeat", "group"])["fold"].nunique() == 1).all()
     dealt = crystals_compared.predictions.groupby("model")[["id", "repeat", "fold"]].apply(
         lambda part: set(part.itertuples(index=False, name=None))
@@ -194,7 +198,9 @@ def test_no_group_is_in_two_folds_of_a_repeat(crystals_compared: qperov.Comparis
     assert all(folds == dealt.iloc[0] for folds in dealt), "all models meet the same folds"
 
 
-def test_baselines_are_the_mean_and_the_median_of_the_training_labels(crystals_compared: qperov.Comparison) -> None:
+def test_baselines_are_the_mean_and_the_median_of_the_training_labels(
+    crystals_compared: qperov.evaluation.Comparison,
+) -> None:
     for (model, _), part in crystals_compared.predictions.groupby(["model", "repeat"]):
         for fold in range(5):
             train, test = part.loc[part["fold"] != fold, "y_true"], part.loc[part["fold"] == fold, "y_pred"]
@@ -204,7 +210,7 @@ def test_baselines_are_the_mean_and_the_median_of_the_training_labels(crystals_c
                 assert (test == train.median()).all()
 
 
-def test_predictions_are_those_of_a_plain_loop(crystals_compared: qperov.Comparison) -> None:
+def test_predictions_are_those_of_a_plain_loop(crystals_compared: qperov.evaluation.Comparison) -> None:
     X, y = crystals_compared.features["powder pattern"], crystals_compared.y
     own = (
         crystals_compared.predictions.query("model == 'ridge' and repeat == 1")
@@ -217,7 +223,9 @@ def test_predictions_are_those_of_a_plain_loop(crystals_compared: qperov.Compari
         assert own.loc[test, "y_pred"].to_numpy() == pytest.approx(plain.predict(X[test]))
 
 
-def test_scores_are_means_over_repeats_and_folds_have_their_own(crystals_compared: qperov.Comparison) -> None:
+def test_scores_are_means_over_repeats_and_folds_have_their_own(
+    crystals_compared: qperov.evaluation.Comparison,
+) -> None:
     plain: dict[str, Callable[[Any, Any], float]] = {
         "mae": mean_absolute_error,
         "rmse": root_mean_squared_error,
@@ -238,7 +246,7 @@ def test_scores_are_means_over_repeats_and_folds_have_their_own(crystals_compare
 
 
 def test_significance_holds_pairs_on_one_descriptor_and_models_against_baselines(
-    crystals_compared: qperov.Comparison,
+    crystals_compared: qperov.evaluation.Comparison,
 ) -> None:
     table = crystals_compared.significance
     assert list(zip(table["model_a"], table["model_b"], strict=True)) == [
@@ -276,7 +284,7 @@ def stats_holm(p: np.ndarray) -> np.ndarray:
     return np.array([min(1.0, max(q * f for q, f in zip(p, factors, strict=True) if q <= value)) for value in p])
 
 
-def test_chosen_parameters_are_told_for_each_fold(crystals_compared: qperov.Comparison) -> None:
+def test_chosen_parameters_are_told_for_each_fold(crystals_compared: qperov.evaluation.Comparison) -> None:
     parameters = crystals_compared.parameters
     assert Counter(parameters["model"]) == {"search": 10}
     assert all(json.loads(text)["C"] in (0.1, 1) for text in parameters["parameters"])
@@ -295,7 +303,7 @@ def test_intervals_are_of_whole_groups() -> None:
 # --- features -----------------------------------------------------------------------------------
 
 
-def test_features_are_computed_once_for_each_distinct_featurizer(dataset: qperov.CrystalDataset) -> None:
+def test_features_are_computed_once_for_each_distinct_featurizer(dataset: qperov.datasets.CrystalDataset) -> None:
     SpeciesFeaturizer.fits.clear()
     models = {
         "a": make_pipeline(SpeciesFeaturizer(), Ridge()),
@@ -312,7 +320,7 @@ def test_features_are_computed_once_for_each_distinct_featurizer(dataset: qperov
         assert np.array_equal(matrix, [np.array(s.atomic_numbers, dtype=float) ** power for s in dataset.structures])
 
 
-def test_groups_are_merged_by_every_descriptor_and_by_symmetry(dataset: qperov.CrystalDataset) -> None:
+def test_groups_are_merged_by_every_descriptor_and_by_symmetry(dataset: qperov.datasets.CrystalDataset) -> None:
     """Species tell all 60 crystals apart; six of the anion sites alone do not; two more are said to be symmetric."""
     six = FunctionTransformer(lambda structures: np.array([s.atomic_numbers[12:18] for s in structures]))
     fine, coarse = make_pipeline(SpeciesFeaturizer(), Ridge()), make_pipeline(six, Ridge())
@@ -335,7 +343,7 @@ def test_groups_are_merged_by_every_descriptor_and_by_symmetry(dataset: qperov.C
     assert found == [60, 59, len(distinct), len(distinct) - 1]
 
 
-def test_settings_that_print_alike_are_still_told_apart(dataset: qperov.CrystalDataset) -> None:
+def test_settings_that_print_alike_are_still_told_apart(dataset: qperov.datasets.CrystalDataset) -> None:
     """Long arrays are printed with dots, and structures with four decimals."""
     moved = dataset.structures[0].copy()
     moved.translate_sites([1], [0, 1e-7, 0])
@@ -353,7 +361,7 @@ def test_settings_that_print_alike_are_still_told_apart(dataset: qperov.CrystalD
     assert descriptors["c"] == descriptors["f"]
 
 
-def test_a_lambda_makes_features_too(dataset: qperov.CrystalDataset) -> None:
+def test_a_lambda_makes_features_too(dataset: qperov.datasets.CrystalDataset) -> None:
     featurizer = FunctionTransformer(lambda structures: np.array([s.atomic_numbers for s in structures]))
     models = {"a": make_pipeline(featurizer, Ridge()), "b": make_pipeline(featurizer, Ridge(2))}
     assert list(qperov.compare(models, dataset, n_bootstrap=0).features) == ["FunctionTransformer"]
@@ -459,7 +467,9 @@ def test_labels_of_a_test_fold_change_nothing_in_its_predictions() -> None:
 
 
 @pytest.mark.parametrize("cv", [KFold(3), ShuffleSplit(3), [([0, 1], [2, 3])]])
-def test_a_search_with_a_splitter_that_ignores_groups_is_refused(cv: Any, dataset: qperov.CrystalDataset) -> None:
+def test_a_search_with_a_splitter_that_ignores_groups_is_refused(
+    cv: Any, dataset: qperov.datasets.CrystalDataset
+) -> None:
     search = GridSearchCV(Ridge(), {"alpha": [1, 2]}, cv=cv)
     SpeciesFeaturizer.fits.clear()
     with pytest.raises(ValueError, match=f"tuned: the search's cv, {type(cv).__name__}, would part copies"):
@@ -496,7 +506,7 @@ def test_no_model_beats_the_ceiling_of_its_descriptor() -> None:
 # --- repeatability ------------------------------------------------------------------------------
 
 
-def test_same_seed_same_numbers_on_one_or_two_processes(dataset: qperov.CrystalDataset) -> None:
+def test_same_seed_same_numbers_on_one_or_two_processes(dataset: qperov.datasets.CrystalDataset) -> None:
     models = {
         "search": make_pipeline(qperov.PXRDFeaturizer(), StandardScaler(), GridSearchCV(SVR(), {"C": [0.1, 1]})),
         "forest": make_pipeline(qperov.PXRDFeaturizer(), RandomForestRegressor(5, random_state=0)),
@@ -558,7 +568,7 @@ def test_quantum_models_are_recognised_wherever_the_kernel_is() -> None:
 def test_noise_of_labels_is_told() -> None:
     structures = qperov.load_dataset("cpx321").take(range(20)).structures
     rng = np.random.default_rng(0)
-    noisy = qperov.CrystalDataset(
+    noisy = qperov.datasets.CrystalDataset(
         "noisy",
         structures=structures,
         ids=tuple(map(str, range(20))),
@@ -608,10 +618,10 @@ def test_bad_arrays(models: Any, X: Any, y: Any, options: dict[str, Any], messag
         qperov.compare(models, X, y, **options)
 
 
-def test_bad_use_of_a_dataset(dataset: qperov.CrystalDataset) -> None:
+def test_bad_use_of_a_dataset(dataset: qperov.datasets.CrystalDataset) -> None:
     pipeline = make_pipeline(SpeciesFeaturizer(), Ridge())
-    unlabelled = qperov.CrystalDataset("bare", dataset.structures, dataset.ids)
-    nan = qperov.CrystalDataset(
+    unlabelled = qperov.datasets.CrystalDataset("bare", dataset.structures, dataset.ids)
+    nan = qperov.datasets.CrystalDataset(
         "nan", dataset.structures, dataset.ids, y=np.full(60, np.nan), known_groups=np.arange(60)
     )
     with pytest.raises(ValueError, match="the dataset has no labels"):

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from perovskites import perovskite, random_decoration, symmetry_image
 from pymatgen.core import Structure
 
-from qperov import CrystalDataset, orderings
+from qperov import orderings
+from qperov.datasets import CrystalDataset
 from qperov.errors import EmptyDatasetError
 
 SHAPE = (2, 1, 1)

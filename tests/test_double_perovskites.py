@@ -7,7 +7,7 @@ import pytest
 from pymatgen.core import Molecule
 from pymatgen.symmetry.analyzer import PointGroupAnalyzer
 
-from qperov import symmetry_classes
+from qperov.crystals import symmetry_classes
 from qperov.crystals.perovskites.double import (
     DoublePerovskite,
     double_perovskites,

@@ -17,8 +17,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from qperov import PXRDFeaturizer, RankPCA, load_dataset, orderings, powder_patterns
-from qperov.descriptors import kinds, matrices, structure_factors
+from qperov import PXRDFeaturizer, load_dataset, orderings, powder_patterns
+from qperov.descriptors import RankPCA, kinds, matrices, structure_factors
 from qperov.descriptors.featurizer import KINDS, UNLEARNT
 from qperov.descriptors.matrices import difference_gram, mean_pattern, qsvr_vector
 from qperov.diffraction.reflections import reflections

@@ -40,9 +40,9 @@ def encoder(path: Path, vectors: np.ndarray) -> tuple[Sequence[Gate], int, np.nd
 
 
 def repair(K: np.ndarray, n_qubits: int, diagonal: bool) -> dict[str, np.ndarray]:
-    found = {"nearest": qperov.KernelRepair().fit(K).matrix_}
+    found = {"nearest": qperov.quantum.KernelRepair().fit(K).matrix_}
     if diagonal:
-        found["depolarising"] = qperov.KernelRepair(depolarising="mean", n_qubits=n_qubits).fit(K).matrix_
+        found["depolarising"] = qperov.quantum.KernelRepair(depolarising="mean", n_qubits=n_qubits).fit(K).matrix_
     return found
 
 

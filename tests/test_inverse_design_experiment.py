@@ -42,11 +42,11 @@ def design() -> Iterator[ModuleType]:
 
 
 @pytest.fixture(scope="module")
-def toys() -> qperov.CrystalDataset:
+def toys() -> qperov.datasets.CrystalDataset:
     """Sixty crystals of eight formulas."""
     structures, y = toy_crystals(60)
     names = tuple(f"toy-{k}" for k in range(60))
-    return qperov.CrystalDataset(
+    return qperov.datasets.CrystalDataset(
         "toys", tuple(structures), names, y, "formation_energy", "eV/atom", known_groups=np.arange(60)
     )
 
@@ -110,7 +110,7 @@ def small(**changes: object) -> FTCPVAE:
 
 
 def test_a_trained_model_is_taken_again_if_settings_and_data_fit(
-    design: ModuleType, toys: qperov.CrystalDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    design: ModuleType, toys: qperov.datasets.CrystalDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, data = design.Task(out=tmp_path), toys
     first, seconds = design.trained_model(task, "FTCP", small(), data)
@@ -133,7 +133,7 @@ def test_a_trained_model_is_taken_again_if_settings_and_data_fit(
 def test_no_formula_is_on_both_sides(design: ModuleType) -> None:
     data = qperov.load_dataset("abx3_radii").take(range(0, 1605, 20))
     data = replace(data, ids=tuple(f"x{k}" for k in range(len(data))))
-    twice = qperov.CrystalDataset(
+    twice = qperov.datasets.CrystalDataset(
         "twice", data.structures * 2, tuple(f"x{k}" for k in range(2 * len(data))), np.r_[data.y, data.y], "t",
         known_groups=np.arange(2 * len(data)),
     )  # fmt: skip
@@ -149,7 +149,7 @@ def test_no_formula_is_on_both_sides(design: ModuleType) -> None:
 
 
 def test_crystals_that_fit_no_representation_are_left_out_by_name(
-    design: ModuleType, toys: qperov.CrystalDataset
+    design: ModuleType, toys: qperov.datasets.CrystalDataset
 ) -> None:
     crystals = list(toys.structures)
     for row in (3, 58):
@@ -182,7 +182,9 @@ def test_labels_are_needed(design: ModuleType, tmp_path: Path, monkeypatch: pyte
         design.load(design.Task(data=str(tmp_path)))
 
 
-def test_defaults_of_what_is_asked_depend_on_the_property(design: ModuleType, toys: qperov.CrystalDataset) -> None:
+def test_defaults_of_what_is_asked_depend_on_the_property(
+    design: ModuleType, toys: qperov.datasets.CrystalDataset
+) -> None:
     asked = design.asked_of(design.Task(), toys, toys.y)
     assert (asked.value, asked.tolerance, asked.threshold, asked.unit) == (-2.0, 0.1, -1.5, "eV/atom")
     other = design.asked_of(design.Task(tolerance=0.3), replace(toys, target="t", unit=None), toys.y)

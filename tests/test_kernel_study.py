@@ -33,17 +33,17 @@ def product(x: Sequence[np.ndarray]) -> Iterator[Gate]:
 
 
 @pytest.fixture(scope="module")
-def dataset() -> qperov.CrystalDataset:
+def dataset() -> qperov.datasets.CrystalDataset:
     return qperov.load_dataset("cpx321").take(range(0, 986, 16))
 
 
 @pytest.fixture(scope="module")
-def models(dataset: qperov.CrystalDataset) -> dict[str, Pipeline]:
+def models(dataset: qperov.datasets.CrystalDataset) -> dict[str, Pipeline]:
     return build_suite(dataset, quick=True).models
 
 
 @pytest.fixture(scope="module")
-def study(models: dict[str, Pipeline], dataset: qperov.CrystalDataset) -> Study:
+def study(models: dict[str, Pipeline], dataset: qperov.datasets.CrystalDataset) -> Study:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(kernel_study, "QUICK_BANDWIDTHS", (0.1, 0.3))
         (study,) = kernel_study.kernel_studies(models, dataset, quick=True, seed=3)
@@ -139,7 +139,7 @@ def test_the_study_holds_the_kernels_of_the_comparison_and_an_rbf(study: Study) 
 
 
 def test_diagnoses_are_those_of_diagnose(
-    study: Study, models: dict[str, Pipeline], dataset: qperov.CrystalDataset
+    study: Study, models: dict[str, Pipeline], dataset: qperov.datasets.CrystalDataset
 ) -> None:
     X = models["QSVR · powder pattern"][:-1].fit_transform(dataset.structures)
     row = study.tables["Diagnosis"].iloc[0]
@@ -190,7 +190,7 @@ def test_the_conclusion_answers_the_title(delta: float, significant: bool, close
 
 
 def test_no_class_and_no_equal_vector_is_on_both_sides(
-    models: dict[str, Pipeline], dataset: qperov.CrystalDataset, monkeypatch: pytest.MonkeyPatch
+    models: dict[str, Pipeline], dataset: qperov.datasets.CrystalDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[kernel_findings.KernelProblem] = []
 
@@ -208,13 +208,13 @@ def test_no_class_and_no_equal_vector_is_on_both_sides(
         assert not set(groups[train]) & set(groups[test])
 
 
-def test_nothing_to_study_is_said(models: dict[str, Pipeline], dataset: qperov.CrystalDataset) -> None:
-    def why(chosen: dict[str, Pipeline], data: qperov.CrystalDataset) -> str:
+def test_nothing_to_study_is_said(models: dict[str, Pipeline], dataset: qperov.datasets.CrystalDataset) -> None:
+    def why(chosen: dict[str, Pipeline], data: qperov.datasets.CrystalDataset) -> str:
         (study,) = kernel_study.kernel_studies(chosen, data, quick=True)
         return " ".join(study.paragraphs)
 
     no_search = {"ridge": make_pipeline(qperov.PXRDFeaturizer("pattern"), Ridge())}
     assert why(no_search, dataset) == "Not made: no model searches over the bandwidth of a quantum kernel."
     assert why(models, dataset.take(range(10))).endswith("and 15 are needed.")
-    bare = qperov.CrystalDataset("bare", dataset.structures, dataset.ids)
+    bare = qperov.datasets.CrystalDataset("bare", dataset.structures, dataset.ids)
     assert why(models, bare) == "Not made: no labels."

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from perovskites import perovskite, random_decoration
 
-from qperov import Pattern, powder_patterns
+from qperov import powder_patterns
 from qperov.descriptors.matrices import (
     adjacency_matrix,
     autoencoder_vector,
@@ -20,6 +20,7 @@ from qperov.descriptors.matrices import (
     peak_keys,
     qsvr_vector,
 )
+from qperov.diffraction import Pattern
 from qperov.errors import DescriptorError
 
 

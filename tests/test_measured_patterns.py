@@ -12,7 +12,8 @@ from perovskites import perovskite
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
-from qperov import PXRDFeaturizer, RankPCA, powder_patterns
+from qperov import PXRDFeaturizer, powder_patterns
+from qperov.descriptors import RankPCA
 from qperov.diffraction.measured import (
     MeasuredPattern,
     bragg_angles,

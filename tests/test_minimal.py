@@ -15,7 +15,9 @@ def test_from_crystals_to_report(tmp_path: Path) -> None:
     dataset = qperov.load_dataset("cpx321").take(range(0, 986, 4))
 
     def pipeline(model: object) -> object:
-        return make_pipeline(qperov.PXRDFeaturizer("structure_factors"), StandardScaler(), qperov.RankPCA(8), model)
+        return make_pipeline(
+            qperov.PXRDFeaturizer("structure_factors"), StandardScaler(), qperov.descriptors.RankPCA(8), model
+        )
 
     result = qperov.compare(
         {
@@ -30,8 +32,8 @@ def test_from_crystals_to_report(tmp_path: Path) -> None:
     assert scores.loc["SVR", "r2"] > scores.loc["mean of the training labels", "r2"]
 
     task = {"command": "pytest", "seed": 0}
-    record = qperov.write_record(tmp_path / "run", result, task=task, dataset=dataset.about)
-    page = qperov.build_report(record).read_text(encoding="utf-8")
+    record = qperov.records.write_record(tmp_path / "run", result, task=task, dataset=dataset.about)
+    page = qperov.reports.build_report(record).read_text(encoding="utf-8")
     assert "PBE energies through a cluster expansion" in page
     assert "QSVR" in page
     assert "median of the training labels" in page

@@ -52,7 +52,7 @@ def steps(final: Any, kind: str = "pattern") -> Pipeline:
         [
             ("pxrd", qperov.PXRDFeaturizer(kind)),
             ("scale", StandardScaler()),
-            ("pca", qperov.RankPCA(6)),
+            ("pca", qperov.descriptors.RankPCA(6)),
             ("model", final),
         ]
     )
@@ -173,7 +173,7 @@ def test_a_reference_crystal_with_partial_occupancies_comes_back(
 def test_encoded_regressors_and_kernel_ridge_come_back(dataset: CrystalDataset, new: list, tmp_path: Path) -> None:
     finals = {
         "head": EncodedRegressor(qperov.QuantumAutoencoder(3, 2, epochs=2), TorchHead(hidden=4, epochs=2)),
-        "ridge": qperov.QuantumKernelRidge(qperov.ProjectedKernel(bandwidth="median")),
+        "ridge": qperov.quantum.QuantumKernelRidge(qperov.ProjectedKernel(bandwidth="median")),
         "sum": qperov.QuantumSVR(qperov.FidelityKernel(bandwidth=0.2) + RBF(2.0), C=10.0),
         "shots": qperov.QuantumSVR(qperov.FidelityKernel(bandwidth=0.2, shots=100), C=10.0),
     }

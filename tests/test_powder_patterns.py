@@ -16,9 +16,9 @@ from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import DummySpecies, Lattice, Structure
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from qperov import Pattern, load_dataset, powder_patterns
+from qperov import load_dataset, powder_patterns
+from qperov.diffraction import Pattern, scattering
 from qperov.diffraction import patterns as pxrd
-from qperov.diffraction import scattering
 from qperov.diffraction.radiation import spectral_lines, wavelength_in_angstrom
 from qperov.diffraction.reflections import reflections, squared_structure_factors
 from qperov.diffraction.scattering import form_factors

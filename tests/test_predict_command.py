@@ -50,12 +50,12 @@ def models(dataset: CrystalDataset, tmp_path_factory: pytest.TempPathFactory) ->
             [
                 ("f", qperov.PXRDFeaturizer("structure_factors")),
                 ("s", StandardScaler()),
-                ("p", qperov.RankPCA(10)),
+                ("p", qperov.descriptors.RankPCA(10)),
                 ("m", Ridge()),
             ]
         ),
         PROFILE: Pipeline(
-            [("f", area), ("s", StandardScaler(with_std=False)), ("p", qperov.RankPCA(8)), ("m", Ridge())]
+            [("f", area), ("s", StandardScaler(with_std=False)), ("p", qperov.descriptors.RankPCA(8)), ("m", Ridge())]
         ),
         PROCESS: Pipeline(
             [

@@ -17,14 +17,14 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 pytestmark = pytest.mark.slow
 
 
-def run(folder: Path, *arguments: object) -> tuple[pd.DataFrame, qperov.Record]:
+def run(folder: Path, *arguments: object) -> tuple[pd.DataFrame, qperov.records.Record]:
     """Scores by model, and record, of one run of the command line."""
     command = [sys.executable, "-m", "qperov.commands.main", *map(str, arguments), "--runs", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
     assert done.returncode == 0, done.stderr
     (directory,) = folder.iterdir()
     assert (directory / "report.html").stat().st_size > 100_000
-    record = qperov.read_record(directory)
+    record = qperov.records.read_record(directory)
     return record.comparison.table.set_index("model"), record
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from perovskites import halide_sites, perovskite
 from scipy.stats import chisquare
 
-from qperov import orderings, symmetry_classes
+from qperov import orderings
+from qperov.crystals import symmetry_classes
 from qperov.crystals.orderings.burnside import UniformClasses, n_classes
 from qperov.crystals.orderings.enumeration import count_orderings
 from qperov.crystals.orderings.sampling import least_decorations, random_orderings

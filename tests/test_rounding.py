@@ -9,7 +9,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from qperov import RankPCA
+from qperov.descriptors import RankPCA
 from qperov.diffraction.rounding import rounded
 
 

@@ -35,7 +35,7 @@ def started(crystals: Path, runs: Path) -> subprocess.Popen[bytes]:
 
 
 def newest(runs: Path) -> Record:
-    return qperov.read_record(max(runs.glob("*/record.json"), key=lambda file: file.stat().st_mtime).parent)
+    return qperov.records.read_record(max(runs.glob("*/record.json"), key=lambda file: file.stat().st_mtime).parent)
 
 
 def assert_same(record: Record, other: Record) -> None:
@@ -79,7 +79,7 @@ def test_twenty_kills(tmp_path: Path) -> None:
             process.wait()
             kills += 1
     assert started(crystals, tmp_path / "killed").wait() == 0
-    records = [qperov.read_record(file.parent) for file in (tmp_path / "killed").glob("*/record.json")]
+    records = [qperov.records.read_record(file.parent) for file in (tmp_path / "killed").glob("*/record.json")]
     assert len(records) >= finished + 1
     for record in records:
         assert_same(record, undisturbed)

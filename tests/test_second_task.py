@@ -11,12 +11,12 @@ from qperov.studies.mixing_energies import COMPOSITION, QUICK_MODELS, compositio
 
 
 @pytest.fixture(scope="module")
-def dataset() -> qperov.CrystalDataset:
+def dataset() -> qperov.datasets.CrystalDataset:
     return qperov.load_dataset("cpx222").take(range(0, 441, 5))
 
 
 @pytest.fixture(scope="module")
-def study(dataset: qperov.CrystalDataset) -> Study:
+def study(dataset: qperov.datasets.CrystalDataset) -> Study:
     return second_task(dataset, "I", quick=True, seed=0)
 
 
@@ -31,7 +31,7 @@ def test_composition_predicts_training_means() -> None:
     np.testing.assert_allclose(predicted[:3], [100.0, 100.0, 7.0])
 
 
-def test_composition_is_all_where_the_label_follows_it(dataset: qperov.CrystalDataset) -> None:
+def test_composition_is_all_where_the_label_follows_it(dataset: qperov.datasets.CrystalDataset) -> None:
     share = np.array([structure.composition.get_atomic_fraction("I") for structure in dataset.structures])
     folds = np.arange(len(share)) % 4
     predicted = composition_predictions(3 * share, share, folds)
@@ -69,6 +69,6 @@ def test_sentences_follow_the_numbers(study: Study) -> None:
     assert "ΔMAE" in study.paragraphs[-1]
 
 
-def test_charts_draw_all_crystals(study: Study, dataset: qperov.CrystalDataset) -> None:
+def test_charts_draw_all_crystals(study: Study, dataset: qperov.datasets.CrystalDataset) -> None:
     assert len(study.data["labels"]) == len(dataset)
     assert len(study.data["predictions"]) == 2 * len(dataset)

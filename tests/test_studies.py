@@ -269,12 +269,12 @@ def test_any_numbers_have_a_figure(kind: str, values: list[float], log: bool) ->
 
 
 @pytest.fixture(scope="module")
-def dataset() -> qperov.CrystalDataset:
+def dataset() -> qperov.datasets.CrystalDataset:
     return qperov.load_dataset("cpx321").take(range(0, 986, 12))
 
 
 def test_the_autoencoder_stands_beside_its_baselines(
-    dataset: qperov.CrystalDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: qperov.datasets.CrystalDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(autoencoder_study, "QUICK_EPOCHS", 8)
     compression, noise, energy = autoencoder_study.autoencoder_studies(dataset, quick=True)
@@ -299,7 +299,7 @@ def test_the_autoencoder_stands_beside_its_baselines(
 
 
 def test_no_class_and_no_vector_is_on_both_sides(
-    dataset: qperov.CrystalDataset, monkeypatch: pytest.MonkeyPatch
+    dataset: qperov.datasets.CrystalDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: dict[str, np.ndarray] = {}
 
@@ -317,7 +317,7 @@ def test_no_class_and_no_vector_is_on_both_sides(
 
 
 def test_without_torch_one_sentence_says_what_to_install(
-    dataset: qperov.CrystalDataset, monkeypatch: pytest.MonkeyPatch
+    dataset: qperov.datasets.CrystalDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(autoencoder_study, "find_spec", lambda name: None)
     monkeypatch.setattr(autoencoder_study, "EPOCHS", 2)

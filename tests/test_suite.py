@@ -10,7 +10,7 @@ import qperov
 from qperov.studies.models import build_suite, description, published_qsvr
 
 
-def mixed_lattices(n: int) -> qperov.CrystalDataset:
+def mixed_lattices(n: int) -> qperov.datasets.CrystalDataset:
     """Rock salts of many sizes and three chemistries, with labels that have nothing to do with them."""
     rng = np.random.default_rng(0)
     species = [("Na", "Cl"), ("Mg", "O"), ("K", "Br")]
@@ -21,7 +21,7 @@ def mixed_lattices(n: int) -> qperov.CrystalDataset:
         for i in range(n)
     )
     ids = tuple(map(str, range(n)))
-    return qperov.CrystalDataset("mixed", structures, ids, rng.normal(size=n), "gap", "eV")
+    return qperov.datasets.CrystalDataset("mixed", structures, ids, rng.normal(size=n), "gap", "eV")
 
 
 def test_crystals_of_many_lattices_are_compared_by_profiles_and_no_model_leaves_the_range_of_the_labels() -> None:
@@ -75,7 +75,7 @@ def test_published_setting_is_left_out_where_labels_are_no_energies() -> None:
 
 def test_description_of_crystals_without_labels_or_a_common_lattice() -> None:
     mixed = mixed_lattices(6)
-    text = description(qperov.CrystalDataset("bare", mixed.structures, mixed.ids))
+    text = description(qperov.datasets.CrystalDataset("bare", mixed.structures, mixed.ids))
     assert "bare: 6 crystals, 6 symmetry classes, lattices: 6" in text
     assert "broadened profile: 901 columns" in text
     assert "labels" not in text

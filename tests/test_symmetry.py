@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from perovskites import halide_sites, perovskite, random_decoration, symmetry_image, with_iodine
 from pymatgen.core import Lattice, Structure
 
-from qperov import orderings, symmetry_classes
+from qperov import orderings
+from qperov.crystals import symmetry_classes
 from qperov.crystals.parent_lattice import parent_lattices, point_group, symmetry_operations
 from qperov.crystals.symmetry import canonical_decorations
 from qperov.errors import SymmetryError

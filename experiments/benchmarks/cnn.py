@@ -42,7 +42,7 @@ def models(kind: str) -> dict[str, Pipeline]:
     featurizer = qperov.PXRDFeaturizer(kind)
     svr = searched(SVR(epsilon=EPSILON), {"C": [1.0, 10.0, 100.0], "gamma": [0.003, 0.01, 0.03, 0.1, 0.3]})
     steps = {
-        "SVR RBF": [("scale", StandardScaler()), ("pca", qperov.RankPCA(COMPONENTS)), ("model", svr)],
+        "SVR RBF": [("scale", StandardScaler()), ("pca", qperov.descriptors.RankPCA(COMPONENTS)), ("model", svr)],
         "CNN-Gen": [("model", CNNRegressor())],
         "WSP-GAN": [("model", WSPGAN())],
         "WSP-GAN, labels alone": [("model", WSPGAN(adversarial_weight=0.0))],

@@ -107,7 +107,7 @@ def seconds(run: Callable[[], object]) -> float:
         gc.enable()
 
 
-def largest_difference(pattern: qperov.Pattern, other: object) -> float:
+def largest_difference(pattern: qperov.diffraction.Pattern, other: object) -> float:
     """Largest difference in scaled intensity; infinite where peaks stand elsewhere."""
     angles, intensity = np.asarray(other.x), np.asarray(other.y)  # type: ignore[attr-defined]
     if len(angles) != len(pattern) or np.abs(angles - pattern.two_theta).max() > 1e-6:

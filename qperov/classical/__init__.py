@@ -1,3 +1,5 @@
-"""The papers' classical networks: CNN-Gen and the weakly supervised GAN, as published and repaired."""
+"""The papers' classical networks."""
 
-from __future__ import annotations
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

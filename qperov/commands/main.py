@@ -392,8 +392,9 @@ def _compare_and_report(
 ) -> None:
     from dataclasses import replace
 
-    from qperov import build_report, write_record
     from qperov import compare as compare_models
+    from qperov.records import write_record
+    from qperov.reports import build_report
     from qperov.studies.kernel_matrices import kernel_matrices
     from qperov.studies.models import build_suite
 

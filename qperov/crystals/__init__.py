@@ -1,0 +1,5 @@
+"""Crystals: files, orderings of mixed sites, symmetry, perovskites, energies, inputs of DFT programs."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

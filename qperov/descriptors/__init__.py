@@ -1,0 +1,5 @@
+"""Descriptors of crystals for machine learning, as scikit-learn transformers."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,7 +1,10 @@
-"""Generators of crystals: representations that invert, models trained on them, and a bench that judges what they make.
+"""Generators of crystals: representations that invert, models trained on them, and a bench that tests their output.
 
-A `representation` turns crystals into arrays of fixed shape and such arrays back into crystals: `ftcp`, `tlvae_image`
-and `voxels`. All of them start from the same `canonical_cells`, in which neither the order of the sites nor the
-orientation of the cell matters any more; `element_properties` is their table of elements. A `generative_model` learns
-such arrays, and new crystals are decoded from points of its `latent` space; `validation` says how many of them hold.
+A representation (`representations`) turns crystals into arrays of fixed shape and such arrays back into crystals, all
+starting from the same canonical cells. A model (`models`, `imatgen`) learns such arrays, and new crystals are decoded
+from points of its latent space; `bench` says how many of them are valid, unique and novel.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

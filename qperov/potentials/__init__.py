@@ -1,6 +1,5 @@
-"""Relaxed crystals and energies from interatomic potentials: any calculator of ASE, by a stated protocol.
+"""Relaxation by interatomic potentials, and labels from them."""
 
-One way through: a `protocol` says how every crystal starts (a `tilts` pattern, a rattle, its symmetry kept) and is
-relaxed; `calculators` opens the potential; `relaxation` relaxes one crystal, or several at once; `label_factory` does a
-dataset, with the state of each crystal in the store.
-"""
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

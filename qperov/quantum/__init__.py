@@ -1,3 +1,5 @@
-"""Quantum models: an exact batched simulator, kernels on it, and regressors that use them."""
+"""Quantum kernels, their diagnosis and repair, kernel machines, and the quantum autoencoder."""
 
-from __future__ import annotations
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

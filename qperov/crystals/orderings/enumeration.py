@@ -88,7 +88,7 @@ def orderings(
         If no site matches, an index is out of range or given twice, species coincide, or counts do not fit.
     SymmetryError
         If a sublattice has more than 62 sites, or there are more than two million classes: see
-        :func:`~qperov.random_orderings`.
+        :func:`~qperov.crystals.random_orderings`.
 
     Examples
     --------

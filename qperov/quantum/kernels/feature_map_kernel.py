@@ -133,7 +133,8 @@ class FeatureMapKernel(Kernel):
             if self.bandwidth in LEARNT_BANDWIDTHS:
                 raise ValueError(
                     f"bandwidth={self.bandwidth!r} is found on training data: give the kernel to QuantumSVR, "
-                    "QuantumSVC or QuantumKernelRidge, or take the number from qperov.resolved_kernel(kernel, X, y)"
+                    "QuantumSVC or QuantumKernelRidge, or take the number from "
+                    "qperov.quantum.resolved_kernel(kernel, X, y)"
                 )
             raise ValueError(
                 f"bandwidth must be a number, one a feature, 'median' or 'aligned', got {self.bandwidth!r}"

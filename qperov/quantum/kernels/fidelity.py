@@ -38,7 +38,7 @@ class FidelityKernel(FeatureMapKernel):
     bandwidth : float, sequence of n_features floats, "median" or "aligned"
         The scale b > 0, one for all features or one for each. It decides whether the kernel generalises: at b near 1
         and many features all states are as good as orthogonal. "median" and "aligned" are found on training data by
-        the estimators of qperov, see `qperov.resolved_kernel`.
+        the estimators of qperov, see `qperov.quantum.resolved_kernel`.
     bandwidth_bounds : pair of floats or "fixed"
         Where an optimiser may look for b.
     n_qubits : int or None

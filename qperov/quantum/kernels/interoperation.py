@@ -69,7 +69,7 @@ def as_qiskit_kernel(kernel: Kernel, n_features: int) -> Any:
     Parameters
     ----------
     kernel : sklearn.gaussian_process.kernels.Kernel
-        With numbers for all bandwidths, see `qperov.resolved_kernel`.
+        With numbers for all bandwidths, see `qperov.quantum.resolved_kernel`.
     n_features : int
         Features of a sample, which a ``BaseKernel`` knows beforehand.
 

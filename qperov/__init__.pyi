@@ -1,0 +1,35 @@
+from . import classical as classical
+from . import crystals as crystals
+from . import datasets as datasets
+from . import descriptors as descriptors
+from . import diffraction as diffraction
+from . import evaluation as evaluation
+from . import generative as generative
+from . import hardware as hardware
+from . import potentials as potentials
+from . import quantum as quantum
+from . import records as records
+from . import reports as reports
+from . import serving as serving
+from .classical.cnn import CNNRegressor as CNNRegressor
+from .classical.gan import WSPGAN as WSPGAN
+from .crystals.orderings.enumeration import orderings as orderings
+from .datasets.named import load_dataset as load_dataset
+from .datasets.reading import read as read
+from .datasets.store import Store as Store
+from .descriptors.featurizer import PXRDFeaturizer as PXRDFeaturizer
+from .diffraction.patterns import powder_patterns as powder_patterns
+from .evaluation.comparison import compare as compare
+from .generative.imatgen.model import IMatGen as IMatGen
+from .generative.models.ftcp_vae import FTCPVAE as FTCPVAE
+from .generative.models.tlvae import TLVAE as TLVAE
+from .hardware.jobs.backend import Backend as Backend
+from .quantum.autoencoder.autoencoder import QuantumAutoencoder as QuantumAutoencoder
+from .quantum.diagnosis.diagnostics import diagnose as diagnose
+from .quantum.estimators.classification import QuantumSVC as QuantumSVC
+from .quantum.estimators.regression import QuantumSVR as QuantumSVR
+from .quantum.kernels.fidelity import FidelityKernel as FidelityKernel
+from .quantum.kernels.projected import ProjectedKernel as ProjectedKernel
+from .serving.stored_model import load_model as load_model
+
+__version__: str

@@ -1,0 +1,2 @@
+from .cnn import CNNRegressor as CNNRegressor
+from .gan import WSPGAN as WSPGAN

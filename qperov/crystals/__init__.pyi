@@ -1,0 +1,13 @@
+from .dft.inputs import write_calculations as write_calculations
+from .energies import mixing_energies as mixing_energies
+from .orderings.enumeration import Ordering as Ordering
+from .orderings.enumeration import count_orderings as count_orderings
+from .orderings.sampling import random_orderings as random_orderings
+from .orderings.sublattices import Sublattice as Sublattice
+from .perovskites.cells import perovskite_cell as perovskite_cell
+from .perovskites.cells import perovskite_compositions as perovskite_compositions
+from .perovskites.double import DoublePerovskite as DoublePerovskite
+from .perovskites.double import double_perovskites as double_perovskites
+from .perovskites.sites import assign_sites as assign_sites
+from .perovskites.tolerance import tolerance_factors as tolerance_factors
+from .symmetry import symmetry_classes as symmetry_classes

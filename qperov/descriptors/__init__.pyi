@@ -1,0 +1,2 @@
+from .featurizer import PXRDFeaturizer as PXRDFeaturizer
+from .rank_pca import RankPCA as RankPCA

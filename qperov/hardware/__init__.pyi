@@ -1,0 +1,2 @@
+from .jobs.backend import Backend as Backend
+from .plan.options import Options as Options

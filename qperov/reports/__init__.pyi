@@ -1,0 +1,10 @@
+from .figures.style import draw_parity as draw_parity
+from .figures.style import draw_scores as draw_scores
+from .html import build_report as build_report
+from .maps.drawing import draw_map as draw_map
+from .maps.embedding import DescriptorMap as DescriptorMap
+from .maps.embedding import embed as embed
+from .maps.embedding import map_descriptor as map_descriptor
+from .maps.kernel_maps import KernelMap as KernelMap
+from .maps.kernel_maps import kernel_distances as kernel_distances
+from .maps.kernel_maps import map_kernel as map_kernel

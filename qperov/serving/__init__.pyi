@@ -1,0 +1,1 @@
+from .stored_model import load_model as load_model
