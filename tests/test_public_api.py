@@ -33,8 +33,8 @@ MOVED = {
     "RankPCA", "Record", "StateFidelity", "Sublattice", "as_qiskit_kernel", "assign_sites", "build_report",
     "count_orderings", "double_perovskites", "label_dataset", "mixing_energies", "perovskite_cell",
     "perovskite_compositions", "random_orderings", "read_measured_pattern", "read_record", "relax", "relaxed_dataset",
-    "resolved_kernel", "strip_kalpha2", "subtract_background", "symmetry_classes", "tolerance_factors", "validate", "write_calculations",
-    "write_gram", "write_record",
+    "resolved_kernel", "strip_kalpha2", "subtract_background", "symmetry_classes", "tolerance_factors", "validate",
+    "write_calculations", "write_gram", "write_record",
 }  # fmt: skip
 HEAVY = {
     "numpy", "scipy", "pandas", "pyarrow", "matplotlib", "sklearn", "pymatgen", "ase", "spglib", "torch", "qiskit",
