@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from development_data import SHARED
 
 import qperov
 from qperov.datasets.dataset import CrystalDataset
 
-CPX321 = Path(__file__).parents[2] / "shared" / "data" / "cpx321"
+CPX321 = SHARED / "cpx321"
 
 
 @pytest.fixture(scope="session")

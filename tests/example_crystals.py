@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 import numpy as np
+from development_data import SHARED
 from perovskites import perovskite
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifParser
 from scipy.optimize import linear_sum_assignment
-
-SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
 @cache

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from development_data import needs_shared
 from example_crystals import (
-    SHARED,
     differences,
     examples,
     moved_by_cells,
@@ -165,7 +165,7 @@ def test_any_crystal_comes_back(seed, n_sites):
     assert max(differences(structure, found)) < 1e-4
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="development data not present")
+@needs_shared
 def test_published_crystals_come_back():
     crystals = published_crystals()
     for true, found in zip(crystals, FTCP280.decode(FTCP280.encode(crystals)), strict=True):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
+from development_data import SHARED, needs_shared
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
@@ -27,7 +27,6 @@ from qperov.generative.imatgen.postprocessing import (
     tidy,
 )
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
 CUBE = Lattice.cubic(10.0)
 CUBIC_PEROVSKITE = Structure(
     Lattice.cubic(3.9),
@@ -236,7 +235,7 @@ def test_what_is_no_abx3_resembles_nothing():
         nearest_standard(rutile)
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="development data not present")
+@needs_shared
 def test_published_finds_of_tlvae_are_no_perovskites_by_their_positions():
     for path in sorted((SHARED / "cifs").glob("tlvae_*.cif")):
         assert nearest_standard(Structure.from_file(path)).difference > 0.15

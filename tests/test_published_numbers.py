@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from development_data import SHARED, needs_shared
 
 import qperov
-
-SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +50,7 @@ def test_demo(tmp_path: Path) -> None:
     assert "PBE energies through a cluster expansion" in record.comparison.label["provenance"][0]
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="development data not present")
+@needs_shared
 def test_published_files(tmp_path: Path) -> None:
     data = SHARED / "cpx321"
     scores, record = run(tmp_path, "compare", data, "--labels", data / "labels.csv", "--target", "energy_ev_per_cell")

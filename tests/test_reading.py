@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+from development_data import SHARED, needs_shared
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
@@ -42,9 +43,6 @@ from qperov.errors import (
     UnknownElementError,
     UnreadableFileError,
 )
-
-SHARED = Path(__file__).parents[2] / "shared" / "data"
-needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="development data not present")
 
 NACL = """NaCl
 1.0

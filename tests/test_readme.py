@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from qperov.commands.main import app
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -66,7 +69,6 @@ def test_files_that_it_links_to_exist() -> None:
 )
 def test_commands_that_it_names_have_help(command: str) -> None:
     assert f"qperov {command}" in README.read_text(encoding="utf-8")
-    arguments = [sys.executable, "-m", "qperov.commands.main", *command.split(), "--help"]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "Usage:" in done.stdout
+    page = CliRunner().invoke(app, [*command.split(), "--help"])
+    assert page.exit_code == 0, page.output
+    assert "Usage:" in page.output

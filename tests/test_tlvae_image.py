@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from development_data import needs_shared
 from example_crystals import (
-    SHARED,
     differences,
     examples,
     moved_by_cells,
@@ -161,7 +161,7 @@ def test_any_crystal_comes_back(seed, n_sites):
     assert max(differences(structure, found)) < 1e-4
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="development data not present")
+@needs_shared
 def test_published_crystals_come_back():
     crystals = published_crystals()
     for true, found in zip(crystals, IMAGE.decode(IMAGE.encode(crystals)), strict=True):

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from crystal_prototypes import (
     redescribed,
     rock_salt,
 )
+from development_data import SHARED, needs_shared
 from joblib import parallel_config
 from pymatgen.core import DummySpecies, Lattice, Structure
 
@@ -20,7 +20,6 @@ from qperov.evaluation.shares import wilson
 from qperov.generative.bench.criteria import CRITERIA
 from qperov.generative.bench.validation import ValidationReport, validate
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
 REFERENCE = [cubic_perovskite(("Sr", "Ti", "O")), cubic_perovskite(("Ba", "Ti", "O"), 4.0)]
 
 
@@ -219,7 +218,7 @@ def test_nothing_to_judge() -> None:
         validate([cubic_perovskite()], [])
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="development data not present")
+@needs_shared
 def test_tlvae_crystals_go_through() -> None:
     files = sorted((SHARED / "cifs").glob("*.cif"))
     with warnings.catch_warnings():

@@ -5,8 +5,8 @@ import math
 
 import numpy as np
 import pytest
+from development_data import needs_shared
 from example_crystals import (
-    SHARED,
     differences,
     examples,
     moved_by_cells,
@@ -224,7 +224,7 @@ def test_any_crystal_comes_back(seed, n_sites):
     assert max(differences(structure, found)) < 1e-3
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="development data not present")
+@needs_shared
 @pytest.mark.parametrize("voxels", [SMALL, PUBLISHED], ids=["32", "64"])
 def test_published_crystals_come_back(voxels):
     crystals = published_crystals()
