@@ -263,6 +263,7 @@ def test_any_numbers_have_a_figure(kind: str, values: list[float], log: bool) ->
     )
     figure = draw_chart(Study("s", charts=(chart,), data={"t": frame}), chart)
     figure.canvas.draw()
+    assert figure.axes
 
 
 # --- the autoencoder ----------------------------------------------------------------------------
