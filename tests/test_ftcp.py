@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from perovskites import perovskite
 from pymatgen.core import Lattice, Structure
 
-from qperov.diffraction.reflections import form_factors, squared_structure_factors
+from qperov.diffraction.crystal_batches import squared_structure_factors
+from qperov.diffraction.scattering import form_factors
 from qperov.errors import EmptyDatasetError, RepresentationError
 from qperov.generative.representations.element_properties import ELEMENTS, GRAPH_PROPERTIES, property_table
 from qperov.generative.representations.ftcp import FTCP, shortest_hkl

@@ -19,8 +19,9 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from qperov import load_dataset, powder_patterns
 from qperov.diffraction import Pattern, scattering
 from qperov.diffraction import patterns as pxrd
+from qperov.diffraction.crystal_batches import squared_structure_factors
 from qperov.diffraction.radiation import spectral_lines, wavelength_in_angstrom
-from qperov.diffraction.reflections import reflections, squared_structure_factors
+from qperov.diffraction.reflections import reflections
 from qperov.diffraction.scattering import form_factors
 from qperov.errors import DescriptorError, MissingDependencyError, PatternError, QperovError
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from pymatgen.core import Lattice, Structure
 
+from qperov.diffraction.crystal_batches import squared_structure_factors
 from qperov.diffraction.profiles import lorentz_polarisation
-from qperov.diffraction.reflections import TWO_THETA_STEP, reflections, squared_structure_factors
+from qperov.diffraction.reflections import TWO_THETA_STEP, reflections
 from qperov.errors import DescriptorError
 
 #: Cells whose lengths differ by more than this share, or angles by more than so many degrees, have other indices.

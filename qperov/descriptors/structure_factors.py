@@ -8,7 +8,8 @@ import numpy as np
 from pymatgen.core import Lattice, Structure
 
 from qperov.crystals.parent_lattice import symmetry_operations
-from qperov.diffraction.reflections import Reflections, reflections, squared_structure_factors
+from qperov.diffraction.crystal_batches import squared_structure_factors
+from qperov.diffraction.reflections import Reflections, reflections
 from qperov.diffraction.rounding import rounded
 from qperov.diffraction.scattering import one_blas_thread
 from qperov.errors import DescriptorError

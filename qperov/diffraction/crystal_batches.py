@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from pymatgen.core import Structure
 
-from qperov.diffraction.scatterers import Scatterers, occupancies
+from qperov.diffraction.reflections import ReflectionLists, Reflections, reflections
+from qperov.diffraction.scatterers import Scatterers, SiteKinds, occupancies, scatterers_of
 from qperov.diffraction.scattering import (
     box_structure_factors,
     form_factors,
@@ -17,10 +18,8 @@ from qperov.diffraction.scattering import (
     thermal_squares,
     to_device,
 )
+from qperov.errors import DescriptorError
 from qperov.torch_support import import_torch
-
-if TYPE_CHECKING:
-    from qperov.diffraction.reflections import ReflectionLists, Reflections
 
 Kinds = Sequence[Mapping[str, float]]
 DebyeWaller = Mapping[str, float] | None
@@ -198,3 +197,42 @@ def _squares_thermal(
         hkl = np.array(points.bounds) - np.stack(place, axis=-1)
         squares[own] = thermal_squares(hkl, factors, crystal.positions, of_kind[:, codes], crystal.ustar)
     return squares
+
+
+def squared_structure_factors(
+    structures: Sequence[Structure],
+    g_range: tuple[float, float],
+    debye_waller: Mapping[str, float] | None = None,
+) -> Iterator[tuple[Reflections, np.ndarray, np.ndarray]]:
+    """|F(hkl)|² of many crystals; those on one lattice share its reflections, and its phases where sites coincide.
+
+    Yields
+    ------
+    (Reflections, rows, squares)
+        Blocks: ``rows`` are indices into ``structures``, ``squares`` has shape (len(rows), n_reflections).
+
+    Raises
+    ------
+    DescriptorError
+        If a structure has no sites, or an element no scattering factor.
+    """
+    kinds = SiteKinds()
+    crystals = []
+    structures = list(structures)
+    for row, structure in enumerate(structures):
+        try:
+            crystals.append(scatterers_of(structure, kinds, g_range[1], debye_waller))
+        except DescriptorError as error:
+            raise DescriptorError(f"structure {row}: {error}") from error
+    for rows in same_lattice(crystals):
+        points = reflections(crystals[rows[0]].lattice, g_range)
+        together, alone = together_and_alone([crystals[row] for row in rows])
+        for group in together:
+            members = np.array(rows)[group]
+            for block, squares in squares_together(
+                points, [crystals[row] for row in members], kinds.table, debye_waller
+            ):
+                yield points, members[block], squares
+        for row in (rows[index] for index in alone):
+            squares = squares_unlike(points.as_lists(), [crystals[row]], kinds.table, debye_waller)
+            yield points, np.array([row]), squares[None]

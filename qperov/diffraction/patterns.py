@@ -16,13 +16,7 @@ from pymatgen.core import Lattice, Structure
 from qperov.diffraction.crystal_batches import same_lattice, squares_together, squares_unlike, together_and_alone
 from qperov.diffraction.peaks import MergedReflections, PeakLists, merge_reflections, peak_lists, unlike_peak_lists
 from qperov.diffraction.radiation import SpectralLine, Wavelength, checked_range, g_limits, spectral_lines
-from qperov.diffraction.reflections import (
-    TWO_THETA_STEP,
-    Reflections,
-    reflection_lists,
-    reflections,
-    same_bounds,
-)
+from qperov.diffraction.reflections import TWO_THETA_STEP, Reflections, reflection_lists, reflections, same_bounds
 from qperov.diffraction.scatterers import Scatterers, SiteKinds, crystal_list, scatterers_of
 from qperov.diffraction.scattering import check_device, checked_debye_waller, one_blas_thread
 from qperov.errors import DescriptorError, PatternError

@@ -1,30 +1,15 @@
-"""Reflections of a lattice, and squared structure factors of the crystals on it, in batches."""
+"""Reflections of lattices."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from pymatgen.core import Structure
 
-from qperov.diffraction.crystal_batches import same_lattice, squares_together, squares_unlike, together_and_alone
-from qperov.diffraction.radiation import g_limits, wavelength_in_angstrom
-from qperov.diffraction.scatterers import Scatterers, SiteKinds, scatterers_of
-from qperov.diffraction.scattering import form_factors
-from qperov.errors import DescriptorError
-
-__all__ = [
-    "TWO_THETA_STEP",
-    "Reflections",
-    "form_factors",
-    "g_limits",
-    "reflections",
-    "squared_structure_factors",
-    "wavelength_in_angstrom",
-]
+from qperov.diffraction.scatterers import Scatterers
 
 #: Two reflections whose 2θ agree to this many degrees are one peak (pymatgen's TWO_THETA_TOL).
 TWO_THETA_STEP = 1e-5
@@ -171,42 +156,3 @@ def _box_g(lattices: np.ndarray, bounds: tuple[int, int, int]) -> np.ndarray:
         component *= component
         squares += component
     return np.sqrt(squares, out=squares).reshape(len(lattices), -1)
-
-
-def squared_structure_factors(
-    structures: Sequence[Structure],
-    g_range: tuple[float, float],
-    debye_waller: Mapping[str, float] | None = None,
-) -> Iterator[tuple[Reflections, np.ndarray, np.ndarray]]:
-    """|F(hkl)|² of many crystals; those on one lattice share its reflections, and its phases where sites coincide.
-
-    Yields
-    ------
-    (Reflections, rows, squares)
-        Blocks: ``rows`` are indices into ``structures``, ``squares`` has shape (len(rows), n_reflections).
-
-    Raises
-    ------
-    DescriptorError
-        If a structure has no sites, or an element no scattering factor.
-    """
-    kinds = SiteKinds()
-    crystals = []
-    structures = list(structures)
-    for row, structure in enumerate(structures):
-        try:
-            crystals.append(scatterers_of(structure, kinds, g_range[1], debye_waller))
-        except DescriptorError as error:
-            raise DescriptorError(f"structure {row}: {error}") from error
-    for rows in same_lattice(crystals):
-        points = reflections(crystals[rows[0]].lattice, g_range)
-        together, alone = together_and_alone([crystals[row] for row in rows])
-        for group in together:
-            members = np.array(rows)[group]
-            for block, squares in squares_together(
-                points, [crystals[row] for row in members], kinds.table, debye_waller
-            ):
-                yield points, members[block], squares
-        for row in (rows[index] for index in alone):
-            squares = squares_unlike(points.as_lists(), [crystals[row]], kinds.table, debye_waller)
-            yield points, np.array([row]), squares[None]
