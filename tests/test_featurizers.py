@@ -21,6 +21,7 @@ from qperov import PXRDFeaturizer, load_dataset, orderings, powder_patterns
 from qperov.descriptors import RankPCA, kinds, matrices, structure_factors
 from qperov.descriptors.featurizer import KINDS, UNLEARNT
 from qperov.descriptors.matrices import difference_gram, mean_pattern, qsvr_vector
+from qperov.diffraction import patterns as computed
 from qperov.diffraction.reflections import reflections
 from qperov.diffraction.rounding import rounded
 from qperov.errors import DescriptorError, SymmetryError
@@ -365,9 +366,9 @@ def test_kinds_that_learn_nothing_need_no_fit():
 @pytest.mark.parametrize("kind", KINDS)
 def test_fit_transform_describes_each_crystal_once(kind, monkeypatch):
     described = []
-    patterns, squares = kinds.powder_patterns, structure_factors.squared_structure_factors
+    patterns, squares = computed.powder_patterns, structure_factors.squared_structure_factors
     spins = kinds.spins_of
-    monkeypatch.setattr(kinds, "powder_patterns", lambda s, **k: described.extend(s) or patterns(s, **k))
+    monkeypatch.setattr(computed, "powder_patterns", lambda s, **k: described.extend(s) or patterns(s, **k))
     monkeypatch.setattr(
         structure_factors, "squared_structure_factors", lambda s, *a: described.extend(s) or squares(s, *a)
     )

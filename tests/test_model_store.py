@@ -34,7 +34,7 @@ from sklearn.svm import SVR
 import qperov
 from qperov.datasets.dataset import CrystalDataset
 from qperov.datasets.structure_text import to_text
-from qperov.descriptors.kinds import Radiation
+from qperov.diffraction.patterns import Experiment
 from qperov.errors import RecordError
 from qperov.evaluation.results import Comparison
 from qperov.quantum.autoencoder.encoded_regressor import EncodedRegressor, TorchHead
@@ -418,9 +418,9 @@ def test_a_foreign_type_is_refused_by_name(part: dict, named: str, stored: Path)
 
 def test_another_method_of_a_known_type_is_refused_by_name(dataset: CrystalDataset, stored: Path) -> None:
     changed = rewritten(stored, lambda text: text.replace('"func": "patterns"', '"func": "__init__"'))
-    with pytest.raises(RecordError, match=r"Radiation\.__init__"):
+    with pytest.raises(RecordError, match=r"Experiment\.__init__"):
         load_model(changed)
-    assert Radiation.patterns  # the one that is allowed exists
+    assert Experiment.patterns  # the one that is allowed exists
 
 
 def test_a_skops_file_of_something_else_is_refused(dataset: CrystalDataset, stored: Path) -> None:

@@ -19,11 +19,11 @@ from qperov.descriptors.kinds import (
     MergedPeaks,
     PeakMatrices,
     Profiles,
-    Radiation,
 )
 from qperov.descriptors.matminer import TableFeaturizing
 from qperov.descriptors.structure_factors import StructureFactors
 from qperov.diffraction.measured import MeasuredPattern
+from qperov.diffraction.patterns import Experiment
 from qperov.diffraction.profiles import ProfileGrid
 from qperov.diffraction.radiation import Wavelength, checked_range, spectral_lines
 from qperov.diffraction.scatterers import crystal_list
@@ -235,19 +235,19 @@ class PXRDFeaturizer(TableFeaturizing, TransformerMixin, BaseEstimator):
             raise ValueError(f"n_peaks must be at least 1, not {self.n_peaks}")
         low, high = checked_range(self.two_theta_range)
         spectral_lines(self.wavelength)  # a wrong one is no fault of a crystal, which ignore_errors would pass over
-        radiation = Radiation(self.wavelength, (low, high))
+        experiment = Experiment(self.wavelength, (low, high))
         if self.kind == "pattern":
-            return MergedPeaks(radiation)
+            return MergedPeaks(experiment)
         if self.kind == "profile":
             grid = ProfileGrid((low, high), self.step, self.width, self.shape, self.mixing, self.normalization)
-            return Profiles(radiation, grid)
+            return Profiles(experiment, grid)
         if self.kind == "structure_factors":
-            return StructureFactors(radiation.g_range, self.equivalents)
+            return StructureFactors(experiment.g_range, self.equivalents)
         if self.kind == "correlations":
             return Correlations(self.max_order)
         if self.kind in ("difference_gram", "qsvr"):
-            return DifferencePeaks(self.kind, radiation, self.reference, self.alignment, self.n_peaks)
-        return PeakMatrices(self.kind, radiation, self.n_peaks)
+            return DifferencePeaks(self.kind, experiment, self.reference, self.alignment, self.n_peaks)
+        return PeakMatrices(self.kind, experiment, self.n_peaks)
 
     def _keep(self, kind: Kind) -> None:
         self.kind_ = kind

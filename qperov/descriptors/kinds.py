@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,9 +15,8 @@ from qperov.descriptors import matrices
 from qperov.descriptors.aligned_peaks import aligned_peaks, mean_lattice
 from qperov.descriptors.matrices import mean_pattern, peak_intensities, peak_keys
 from qperov.diffraction.measured import MeasuredPattern
-from qperov.diffraction.patterns import Pattern, powder_patterns
+from qperov.diffraction.patterns import Experiment, Pattern
 from qperov.diffraction.profiles import STRONGEST, ProfileGrid, mean_wavelength, profiles
-from qperov.diffraction.radiation import Wavelength, g_limits
 from qperov.diffraction.reflections import TWO_THETA_STEP
 from qperov.diffraction.rounding import rounded
 from qperov.errors import DescriptorError, PatternError
@@ -29,21 +27,6 @@ MOST_COLUMNS_PER_PEAK = 20
 MATRIX_PEAKS, VECTOR_PEAKS = 28, 32
 #: What makes a peak of a crystal and one of the reference the same peak.
 ALIGNMENTS = ("two_theta", "hkl")
-
-
-@dataclass(frozen=True)
-class Radiation:
-    """Settings of the diffraction experiment."""
-
-    wavelength: Wavelength
-    two_theta_range: tuple[float, float]
-
-    def patterns(self, structures: Sequence[Structure]) -> list[Pattern]:
-        return powder_patterns(structures, wavelength=self.wavelength, two_theta_range=self.two_theta_range)
-
-    @property
-    def g_range(self) -> tuple[float, float]:
-        return g_limits(self.wavelength, self.two_theta_range)
 
 
 class Kind(Protocol):
@@ -69,8 +52,8 @@ class MergedPeaks:
     A peak that none of the crystals given to ``fit`` shows has no column, and is left out later.
     """
 
-    def __init__(self, radiation: Radiation) -> None:
-        self.describe = radiation.patterns
+    def __init__(self, experiment: Experiment) -> None:
+        self.describe = experiment.patterns
         self.names: list[str] = []
 
     def learn(self, structures: Sequence[Structure]) -> list[Pattern]:
@@ -105,8 +88,8 @@ class Profiles:
     A measured pattern looks like this, and crystals of different lattices can be compared by it.
     """
 
-    def __init__(self, radiation: Radiation, grid: ProfileGrid) -> None:
-        self._radiation = radiation
+    def __init__(self, experiment: Experiment, grid: ProfileGrid) -> None:
+        self._radiation = experiment
         self._grid = grid
         decimals = max(2, -int(np.floor(np.log10(grid.step))))
         self.names = [f"profile({angle:.{decimals}f}°)" for angle in grid.angles]
@@ -137,9 +120,9 @@ def _degrees(pattern: Pattern, n_peaks: int) -> np.ndarray:
 class PeakMatrices:
     """A matrix or vector of one pattern, laid flat: columns ``kind[i]``."""
 
-    def __init__(self, kind: str, radiation: Radiation, n_peaks: int | None) -> None:
+    def __init__(self, kind: str, experiment: Experiment, n_peaks: int | None) -> None:
         many = n_peaks or (VECTOR_PEAKS if kind == "autoencoder" else MATRIX_PEAKS)
-        angle = max(radiation.two_theta_range)
+        angle = max(experiment.two_theta_range)
         functions: dict[str, tuple[Callable[[Pattern, int], np.ndarray], int, float]] = {
             # kind: (function, number of columns, largest possible value)
             "gram": (matrices.gram_matrix, many**2, angle**2 + STRONGEST**2),
@@ -152,7 +135,7 @@ class PeakMatrices:
         self._n_peaks = many
         self._function, columns, self._scale = functions[kind]
         self.names = [f"{kind}[{i}]" for i in range(columns)]
-        self.describe = self.learn = radiation.patterns
+        self.describe = self.learn = experiment.patterns
 
     def values(self, described: list[Pattern]) -> np.ndarray:
         values = np.zeros((len(described), len(self.names)))
@@ -168,14 +151,14 @@ class DifferencePeaks:
     """The papers' vectors of differences against a reference pattern: ``difference_gram`` and ``qsvr``."""
 
     def __init__(
-        self, kind: str, radiation: Radiation, reference: Structure | None, alignment: str, n_peaks: int | None
+        self, kind: str, experiment: Experiment, reference: Structure | None, alignment: str, n_peaks: int | None
     ) -> None:
         if alignment not in ALIGNMENTS:
             raise ValueError(f"unknown alignment {alignment!r}; known: {', '.join(ALIGNMENTS)}")
         gram = kind == "difference_gram"
         self._function = matrices.difference_gram if gram else matrices.qsvr_vector
         self._n_peaks = n_peaks or (MATRIX_PEAKS if gram else VECTOR_PEAKS)
-        self._radiation = radiation
+        self._radiation = experiment
         self._given_reference = reference
         self._by_hkl = alignment == "hkl"
         self.names = [f"{kind}[{i}]" for i in range(self._n_peaks**2 if gram else 2 * self._n_peaks)]

@@ -35,14 +35,28 @@ DEVICE_ENTRIES = 1 << 20
 class Experiment:
     """Source and range: everything about a pattern that is not the crystal."""
 
-    lines: tuple[SpectralLine, ...]
+    wavelength: Wavelength
     two_theta_range: tuple[float, float]
     debye_waller: Mapping[str, float] | None = None
+
+    @cached_property
+    def lines(self) -> tuple[SpectralLine, ...]:
+        """The spectral lines of the source."""
+        return spectral_lines(self.wavelength)
 
     @property
     def g_range(self) -> tuple[float, float]:
         """Least and largest |g| in Å⁻¹ that any line shows."""
-        return g_limits([(line.wavelength, line.weight) for line in self.lines], self.two_theta_range)
+        return g_limits(self.wavelength, self.two_theta_range)
+
+    def patterns(self, structures: Sequence[Structure]) -> list[Pattern]:
+        """Powder patterns of crystals, as :func:`powder_patterns` computes them."""
+        return powder_patterns(
+            structures,
+            wavelength=self.wavelength,
+            two_theta_range=self.two_theta_range,
+            debye_waller=self.debye_waller,
+        )
 
     def merged(self, points: Reflections) -> MergedReflections:
         """The peaks of a lattice."""
@@ -199,9 +213,8 @@ def powder_patterns(
         raise ValueError(f"on_error is 'raise' or 'warn', not {on_error!r}")
     if device is not None:
         check_device(device)
-    experiment = Experiment(
-        spectral_lines(wavelength), checked_range(two_theta_range), checked_debye_waller(debye_waller)
-    )
+    experiment = Experiment(wavelength, checked_range(two_theta_range), checked_debye_waller(debye_waller))
+    sources = " and ".join(f"{line.wavelength} Å" for line in experiment.lines)
     # kept alive together, since sites are known by identity for the time of this call
     structures = crystal_list(structures)
     crystals, kinds, reasons = _taken_apart(structures, experiment)
@@ -222,7 +235,6 @@ def powder_patterns(
                     row = chunk[member]
                     if start == stop:
                         low, high = experiment.two_theta_range
-                        sources = " and ".join(f"{line.wavelength} Å" for line in experiment.lines)
                         reasons[row] = f"no reflection between {low:g}° and {high:g}° at {sources}"
                         continue
                     patterns[row] = Pattern(
