@@ -1,11 +1,18 @@
-"""Every exception that qperov raises on purpose, in one family.
+"""Every exception that qperov raises on purpose, in one family, and the warnings of what is deprecated.
 
 ``except QperovError`` catches all of them. Each message says what is wrong, where, and what to do.
 """
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, signature
 from pathlib import Path
+from typing import Any, TypeVar, cast
+
+Init = TypeVar("Init", bound=Callable[..., None])
 
 
 class QperovError(Exception):
@@ -226,3 +233,58 @@ class ConcentratedKernelWarning(UserWarning):
 
 class PublishedFaultWarning(UserWarning):
     """A model runs as it was published, with a fault that makes its predictions worthless; the message names it."""
+
+
+# --- deprecation --------------------------------------------------------------------------------
+
+
+def keyword_only(**renamed: str) -> Callable[[Init], Init]:
+    """Let a constructor that takes keyword arguments take them as 0.1 did until 0.3, with a warning.
+
+    Positional arguments are given to the keyword-only parameters in their order (FutureWarning), and old names to the
+    parameters that they became (DeprecationWarning).
+
+    Parameters
+    ----------
+    **renamed : str
+        Old name = new name.
+
+    Raises
+    ------
+    TypeError
+        From the constructor: more arguments than parameters, or an argument given twice.
+    """
+
+    def decorate(init: Init) -> Init:
+        parameters = list(signature(init).parameters.values())[1:]
+        keywords = [parameter.name for parameter in parameters if parameter.kind is Parameter.KEYWORD_ONLY]
+        n_positional = len(parameters) - len(keywords)
+
+        @wraps(init)
+        def wrapper(self: Any, *args: Any, **kwargs: Any) -> None:
+            extra = dict(zip(keywords, args[n_positional:], strict=False))
+            if len(args) > len(parameters) or not extra.keys().isdisjoint(kwargs):
+                init(self, *args, **kwargs)
+            name = type(self).__name__
+            if extra:
+                written = ", ".join(f"{keyword}={value!r}" for keyword, value in extra.items())
+                warnings.warn(
+                    f"positional arguments of {name} are deprecated and go in 0.3: write {written}",
+                    FutureWarning,
+                    stacklevel=2,
+                )
+            for old in renamed.keys() & kwargs.keys():
+                new = renamed[old]
+                if new in kwargs:
+                    raise TypeError(f"{name} got both {new} and {old}, its name until 0.2: give {new} alone")
+                warnings.warn(
+                    f"{old} of {name} is deprecated and goes in 0.3: write {new}={kwargs[old]!r}",
+                    DeprecationWarning,
+                    stacklevel=2,
+                )
+                kwargs[new] = kwargs.pop(old)
+            init(self, *args[:n_positional], **extra, **kwargs)
+
+        return cast(Init, wrapper)
+
+    return decorate

@@ -332,7 +332,7 @@ def test_the_same_seed_gives_the_same_angles():
 def test_a_subspace_that_fits_the_code_is_learnt_exactly():
     basis = np.linalg.qr(np.random.default_rng(8).normal(size=(8, 2)))[0]
     data = np.random.default_rng(9).normal(size=(30, 2)) @ basis.T
-    model = QuantumAutoencoder(3, 1, layers=3).fit(data[:20])
+    model = QuantumAutoencoder(3, code_qubits=1, layers=3).fit(data[:20])
     assert model.score(data[20:]) > 1 - 1e-6
     np.testing.assert_allclose(model.reconstruct(data[20:]), data[20:], atol=1e-3)
 
@@ -362,8 +362,8 @@ def test_early_stopping_keeps_the_best_angles():
 
 
 def test_the_number_of_qubits_can_follow_the_features():
-    assert QuantumAutoencoder(None, 1, epochs=2).fit(X[:, :5]).n_qubits_ == 3
-    assert QuantumAutoencoder(None, 3, epochs=2).fit(X[:, :2]).n_qubits_ == 4
+    assert QuantumAutoencoder(None, code_qubits=1, epochs=2).fit(X[:, :5]).n_qubits_ == 3
+    assert QuantumAutoencoder(None, code_qubits=3, epochs=2).fit(X[:, :2]).n_qubits_ == 4
 
 
 def test_an_ansatz_of_ones_own():
@@ -372,12 +372,12 @@ def test_an_ansatz_of_ones_own():
         yield Gate("cx", (1, 0))
 
     data = np.array([[np.cos(0.4), 0, np.sin(0.4), 0]] * 3)  # wire 0 turned by 0.8
-    model = QuantumAutoencoder(2, 1, ansatz, n_angles=1).fit(data)
+    model = QuantumAutoencoder(2, code_qubits=1, ansatz=ansatz, n_angles=1).fit(data)
     assert model.angles_ == pytest.approx([-0.8], abs=1e-4)
     with pytest.raises(ValueError, match="cannot be saved"):
         model.save("angles.json")
     with pytest.raises(ValueError, match="needs n_angles"):
-        QuantumAutoencoder(2, 1, ansatz).fit(data)
+        QuantumAutoencoder(2, code_qubits=1, ansatz=ansatz).fit(data)
 
 
 def test_angles_are_saved_and_replayed(tmp_path):
@@ -465,7 +465,7 @@ def test_bad_input_after_fitting():
     with pytest.raises(ValueError, match="number of features must be given"):
         QuantumAutoencoder(None).set_angles([0.1])
     with pytest.raises(CircuitSizeError):
-        QuantumAutoencoder(24, 23).fit(X)
+        QuantumAutoencoder(24, code_qubits=23).fit(X)
 
 
 def test_angles_alone_make_no_encoder():
@@ -538,7 +538,8 @@ def test_training_has_the_same_defaults_inside_and_outside():
     [
         TorchHead(epochs=20),
         EncodedRegressor(
-            QuantumAutoencoder(epochs=5, observables="pauli", zero_vectors="nan"), DecisionTreeRegressor(random_state=0)
+            QuantumAutoencoder(epochs=5, observables="pauli", zero_vectors="nan"),
+            regressor=DecisionTreeRegressor(random_state=0),
         ),
     ]
 )
@@ -550,9 +551,9 @@ def test_scikit_learn_conventions_of_the_regressors(estimator, check, monkeypatc
 def test_a_property_of_the_code_is_learnt():
     data = np.random.default_rng(0).normal(size=(150, 4))
     y = (data[:, 0] * data[:, 1]) / (data**2).sum(axis=1)
-    autoencoder = QuantumAutoencoder(3, 2, observables="pauli")
+    autoencoder = QuantumAutoencoder(3, code_qubits=2, observables="pauli")
     for regressor, least in ((make_pipeline(StandardScaler(), Ridge(1e-3)), 0.99), (TorchHead(epochs=60), 0.9)):
-        model = EncodedRegressor(autoencoder, regressor).fit(data[:100], y[:100])
+        model = EncodedRegressor(autoencoder, regressor=regressor).fit(data[:100], y[:100])
         assert model.score(data[100:], y[100:]) > least
         assert not hasattr(autoencoder, "angles_")
 
@@ -568,7 +569,7 @@ def test_the_head_is_a_network_of_torch():
     np.testing.assert_allclose(shifted.predict(data) - 1e3, TorchHead(epochs=2).fit(data, data[:, 0]).predict(data))
     small = TorchHead(epochs=2).fit(data, 1e-19 * data[:, 0])  # labels in joules, say
     np.testing.assert_allclose(small.predict(data) * 1e19, TorchHead(epochs=2).fit(data, data[:, 0]).predict(data))
-    numpy_s = TorchHead(*np.array([32, 2]), batch_size=np.int64(32)).fit(data, data[:, 0])
+    numpy_s = TorchHead(np.int64(32), epochs=np.int64(2), batch_size=np.int64(32)).fit(data, data[:, 0])
     np.testing.assert_array_equal(numpy_s.predict(data), TorchHead(epochs=2).fit(data, data[:, 0]).predict(data))
     noise = np.column_stack([data, 1e-17 * data[::-1, 0]])  # an expectation value that is zero but for rounding
     assert TorchHead(epochs=1).fit(noise, data[:, 0]).scale_[3] == 1
@@ -701,7 +702,7 @@ def test_crystals_with_one_pattern_are_put_under_noise_once(cpx321, monkeypatch)
     monkeypatch.setattr(noise, "noisy_preparations", lambda s, n: (prepared.append(s), noisy_preparations(s, n))[1])
     table = autoencoder_findings(train[:20], copies, code_qubits=(4,), epochs=3, published=False).noise
     assert {len(rows) for rows in prepared} == {len(np.unique(copies, axis=0))}
-    model = QuantumAutoencoder(5, 4, epochs=3, observables="pauli").fit(train[:20])
+    model = QuantumAutoencoder(5, code_qubits=4, epochs=3, observables="pauli").fit(train[:20])
     states_, level = compression.amplitudes(copies, 5), autoencoder_findings_module.NOISE_LEVELS[-1]
     each = noisy_losses(model.gates(), states_, 4, level, noisy_preparation=True)
     last = table.iloc[-1]

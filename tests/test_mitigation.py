@@ -280,7 +280,9 @@ def test_bad_depolarising_input() -> None:
 # --- the transformer ------------------------------------------------------------------------------
 
 
-@parametrize_with_checks([KernelRepair(method, diagonal) for method in METHODS for diagonal in (True, False)])
+@parametrize_with_checks(
+    [KernelRepair(method, unit_diagonal=diagonal) for method in METHODS for diagonal in (True, False)]
+)
 def test_scikit_learn_checks(estimator: KernelRepair, check: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCIPY_ARRAY_API", "1")  # one check is skipped without it
     check(estimator)

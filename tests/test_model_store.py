@@ -172,7 +172,9 @@ def test_a_reference_crystal_with_partial_occupancies_comes_back(
 
 def test_encoded_regressors_and_kernel_ridge_come_back(dataset: CrystalDataset, new: list, tmp_path: Path) -> None:
     finals = {
-        "head": EncodedRegressor(qperov.QuantumAutoencoder(3, 2, epochs=2), TorchHead(hidden=4, epochs=2)),
+        "head": EncodedRegressor(
+            qperov.QuantumAutoencoder(3, code_qubits=2, epochs=2), regressor=TorchHead(hidden=4, epochs=2)
+        ),
         "ridge": qperov.quantum.QuantumKernelRidge(qperov.ProjectedKernel(bandwidth="median")),
         "sum": qperov.QuantumSVR(qperov.FidelityKernel(bandwidth=0.2) + RBF(2.0), C=10.0),
         "shots": qperov.QuantumSVR(qperov.FidelityKernel(bandwidth=0.2, shots=100), C=10.0),

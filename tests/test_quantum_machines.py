@@ -58,7 +58,7 @@ def test_default_kernel_has_the_median_bandwidth():
 
 
 def test_a_classical_kernel_gives_the_svr_of_scikit_learn():
-    ours = QuantumSVR(RBF(length_scale=0.5), C=3.0, epsilon=0.05, tol=1e-8).fit(X, Y)
+    ours = QuantumSVR(RBF(length_scale=0.5), C=3.0, epsilon=0.05, tolerance=1e-8).fit(X, Y)
     theirs = SVR(kernel="rbf", gamma=2.0, C=3.0, epsilon=0.05, tol=1e-8).fit(X, Y)  # γ = 1/(2ℓ²)
     np.testing.assert_array_equal(ours.support_, theirs.support_)
     np.testing.assert_allclose(ours.predict(X), theirs.predict(X), atol=1e-6)

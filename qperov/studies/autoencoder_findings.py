@@ -105,7 +105,7 @@ def autoencoder_findings(
         models["published 5→4"] = QuantumAutoencoder(**PUBLISHED_TRAINING, random_state=seed)
     for k in code_qubits:
         models[f"entangling {n_qubits}→{k}"] = QuantumAutoencoder(
-            n_qubits, k, epochs=epochs, observables="pauli", random_state=seed
+            n_qubits, code_qubits=k, epochs=epochs, observables="pauli", random_state=seed
         )
     rows, losses = [], []
     for name, model in models.items():
@@ -154,7 +154,7 @@ def compression_curve(
     """
     return pd.DataFrame(
         [
-            _compression(QuantumAutoencoder(n, k, epochs=epochs, random_state=seed), X_train, X_test)
+            _compression(QuantumAutoencoder(n, code_qubits=k, epochs=epochs, random_state=seed), X_train, X_test)
             for n, (X_train, X_test) in vectors.items()
             for k in range(n - 1, 0, -1)
         ]

@@ -105,7 +105,7 @@ def regressors(*, quick: bool = False) -> dict[str, Candidate]:
     rbf_svr = searched(SVR(epsilon=EPSILON), {"C": penalties, "gamma": widths})
     ridge_grid = {"alpha": [1 / penalty for penalty in penalties], "gamma": widths}
     covariance = ConstantKernel(1.0) * RBF(3.0, LENGTH_SCALES) + WhiteKernel(0.1)
-    encoder = QuantumAutoencoder(CODE_OF, CODE_QUBITS, observables="pauli", epochs=50 if quick else 500)
+    encoder = QuantumAutoencoder(CODE_OF, code_qubits=CODE_QUBITS, observables="pauli", epochs=50 if quick else 500)
     return {
         "Ridge": Candidate("classical", searched(Ridge(), {"alpha": list(np.logspace(-3, 4, count))})),
         "Kernel ridge": Candidate("classical", searched(KernelRidge(kernel="rbf"), ridge_grid)),
@@ -159,7 +159,7 @@ def published_qsvr(dataset: CrystalDataset) -> Pipeline:
         [
             ("pxrd", PXRDFeaturizer("qsvr")),
             ("pca", PCA(6)),
-            ("model", QuantumSVR(kernel, C=one, epsilon=0.1 * one, tol=1e-3 * one)),
+            ("model", QuantumSVR(kernel, C=one, epsilon=0.1 * one, tolerance=1e-3 * one)),
         ]
     )
 

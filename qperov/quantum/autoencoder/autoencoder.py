@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from qperov.errors import RecordError
+from qperov.errors import RecordError, keyword_only
 from qperov.quantum.autoencoder import compression
 from qperov.quantum.autoencoder.autoencoder_file import read_angles, write_angles
 from qperov.quantum.autoencoder.encoder_ansatz import EncoderAnsatz, encoder_ansatz
@@ -113,12 +113,13 @@ class QuantumAutoencoder(TransformerMixin, BaseEstimator):
     ((20, 1), True)
     """
 
+    @keyword_only()
     def __init__(
         self,
         n_qubits: int | None = 5,
+        *,
         code_qubits: int = 4,
         ansatz: EncoderAnsatz = "entangling",
-        *,
         layers: int = 3,
         shared: bool = False,
         n_angles: int | None = None,

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from qperov.errors import MissingDependencyError
+from qperov.errors import MissingDependencyError, keyword_only
 from qperov.quantum.autoencoder.autoencoder import QuantumAutoencoder
 
 #: Parameters of `TorchHead` that train as the paper did.
@@ -51,9 +51,11 @@ class TorchHead(RegressorMixin, BaseEstimator):
         Mean absolute error of the batches in each epoch, in the units that are trained in.
     """
 
+    @keyword_only()
     def __init__(
         self,
         hidden: int = 32,
+        *,
         epochs: int = 100,
         learning_rate: float = 0.01,
         batch_size: int = 32,
@@ -156,7 +158,8 @@ class EncodedRegressor(RegressorMixin, BaseEstimator):
     regressor_ : regressor
     """
 
-    def __init__(self, autoencoder: QuantumAutoencoder | None = None, regressor: Any = None) -> None:
+    @keyword_only()
+    def __init__(self, autoencoder: QuantumAutoencoder | None = None, *, regressor: Any = None) -> None:
         self.autoencoder = autoencoder
         self.regressor = regressor
 

@@ -10,6 +10,7 @@ from sklearn.svm import SVC
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from qperov.errors import keyword_only
 from qperov.quantum.estimators.kernel_machine import KernelMachine
 
 
@@ -26,7 +27,7 @@ class QuantumSVC(ClassifierMixin, KernelMachine):
         Penalty on samples inside the margin.
     class_weight : dict, "balanced" or None
         Factors of C by class.
-    tol : float
+    tolerance : float
         Tolerance of the solver.
     max_iter : int
         Limit on the solver's iterations; −1 for none.
@@ -52,18 +53,20 @@ class QuantumSVC(ClassifierMixin, KernelMachine):
         The training matrix is nearly the identity, so that the model can remember and not generalise.
     """
 
+    @keyword_only(tol="tolerance")
     def __init__(
         self,
         kernel: Kernel | str | None = None,
+        *,
         C: float = 1.0,
         class_weight: dict | str | None = None,
-        tol: float = 1e-3,
+        tolerance: float = 1e-3,
         max_iter: int = -1,
     ) -> None:
         self.kernel = kernel
         self.C = C
         self.class_weight = class_weight
-        self.tol = tol
+        self.tolerance = tolerance
         self.max_iter = max_iter
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> QuantumSVC:
@@ -89,7 +92,7 @@ class QuantumSVC(ClassifierMixin, KernelMachine):
             raise ValueError(f"the number of classes has to be greater than one; got {len(self.classes_)} class")
         gram = self._training_matrix(samples, numbers)
         self.solver_ = SVC(
-            kernel="precomputed", C=self.C, class_weight=self.class_weight, tol=self.tol, max_iter=self.max_iter
+            kernel="precomputed", C=self.C, class_weight=self.class_weight, tol=self.tolerance, max_iter=self.max_iter
         ).fit(gram, labels)
         self.support_ = self.solver_.support_
         self.support_vectors_ = samples[self.support_] if isinstance(self.kernel_, Kernel) else samples[:0]

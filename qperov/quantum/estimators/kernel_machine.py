@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -59,6 +60,11 @@ class KernelMachine(BaseEstimator):
         if len(rows) == 0:
             return np.empty((len(samples), 0))
         return samples[:, rows] if isinstance(self.kernel_, str) else self.kernel_(samples, fitted)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "tol" in state:  # written by 0.1
+            state = state | {"tolerance": state["tol"]}
+        super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

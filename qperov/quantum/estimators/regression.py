@@ -11,6 +11,7 @@ from sklearn.svm import SVR
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from qperov.errors import keyword_only
 from qperov.quantum.estimators.kernel_machine import KernelMachine
 
 
@@ -29,7 +30,7 @@ class QuantumSVR(RegressorMixin, KernelMachine):
         Penalty on deviations beyond ε.
     epsilon : float
         Half-width of the tube without penalty, in units of y.
-    tol : float
+    tolerance : float
         Tolerance of the solver.
     max_iter : int
         Limit on the solver's iterations; −1 for none.
@@ -55,18 +56,20 @@ class QuantumSVR(RegressorMixin, KernelMachine):
         The training matrix is nearly the identity, so that the model can remember and not generalise.
     """
 
+    @keyword_only(tol="tolerance")
     def __init__(
         self,
         kernel: Kernel | str | None = None,
+        *,
         C: float = 1.0,
         epsilon: float = 0.1,
-        tol: float = 1e-3,
+        tolerance: float = 1e-3,
         max_iter: int = -1,
     ) -> None:
         self.kernel = kernel
         self.C = C
         self.epsilon = epsilon
-        self.tol = tol
+        self.tolerance = tolerance
         self.max_iter = max_iter
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> QuantumSVR:
@@ -86,7 +89,7 @@ class QuantumSVR(RegressorMixin, KernelMachine):
         """
         samples, labels = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
         gram = self._training_matrix(samples, np.asarray(labels, dtype=np.float64))
-        solver = SVR(kernel="precomputed", C=self.C, epsilon=self.epsilon, tol=self.tol, max_iter=self.max_iter)
+        solver = SVR(kernel="precomputed", C=self.C, epsilon=self.epsilon, tol=self.tolerance, max_iter=self.max_iter)
         solver.fit(gram, labels)
         self.support_ = solver.support_
         self.support_vectors_ = samples[self.support_] if isinstance(self.kernel_, Kernel) else samples[:0]
@@ -131,7 +134,8 @@ class QuantumKernelRidge(RegressorMixin, KernelMachine):
         The training matrix is nearly the identity, so that the model can remember and not generalise.
     """
 
-    def __init__(self, kernel: Kernel | str | None = None, alpha: float = 1.0) -> None:
+    @keyword_only()
+    def __init__(self, kernel: Kernel | str | None = None, *, alpha: float = 1.0) -> None:
         self.kernel = kernel
         self.alpha = alpha
 

@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from qperov.errors import keyword_only
 from qperov.quantum.gram.depolarising import preparation_survival, remove_depolarising
 from qperov.quantum.gram.matrix import symmetrised, with_unit_diagonal
 from qperov.quantum.gram.psd import feasible_rows, nearest_correlation
@@ -109,9 +110,11 @@ class KernelRepair(TransformerMixin, BaseEstimator):
         Digest of each measured training row, and its number.
     """
 
+    @keyword_only()
     def __init__(
         self,
         method: str = "nearest",
+        *,
         unit_diagonal: bool = True,
         depolarising: str | None = None,
         n_qubits: int | None = None,

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.linalg.blas import get_blas_funcs
 from sklearn.base import clone
 
+from qperov.errors import keyword_only
 from qperov.quantum.kernels.cache import Part
 from qperov.quantum.kernels.feature_map_kernel import Backend, FeatureMap, FeatureMapKernel
 from qperov.quantum.kernels.pair_matrix import pair_matrix
@@ -65,9 +66,11 @@ class FidelityKernel(FeatureMapKernel):
     R. Shaydulin, S. M. Wild, Phys. Rev. A 106, 042407 (2022), doi:10.1103/PhysRevA.106.042407 (the bandwidth).
     """
 
+    @keyword_only()
     def __init__(
         self,
         feature_map: FeatureMap = "zz",
+        *,
         reps: int = 2,
         entanglement: str = "linear",
         bandwidth: float | Sequence[float] | str = 0.1,

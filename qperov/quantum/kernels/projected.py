@@ -14,6 +14,7 @@ from scipy.spatial.distance import cdist
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import Hyperparameter
 
+from qperov.errors import keyword_only
 from qperov.quantum.kernels.cache import RowTable
 from qperov.quantum.kernels.feature_map_kernel import (
     MEMORY,
@@ -53,9 +54,11 @@ class ProjectedKernel(FeatureMapKernel):
     doi:10.1038/s41467-021-22539-9, the projected quantum kernel.
     """
 
+    @keyword_only()
     def __init__(
         self,
         feature_map: FeatureMap = "zz",
+        *,
         reps: int = 2,
         entanglement: str = "linear",
         gamma: float = 1.0,
