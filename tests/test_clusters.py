@@ -37,7 +37,7 @@ def test_a_dask_cluster_evaluates_the_blocks(cluster, kernel, monkeypatch):
     def here(*arguments):
         raise AssertionError("a block was evaluated in this process")
 
-    monkeypatch.setattr(fidelity_kernel, "_fidelities", here)
+    monkeypatch.setattr(fidelity_kernel, "fidelities", here)
     monkeypatch.setattr(projected_kernel, "expectations", here)
     with parallel_config(backend="dask"):
         found = kernel(X), kernel(X, Y)

@@ -8,7 +8,8 @@ import pytest
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import RBF
 
-from qperov import FidelityKernel, ProjectedKernel, QuantumAutoencoder, QuantumKernelRidge, QuantumSVC, QuantumSVR
+from qperov import FidelityKernel, ProjectedKernel, QuantumAutoencoder, QuantumSVC, QuantumSVR
+from qperov.quantum import QuantumKernelRidge
 
 
 @pytest.mark.parametrize(

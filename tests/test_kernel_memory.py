@@ -1,22 +1,22 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from time import process_time
 from typing import ClassVar
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from qperov_circuits import Gate
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, KFold
 
 from qperov.quantum.estimators.regression import QuantumSVR
 from qperov.quantum.kernels import fidelity as fidelity_kernel
-from qperov.quantum.kernels.cache import KernelMemory, PairTable, RowTable, partition
-from qperov.quantum.kernels.feature_map_kernel import MEMORY
+from qperov.quantum.kernels.feature_map_kernel import MEMORY, FeatureMapKernel
 from qperov.quantum.kernels.fidelity import FidelityKernel
+from qperov.quantum.kernels.memory import KernelMemory
 from qperov.quantum.kernels.projected import ProjectedKernel
 
 X = np.random.default_rng(5).normal(size=(9, 3))
@@ -31,52 +31,28 @@ def empty_memory():
 def counted(monkeypatch):
     """Sizes of the matrices of overlaps that are really computed, as numbers of unordered pairs."""
     pairs = []
-    original = fidelity_kernel._fidelities
+    original = fidelity_kernel.fidelities
 
-    def count(bras, kets):
+    def count(bras, kets=None):
         pairs.append(len(bras) * (len(bras) - 1) // 2 if kets is None else len(bras) * len(kets))
         return original(bras, kets)
 
-    monkeypatch.setattr(fidelity_kernel, "_fidelities", count)
+    monkeypatch.setattr(fidelity_kernel, "fidelities", count)
     return pairs
 
 
-@given(arrays(bool, st.integers(0, 9).map(lambda n: (n, n))))
-@settings(max_examples=200)
-def test_parts_cover_every_wanted_pair_once(wanted):
-    wanted = wanted | wanted.T
-    covered = np.zeros(wanted.shape, dtype=int)
-    for rows, columns in partition(wanted.copy()):
-        if columns is None:
-            covered[np.ix_(rows, rows)] += 1
-        else:
-            assert not set(rows) & set(columns)
-            covered[np.ix_(rows, columns)] += 1
-            covered[np.ix_(columns, rows)] += 1
-    off_diagonal = ~np.eye(len(wanted), dtype=bool)
-    assert np.array_equal(covered[off_diagonal], wanted[off_diagonal].astype(int))
-
-
-def test_a_block_beside_what_is_known_makes_two_parts():
-    wanted = np.ones((60, 60), dtype=bool)
-    wanted[:48, :48] = False
-    assert [(len(rows), None if columns is None else len(columns)) for rows, columns in partition(wanted)] == [
-        (48, 12),
-        (12, None),
-    ]
-
-
 @pytest.mark.parametrize("kernel", [FidelityKernel(), ProjectedKernel()])
-def test_a_grid_search_evaluates_each_pair_or_sample_once_a_bandwidth(kernel, counted, monkeypatch):
+def test_a_grid_search_prepares_each_sample_once_a_bandwidth(kernel, counted, monkeypatch):
     rng = np.random.default_rng(0)
     samples, y = rng.normal(size=(60, 3)), rng.normal(size=60)
     prepared = []
-    original = ProjectedKernel._bloch
-    monkeypatch.setattr(ProjectedKernel, "_bloch", lambda self, X: prepared.append(len(X)) or original(self, X))
+    original = FeatureMapKernel._states
+    monkeypatch.setattr(FeatureMapKernel, "_states", lambda self, X, n: prepared.append(len(X)) or original(self, X, n))
     grid = [{"kernel__bandwidth": [b], "C": [0.1, 1.0, 10.0]} for b in (0.05, 0.2)]
     GridSearchCV(QuantumSVR(kernel, epsilon=0.0), grid, cv=KFold(5, shuffle=True, random_state=0)).fit(samples, y)
-    assert sum(prepared) == (2 * 60 if isinstance(kernel, ProjectedKernel) else 0)
-    assert sum(counted) == (0 if isinstance(kernel, ProjectedKernel) else 2 * 60 * 59 // 2)
+    assert sum(prepared) == 2 * 60
+    each = 5 * (48 * 47 // 2 + 12 * 48) + 60 * 59 // 2  # five folds, and all samples for the best
+    assert sum(counted) <= (0 if isinstance(kernel, ProjectedKernel) else 2 * each)
 
 
 def test_prediction_touches_support_vectors_only(counted):
@@ -102,8 +78,13 @@ def test_results_are_remembered_by_content(counted):
     expected = first.copy()
     first[:] = 0  # what a caller does to a result must not come back
     assert np.array_equal(clone(kernel)(X.copy()), expected)
-    assert np.array_equal(kernel(X[3:5], X), expected[3:5])
     assert len(counted) == 1
+    for _ in range(2):
+        np.testing.assert_allclose(kernel(X[3:5], X[2:]), expected[3:5, 2:], atol=1e-15)
+    assert counted[1:] == [2 * 7]
+    np.testing.assert_allclose(kernel(X[3:5], X), expected[3:5], atol=1e-15)
+    assert counted[2:] == [2 * 2]  # the columns that were not known
+    del counted[1:]
     others = [{"bandwidth": 0.3}, {"reps": 1}, {"precision": "single"}, {"entanglement": "full"}, {"feature_map": "z"}]
     for i, changed in enumerate(others):
         clone(kernel).set_params(**changed)(X)
@@ -133,31 +114,6 @@ def test_own_feature_maps_are_never_remembered():
     factor = 2.0
     assert abs(kernel(X) - before).max() > 0.1
     assert len(MEMORY) == 0
-
-
-def test_memory_is_bounded_and_forgets_the_least_recently_used():
-    samples = np.arange(40.0)[:, None]
-    memory = KernelMemory(max_bytes=3 * PairTable.bytes_for(10, 1))
-    tables = {key: memory.table(key, PairTable, samples[:10]) for key in "abc"}
-    for table in tables.values():
-        table.locate(samples[:10])
-    assert memory.table("a", PairTable, samples[:10]) is tables["a"]
-    memory.table("d", PairTable, samples[:10]).locate(samples[:10])
-    assert memory.table("a", PairTable, samples[:10]) is tables["a"]
-    assert memory.table("b", PairTable, samples[:10]) is not tables["b"]
-    assert memory.n_bytes <= memory.max_bytes
-    assert memory.table("a", PairTable, samples) is not tables["a"]  # too large to keep
-    assert memory.table("a", PairTable, samples[10:18]) is not tables["c"]
-
-
-def test_a_table_of_rows_computes_what_is_new():
-    asked = []
-    table = RowTable(1)
-    double = lambda rows: asked.append(len(rows)) or 2 * rows  # noqa: E731
-    assert np.array_equal(table.get(np.array([[1.0], [2.0], [1.0]]), double), [[2], [4], [2]])
-    assert np.array_equal(table.get(np.array([[3.0], [2.0], [-0.0]]), double), [[6], [4], [0]])
-    assert np.array_equal(table.get(np.array([[0.0]]), double), [[0]])
-    assert asked == [2, 2]
 
 
 @pytest.mark.parametrize("kind", [FidelityKernel, ProjectedKernel])
@@ -208,25 +164,6 @@ def test_a_bandwidth_that_went_through_its_logarithm_is_the_same_setting(counted
     assert len(counted) == 1
 
 
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 12)), max_size=40))
-@settings(max_examples=50)
-def test_memory_stays_bounded_as_tables_grow(requests):
-    samples = np.arange(12.0)[:, None]
-    memory = KernelMemory(max_bytes=2 * PairTable.bytes_for(12, 1))
-    for key, size in requests:
-        kind = PairTable if key % 2 else RowTable
-        table = memory.table(key, kind, samples[:size])
-        table.locate(samples[:size])
-        assert memory.n_bytes <= memory.max_bytes
-        assert memory.table(key, kind, samples[:size]) is table
-
-
-def test_long_rows_count_for_what_they_take():
-    table = RowTable(1)
-    table.get(np.arange(10.0)[:, None], lambda rows: np.zeros((len(rows), 1000)))
-    assert table.n_bytes >= 10 * 1000 * 8
-
-
 def test_threads_share_the_memory():
     samples = [np.random.default_rng(i % 4).normal(size=(6, 3)) for i in range(40)]
     expected = [FidelityKernel()(s) for s in samples[:4]]
@@ -235,3 +172,86 @@ def test_threads_share_the_memory():
         found = list(pool.map(FidelityKernel(), samples))
     for i, K in enumerate(found):
         np.testing.assert_allclose(K, expected[i % 4], atol=1e-14)
+
+
+def rows_of(samples, width=1):
+    return np.repeat(2 * samples, width, axis=1)
+
+
+def test_rows_are_computed_once():
+    asked = []
+    memory = KernelMemory(max_bytes=10**6)
+
+    def double(samples):
+        asked.append(len(samples))
+        return rows_of(samples)
+
+    assert np.array_equal(memory.rows("a", np.array([[1.0], [2.0], [1.0]]), double), [[2], [4], [2]])
+    assert np.array_equal(memory.rows("a", np.array([[3.0], [2.0], [-0.0]]), double), [[6], [4], [0]])
+    assert np.array_equal(memory.rows("a", np.array([[0.0]]), double), [[0]])
+    assert np.array_equal(memory.rows("b", np.array([[0.0]]), double), [[0]])
+    assert asked == [2, 2, 1]
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 12), st.integers(1, 50)), max_size=40))
+@settings(max_examples=50)
+def test_memory_stays_bounded(requests):
+    memory = KernelMemory(max_bytes=20_000)
+    for key, size, width in requests:
+        samples = np.arange(float(size))[:, None]
+        assert np.array_equal(
+            memory.rows((key, width), samples, lambda new, w=width: rows_of(new, w))[:, 0], 2 * samples[:, 0]
+        )
+        memory.matrix(key + 10, samples, None, lambda X, Y: np.eye(len(X)))
+        memory.pairs(key + 20, samples, None, lambda rows, columns: rows / (1 + columns))
+        assert memory.n_bytes <= memory.max_bytes
+        memory.clear() if key == 5 else None
+
+
+def test_what_was_used_last_is_kept():
+    memory = KernelMemory(max_bytes=8000)  # 6000 for arrays: twelve of these rows
+    asked = []
+    for sample in (0, 1, 2, 0, *range(3, 13), 0, 1):
+        memory.rows("a", np.array([[float(sample)]]), lambda new: asked.append(int(new[0, 0])) or np.zeros((1, 24)))
+    assert asked == [*range(13), 1]
+
+
+def test_settings_are_bounded_and_their_numbers_are_not_used_again(monkeypatch):
+    monkeypatch.setattr("qperov.quantum.kernels.memory.MAX_SETTINGS", 3)
+    memory = KernelMemory(max_bytes=10**6)
+    for key in range(10):
+        for _ in range(2):
+            assert memory.rows(key, np.ones((1, 1)), lambda new, key=key: new * key)[0, 0] == key
+
+
+def test_pairs_are_measured_once_in_whatever_matrix():
+    asked = []
+    memory = KernelMemory(max_bytes=10**6)
+
+    def measured(A, B):
+        def measure(rows, columns):
+            asked.append(len(rows))
+            return np.abs(A[rows, 0] - B[columns, 0])
+
+        return memory.pairs("a", A, None if A is B else B, measure)
+
+    samples = np.arange(8.0)[:, None]
+    whole = abs(samples - samples.T) + np.eye(8)
+    assert np.array_equal(measured(samples[:5], samples[:5]), whole[:5, :5])
+    assert np.array_equal(measured(samples[3:], samples[2:]), whole[3:, 2:])
+    assert np.array_equal(measured(samples, samples), whole)
+    assert asked == [10, 28 - 10 - 6, 6]
+
+
+@pytest.mark.parametrize("kernel", [FidelityKernel(), ProjectedKernel()])
+def test_a_fresh_matrix_takes_as_long_however_many_came_before(kernel):
+    def seconds(seed):
+        samples = np.random.default_rng(seed).normal(size=(250, 6))
+        start = process_time()
+        kernel(samples)
+        return process_time() - start
+
+    kernel(X)
+    first = min(seconds(seed) for seed in range(8))
+    later = min([seconds(seed) for seed in range(8, 60)][-16:])
+    assert later < 1.2 * first

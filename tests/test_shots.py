@@ -8,7 +8,7 @@ from sklearn.base import clone
 from qperov.quantum.kernels.feature_map_kernel import MEMORY
 from qperov.quantum.kernels.fidelity import FidelityKernel
 from qperov.quantum.kernels.projected import ProjectedKernel
-from qperov.quantum.kernels.shots import measured_expectations, measured_fidelities, noise_key, sample_keys
+from qperov.quantum.kernels.shots import measured_expectations, measured_fidelities, noise_key, pair_keys, sample_keys
 
 X = np.random.default_rng(5).normal(size=(40, 3))
 NOISY = [
@@ -19,9 +19,9 @@ NOISY = [
 
 
 def test_measured_values_are_binomial():
-    K = np.full((300, 300), 0.3)
     rows, columns = (sample_keys(np.random.default_rng(i).normal(size=(300, 2)), noise_key(0)) for i in (1, 2))
-    counts = measured_fidelities(K, rows, columns, 50).ravel() * 50
+    keys = pair_keys(np.repeat(rows, 300), np.tile(columns, 300))
+    counts = measured_fidelities(np.full(300 * 300, 0.3), keys, 50) * 50
     np.testing.assert_allclose(counts, np.round(counts), atol=1e-9)
     frequencies = np.bincount(np.round(counts).astype(int), minlength=51) / counts.size
     np.testing.assert_allclose(frequencies, binom.pmf(np.arange(51), 50, 0.3), atol=0.004)
@@ -29,7 +29,8 @@ def test_measured_values_are_binomial():
 
 def test_noise_of_pairs_is_uncorrelated():
     keys = sample_keys(X, noise_key(3))
-    noise = measured_fidelities(np.full((40, 40), 0.5), keys, keys, 400)[np.triu_indices(40, 1)] - 0.5
+    rows, columns = np.triu_indices(40, 1)
+    noise = measured_fidelities(np.full(len(rows), 0.5), pair_keys(keys[rows], keys[columns]), 400) - 0.5
     assert kstest(noise * 2 * np.sqrt(400), "norm").pvalue > 1e-3
     assert abs(np.corrcoef(noise[1:], noise[:-1])[0, 1]) < 0.1
 

@@ -181,12 +181,7 @@ def explained_variance(K: ArrayLike) -> float:
     float
         0 for the identity; infinity if the samples are all the same.
     """
-    K = square(K)
-    entries = _between_different(K)
-    if len(entries) == 0:
-        return math.inf
-    mean = float(entries.mean())
-    return float(2 * len(entries) / len(K) * entries.var() / (1 - mean) ** 2)
+    return _explained(_between_different(K), len(square(K)))
 
 
 def concentration_warning(K: ArrayLike, shots: int | None = None) -> str | None:
@@ -211,21 +206,31 @@ def concentration_warning(K: ArrayLike, shots: int | None = None) -> str | None:
     K = square(K)
     if len(K) < MIN_SAMPLES:
         return None
+    different = _between_different(K)
+    n_low = np.count_nonzero(different < MAX_MEDIAN)
+    identity = 4 * n_low > len(K) * (len(K) - 1) and _explained(different, len(K)) < MIN_EXPLAINED
+    lost = shots is not None and len(different) and different.var() <= 2 * _binomial_variance(different) / shots
+    if not (identity or lost):
+        return None
     statistics = off_diagonal_statistics(K)
     entries = f"off-diagonal entries {statistics.mean:.2g} ± {math.sqrt(statistics.variance):.1g}"
     advice = "lower the bandwidth, use fewer qubits, or a projected kernel"
-    if statistics.median < MAX_MEDIAN and explained_variance(K) < MIN_EXPLAINED:
+    if identity:
         return f"the kernel is concentrated: its matrix is close to the identity ({entries}); {advice}"
-    different = _between_different(K)
-    if shots is not None and len(different) and different.var() <= 2 * _binomial_variance(different) / shots:
-        return f"the kernel is concentrated: {shots} shots do not resolve its values ({entries}); use more, or {advice}"
-    return None
+    return f"the kernel is concentrated: {shots} shots do not resolve its values ({entries}); use more, or {advice}"
 
 
 def _between_different(K: ArrayLike) -> np.ndarray:
     """Off-diagonal entries without those of the same sample, which say nothing about the others; maybe none."""
     entries = off_diagonal(K)
     return entries[entries < 1 - SAME]
+
+
+def _explained(entries: np.ndarray, n_samples: int) -> float:
+    """`explained_variance` from the entries between different samples."""
+    if len(entries) == 0:
+        return math.inf
+    return float(2 * len(entries) / n_samples * entries.var() / (1 - entries.mean()) ** 2)
 
 
 def _binomial_variance(entries: np.ndarray) -> float:

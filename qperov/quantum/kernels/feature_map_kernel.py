@@ -13,7 +13,7 @@ from qperov_circuits import ENTANGLEMENTS, Angle, Gate, feature_map, n_wires
 from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
 from sklearn.utils import check_array
 
-from qperov.quantum.kernels.cache import KernelMemory
+from qperov.quantum.kernels.memory import KernelMemory
 from qperov.quantum.kernels.shots import noise_key
 from qperov.quantum.simulation.dual import Dual
 from qperov.quantum.simulation.statevector import check_size, states, states_and_tangents
@@ -214,22 +214,23 @@ class FeatureMapKernel(Kernel):
 
         The type is in it, since a subclass may have another circuit.
         """
-        if not isinstance(self.feature_map, str) or (self.shots is not None and self.random_state is None):
+        noisy = self.shots is not None and what != "states"
+        if not isinstance(self.feature_map, str) or (noisy and self.random_state is None):
             return None
         try:
             hash(self.backend)
         except TypeError:
             return None
-        return (type(self), what, *self._settings(), self.backend)
+        return (type(self), what, *self._settings(noisy), self.backend)
 
-    def _settings(self) -> tuple[Any, ...]:
+    def _settings(self, noisy: bool) -> tuple[Any, ...]:
         """All that the values of a named feature map depend on, as plain numbers and text.
 
         Bandwidths in twelve digits: a Gaussian process takes them through log and exp, and must find what it measured.
         """
         weights = None if self.weights is None else tuple(map(float, self.weights))
         bandwidth = tuple(float(f"{b:.12g}") for b in np.atleast_1d(np.asarray(self.bandwidth, dtype=float)))
-        noise = None if self.shots is None else (self.shots, self.random_state)
+        noise = (self.shots, self.random_state) if noisy else None
         circuit = (self.feature_map, self.reps, self.entanglement, self.n_qubits, weights, bandwidth)
         return plain((*circuit, self.precision, noise))
 
@@ -237,7 +238,7 @@ class FeatureMapKernel(Kernel):
         """Seed of the measurements of this setting."""
         if self.random_state is None:
             return int(np.random.default_rng().integers(2**63))
-        settings = self._settings() if isinstance(self.feature_map, str) else ()
+        settings = self._settings(self.shots is not None) if isinstance(self.feature_map, str) else ()
         return noise_key(int(self.random_state), what, *settings)
 
 

@@ -8,17 +8,12 @@ from typing import Any
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import ArrayLike
-from scipy.linalg.blas import get_blas_funcs
 from sklearn.base import clone
 
 from qperov.errors import keyword_only
-from qperov.quantum.kernels.cache import Part
-from qperov.quantum.kernels.feature_map_kernel import Backend, FeatureMap, FeatureMapKernel
-from qperov.quantum.kernels.pair_matrix import pair_matrix
-from qperov.quantum.kernels.shots import measured_fidelities, sample_keys
-
-#: Rows and columns of a square that is mirrored at once.
-BLOCK = 128
+from qperov.quantum.kernels.feature_map_kernel import MEMORY, Backend, FeatureMap, FeatureMapKernel
+from qperov.quantum.kernels.shots import measured_fidelities, pair_keys, sample_keys
+from qperov.quantum.simulation.overlaps import fidelities, fidelities_and_rates, symmetric
 
 
 class FidelityKernel(FeatureMapKernel):
@@ -126,61 +121,54 @@ class FidelityKernel(FeatureMapKernel):
             return self._fidelities_and_gradient(X)
         if self.backend is None:
             self._tile_rows(self._n_qubits(X.shape[1]))  # too many qubits are refused even where no pair is evaluated
-        K = pair_matrix(X, Y, self._key("fidelity"), self._evaluate)
+        K = MEMORY.matrix(self._key("fidelity"), X, Y, self._evaluate)
         return (K, np.empty((*K.shape, 0))) if eval_gradient else K
 
     def _fresh_matrix(self, samples: np.ndarray) -> np.ndarray:
-        """K(samples, samples) without memory, for checked samples that are all different."""
-        return next(iter(self._evaluate(samples, [(np.arange(len(samples)), None)])))
+        """K(samples, samples) of exact values without memory, for checked samples that are all different."""
+        n_qubits = self._n_qubits(samples.shape[1])
+        if self._in_one_piece(len(samples), n_qubits):
+            return fidelities(self._states(samples, n_qubits))
+        return self._in_blocks(samples, None, n_qubits)
 
     def _matrix_of_tensors(self, psi: Any, n_qubits: int) -> Any:
         """K of states that are a tensor, differentiably."""
         overlaps = psi.conj() @ psi.T
         return overlaps.real**2 + overlaps.imag**2
 
-    def _evaluate(self, samples: np.ndarray, parts: list[Part]) -> Iterator[np.ndarray]:
-        """Values of parts of the matrix over the samples."""
-        if not parts:
-            return
+    def _evaluate(self, X: np.ndarray, Y: np.ndarray | None) -> np.ndarray:
+        """K(X, Y) for samples that are all different in X, and all different in Y: exact, with shots, or measured."""
         if self.backend is not None:
-            yield from self._measured(self.backend, self._scaled(samples), parts)
-            return
-        n_qubits = self._n_qubits(samples.shape[1])
-        involved = np.unique(
-            np.concatenate([positions for part in parts for positions in part if positions is not None])
-        )
-        at_once = effective_n_jobs(self.n_jobs) == 1 and len(involved) <= self._tile_rows(n_qubits)
-        psi = self._states(samples[involved], n_qubits) if at_once else None
-        noise = None if self.shots is None else sample_keys(samples, self._noise_key("fidelity"))
-        for rows, columns in parts:
-            if psi is not None:
-                bras = _rows(psi, np.searchsorted(involved, rows))
-                K = _fidelities(bras, None if columns is None else _rows(psi, np.searchsorted(involved, columns)))
-            else:
-                K = self._in_blocks(samples[rows], None if columns is None else samples[columns], n_qubits)
-            if noise is not None and self.shots is not None:
-                K = measured_fidelities(K, noise[rows], noise[rows if columns is None else columns], self.shots)
-            yield K
+            backend, bras = self.backend, self._scaled(X)
+            kets = bras if Y is None else self._scaled(Y)
 
-    def _measured(self, backend: Backend, scaled: np.ndarray, parts: list[Part]) -> Iterator[np.ndarray]:
-        """Values of parts of the matrix, all pairs of which are measured together."""
-        pairs = []
-        for rows, columns in parts:
-            if columns is None:
-                upper, lower = np.triu_indices(len(rows), 1)
-                pairs.append((rows[upper], rows[lower]))
-            else:
-                pairs.append((np.repeat(rows, len(columns)), np.tile(columns, len(rows))))
-        bras, kets = (np.concatenate(side) for side in zip(*pairs, strict=True))
-        values = backend.measure_fidelities(self.circuit, scaled[bras], scaled[kets]) if len(bras) else np.empty(0)
-        for (rows, columns), (own, _) in zip(parts, pairs, strict=True):
-            here, values = values[: len(own)], values[len(own) :]
-            if columns is None:
-                K = np.zeros((len(rows), len(rows)))
-                K[np.triu_indices(len(rows), 1)] = here
-                yield _symmetric(K, 1.0)
-            else:
-                yield here.reshape(len(rows), len(columns))
+            def measure(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+                return backend.measure_fidelities(self.circuit, bras[rows], kets[columns])
+
+        elif self.shots is not None:
+            shots, noise = self.shots, self._noise_key("fidelity")
+
+            def measure(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+                keys = [sample_keys(samples, noise) for samples in (X, X if Y is None else Y)]
+                return measured_fidelities(
+                    self._exact(X, Y)[rows, columns], pair_keys(keys[0][rows], keys[1][columns]), shots
+                )
+
+        else:
+            return self._exact(X, Y)
+        return MEMORY.pairs(self._key("pairs"), X, Y, measure)
+
+    def _exact(self, X: np.ndarray, Y: np.ndarray | None) -> np.ndarray:
+        n_qubits = self._n_qubits(X.shape[1])
+        if not self._in_one_piece(len(X) + (0 if Y is None else len(Y)), n_qubits):
+            return self._in_blocks(X, Y, n_qubits)
+        key = self._key("states")
+        bras = MEMORY.rows(key, X, lambda new: self._states(new, n_qubits))
+        return fidelities(bras, None if Y is None else MEMORY.rows(key, Y, lambda new: self._states(new, n_qubits)))
+
+    def _in_one_piece(self, n_samples: int, n_qubits: int) -> bool:
+        """Whether all states are prepared at once, here."""
+        return effective_n_jobs(self.n_jobs) == 1 and n_samples <= self._tile_rows(n_qubits)
 
     def _in_blocks(self, X: np.ndarray, Y: np.ndarray | None, n_qubits: int) -> np.ndarray:
         """The matrix block by block, each with states that fit `TILE_BYTES`, several at once with ``n_jobs``."""
@@ -213,7 +201,7 @@ class FidelityKernel(FeatureMapKernel):
         return K
 
     def _fidelities_and_gradient(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """K and dK/d log b = 2 Re(S̄·dS), with the overlaps S = ⟨φᵢ|φⱼ⟩ and dS = ⟨φᵢ|dφⱼ⟩ + ⟨dφᵢ|φⱼ⟩."""
+        """K and dK/d log b."""
         n_qubits = self._n_qubits(X.shape[1])
         rows = self._tile_rows(n_qubits, 4)
         tiles = [X[start : start + rows] for start in range(0, len(X), rows)]
@@ -227,21 +215,16 @@ class FidelityKernel(FeatureMapKernel):
                 pairs = zip(
                     self._states_and_rates(tile, n_qubits), self._states_and_rates(other, n_qubits), strict=True
                 )
-                for k, ((bras, bra_rates), (kets, ket_rates)) in enumerate(pairs):
-                    (gemm,) = get_blas_funcs(("gemm",), (bras,))
-                    # a·b† is the conjugate of ⟨a|b⟩, which changes neither |S|² nor Re(S̄·dS).
-                    overlaps = gemm(1.0, bras, kets, trans_b=2)
-                    rates = gemm(1.0, bra_rates, kets, 1.0, gemm(1.0, bras, ket_rates, trans_b=2), trans_b=2)
-                    K[part] = _squared_modulus(overlaps)
-                    gradient[k][part] = 2 * (overlaps.real * rates.real + overlaps.imag * rates.imag)
+                for k, (bras_and_rates, kets_and_rates) in enumerate(pairs):
+                    K[part], gradient[k][part] = fidelities_and_rates(*bras_and_rates, *kets_and_rates)
                 left += len(other)
             top += len(tile)
-        rates = np.stack([_symmetric(rate, 0.0) for rate in gradient], axis=-1)
-        return _symmetric(np.minimum(K, 1.0, out=K), 1.0), rates
+        rates = np.stack([symmetric(rate, 0.0) for rate in gradient], axis=-1)
+        return symmetric(np.minimum(K, 1.0, out=K), 1.0), rates
 
 
 def _block(spec: FidelityKernel, X: np.ndarray, Y: np.ndarray | None, n_qubits: int) -> np.ndarray:
-    return _fidelities(spec._states(X, n_qubits), None if Y is None else spec._states(Y, n_qubits))
+    return fidelities(spec._states(X, n_qubits), None if Y is None else spec._states(Y, n_qubits))
 
 
 def _blocks_in_turn(
@@ -252,40 +235,4 @@ def _blocks_in_turn(
     for top, rows, columns in operands:
         if top != prepared:
             prepared, bras = top, spec._states(rows, n_qubits)
-        yield _fidelities(bras, None if columns is None else spec._states(columns, n_qubits))
-
-
-def _fidelities(bras: np.ndarray, kets: np.ndarray | None) -> np.ndarray:
-    """|⟨a|b⟩|² of all pairs of states; without kets of the bras with each other, exactly symmetric with ones."""
-    gemm, herk = get_blas_funcs(("gemm", "herk"), (bras,))
-    # BLAS gives columns one after the other, and of a Hermitian matrix the upper triangle: its transpose has rows, and
-    # the lower one
-    overlaps = (herk(1.0, bras) if kets is None else gemm(1.0, kets, bras, trans_b=2)).T
-    K = np.empty(overlaps.shape)
-    np.multiply(overlaps.real, overlaps.real, out=K)
-    np.multiply(overlaps.imag, overlaps.imag, out=overlaps.imag)  # in place: new memory costs more than the arithmetic
-    K += overlaps.imag
-    np.minimum(K, 1.0, out=K)
-    if kets is None:
-        for start in range(0, len(K), BLOCK):
-            here = slice(start, start + BLOCK)
-            K[here, start + BLOCK :] = K[start + BLOCK :, here].T
-            K[here, here] = _symmetric(K[here, here].T, 1.0)
-    return K
-
-
-def _rows(psi: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Some rows of states, which lie in memory column by column."""
-    return psi if len(rows) == len(psi) else psi.T[:, rows].T
-
-
-def _squared_modulus(amplitudes: np.ndarray) -> np.ndarray:
-    return amplitudes.real**2 + amplitudes.imag**2
-
-
-def _symmetric(upper: np.ndarray, diagonal: float) -> np.ndarray:
-    """The symmetric matrix with this upper triangle and this constant diagonal."""
-    matrix = np.triu(upper, 1)
-    matrix += matrix.T
-    np.fill_diagonal(matrix, diagonal)
-    return matrix
+        yield fidelities(bras, None if columns is None else spec._states(columns, n_qubits))

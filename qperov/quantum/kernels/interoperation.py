@@ -10,8 +10,7 @@ from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils import check_array
 
 from qperov.errors import MissingDependencyError
-from qperov.quantum.kernels.feature_map_kernel import FeatureMapKernel
-from qperov.quantum.kernels.pair_matrix import pair_matrix
+from qperov.quantum.kernels.feature_map_kernel import MEMORY, FeatureMapKernel
 
 
 class ForeignKernel(Kernel):
@@ -39,7 +38,7 @@ class ForeignKernel(Kernel):
         """
         rows: np.ndarray = check_array(X, dtype=np.float64, input_name="X")
         columns: np.ndarray | None = None if Y is None else check_array(Y, dtype=np.float64, input_name="Y")
-        K = pair_matrix(rows, columns, None, self._evaluate)
+        K = MEMORY.matrix(None, rows, columns, self._evaluate)
         return (K, np.empty((*K.shape, 0))) if eval_gradient else K
 
     def diag(self, X: ArrayLike) -> np.ndarray:
@@ -50,17 +49,12 @@ class ForeignKernel(Kernel):
         """False: nothing is known of it."""
         return False
 
-    def _evaluate(self, samples: np.ndarray, parts: list[tuple[np.ndarray, np.ndarray | None]]) -> list[np.ndarray]:
-        values = []
-        for rows, columns in parts:
-            K = np.asarray(
-                self.base.evaluate(samples[rows], None if columns is None else samples[columns]), dtype=float
-            )
-            if columns is None:
-                K = (K + K.T) / 2
-                np.fill_diagonal(K, 1.0)
-            values.append(K)
-        return values
+    def _evaluate(self, X: np.ndarray, Y: np.ndarray | None) -> np.ndarray:
+        K = np.asarray(self.base.evaluate(X, Y), dtype=float)
+        if Y is None:
+            K = (K + K.T) / 2
+            np.fill_diagonal(K, 1.0)
+        return K
 
 
 def as_qiskit_kernel(kernel: Kernel, n_features: int) -> Any:

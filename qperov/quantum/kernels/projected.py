@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from math import pi
 from typing import Any
 
@@ -15,7 +16,6 @@ from sklearn.base import clone
 from sklearn.gaussian_process.kernels import Hyperparameter
 
 from qperov.errors import keyword_only
-from qperov.quantum.kernels.cache import RowTable
 from qperov.quantum.kernels.feature_map_kernel import (
     MEMORY,
     PRECISIONS,
@@ -25,6 +25,7 @@ from qperov.quantum.kernels.feature_map_kernel import (
     check_positive,
 )
 from qperov.quantum.kernels.shots import measured_expectations, sample_keys
+from qperov.quantum.simulation.overlaps import expectations
 from qperov.quantum.simulation.statevector import states
 
 
@@ -123,7 +124,8 @@ class ProjectedKernel(FeatureMapKernel):
         Columns are X₀, Y₀, Z₀, X₁, …
         """
         X = self._checked(X)
-        return MEMORY.table(self._key("bloch"), RowTable, X).get(X, self._bloch)
+        with nullcontext() if self.backend is None else MEMORY.measuring:
+            return MEMORY.rows(self._key("bloch"), X, self._bloch)
 
     def _fresh_matrix(self, samples: np.ndarray) -> np.ndarray:
         """K(samples, samples) without memory, for checked samples."""
@@ -179,18 +181,6 @@ class ProjectedKernel(FeatureMapKernel):
             for i in range(0, len(X), rows)
         ]
         return [np.concatenate(column) for column in zip(*tiles, strict=True)]
-
-
-def expectations(psi: np.ndarray, phi: np.ndarray, n_qubits: int) -> np.ndarray:
-    """Re⟨ψ|P|φ⟩ for P = X, Y, Z on each qubit, shape (n_samples, 3·n_qubits)."""
-    result = np.empty((len(psi), n_qubits, 3))
-    for qubit in range(n_qubits):
-        bra, ket = (s.T.reshape(2**qubit, 2, -1, len(psi)) for s in (psi, phi))
-        to_one, to_zero, zeros, ones = (
-            np.einsum("lrs,lrs->s", bra[:, i].conj(), ket[:, j]) for i, j in ((0, 1), (1, 0), (0, 0), (1, 1))
-        )
-        result[:, qubit] = np.stack([(to_one + to_zero).real, (to_one - to_zero).imag, (zeros - ones).real], axis=1)
-    return result.reshape(len(psi), -1)
 
 
 def _bloch_block(spec: ProjectedKernel, X: np.ndarray, keys: np.ndarray, n_qubits: int) -> np.ndarray:

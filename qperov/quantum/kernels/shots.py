@@ -25,26 +25,29 @@ def sample_keys(X: np.ndarray, key: int) -> np.ndarray:
     return np.frombuffer(digests, dtype=np.uint64)
 
 
-def measured_fidelities(K: np.ndarray, rows: np.ndarray, columns: np.ndarray, shots: int) -> np.ndarray:
+def pair_keys(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """64 bits of each unordered pair, from the keys of its two samples; shapes (n_pairs,), of type uint64."""
+    lower, upper = np.minimum(rows, columns), np.maximum(rows, columns)
+    return _mixed(_mixed(lower) ^ (upper + np.uint64(0x9E3779B97F4A7C15)))
+
+
+def measured_fidelities(fidelities: np.ndarray, keys: np.ndarray, shots: int) -> np.ndarray:
     """Fractions of all-zero outcomes in ``shots`` runs of U†(y)U(x): binomial, with the exact fidelities as chances.
 
     Parameters
     ----------
-    K : ndarray of shape (n_samples, m_samples)
+    fidelities : ndarray of shape (n_pairs,)
         Exact fidelities.
-    rows, columns : ndarray of uint64, shapes (n_samples,), (m_samples,)
-        Keys of the samples; (x, y) and (y, x) are the same measurement.
+    keys : ndarray of uint64, shape (n_pairs,)
+        Keys of the pairs.
     shots : int
 
     Returns
     -------
-    ndarray of shape (n_samples, m_samples)
+    ndarray of shape (n_pairs,)
     """
-    lower = np.minimum(rows[:, None], columns)
-    upper = np.maximum(rows[:, None], columns)
-    bits = _mixed(_mixed(lower) ^ (upper + np.uint64(0x9E3779B97F4A7C15)))
-    uniform = ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
-    return binom.ppf(uniform, shots, np.clip(K, 0.0, 1.0)) / shots
+    uniform = ((keys >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    return binom.ppf(uniform, shots, np.clip(fidelities, 0.0, 1.0)) / shots
 
 
 def measured_expectations(probabilities: np.ndarray, keys: np.ndarray, shots: int) -> np.ndarray:
