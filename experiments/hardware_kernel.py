@@ -31,10 +31,11 @@ from qperov.evaluation.splits import honest_groups
 from qperov.hardware import Backend, Options
 from qperov.hardware.jobs import jobs
 from qperov.hardware.jobs.backend import open_service
-from qperov.hardware.jobs.collected import Collected
 from qperov.hardware.jobs.ledger import Ledger
+from qperov.hardware.jobs.results import Results
 from qperov.hardware.plan import pairs
 from qperov.hardware.plan.plan import Plan, Settings
+from qperov.hardware.plan.plan_file import write_plan
 from qperov.hardware.plan.planning import plan_bloch, plan_fidelities
 from qperov.reports.figures.style import GREY, INK, save, style
 
@@ -101,12 +102,12 @@ def crystals(task: Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return X, (y - y.mean()) / y.std(), honest_groups(np.asarray(dataset.groups), [correlations])
 
 
-def collected(task: Task, name: str, backend: Backend, planned: Callable[[Any, Settings], Plan]) -> Collected:
+def collected(task: Task, name: str, backend: Backend, planned: Callable[[Any, Settings], Plan]) -> Results:
     """Plan, submit and collect, with a ledger in the folder."""
     ledger_path = task.out / "ledger.db"
-    with Ledger(ledger_path) as ledger, closing(open_service(backend.target(), ledger_path)) as service:
+    with Ledger(ledger_path) as ledger, closing(open_service(backend.spec(), ledger_path)) as service:
         plan = planned(service, Settings(backend.shots, backend.options))
-        plan.write(task.out / f"plan-{name}.json")
+        write_plan(plan, task.out / f"plan-{name}.json")
         jobs.submit(plan, service, ledger)
         return jobs.collect(plan, service, ledger)
 
@@ -130,8 +131,8 @@ def measure(task: Task, X: np.ndarray) -> tuple[list[Measured], dict[str, Plan]]
 
             def planned(service: Any, settings: Settings, backend: Backend = backend, kernel: Any = kernel) -> Plan:
                 if kernel is fidelity:
-                    return plan_fidelities(kernel.circuit, scaled, wanted, service, backend.target(), settings)
-                return plan_bloch(kernel.circuit, scaled, service, backend.target(), settings)
+                    return plan_fidelities(kernel.circuit, scaled, wanted, service, backend.spec(), settings)
+                return plan_bloch(kernel.circuit, scaled, service, backend.spec(), settings)
 
             results[name] = collected(task, f"{label}-{name}", backend, planned)
         shots, noisy = results["aer"].matrix(gamma=task.gamma), results[task.machine]

@@ -23,6 +23,10 @@ class MissingDependencyError(QperovError, ImportError):
     """An optional dependency is absent; the message names the extra that brings it."""
 
 
+class OptionError(QperovError, ValueError):
+    """An option or argument of the command line cannot be used; the message names it as it was typed."""
+
+
 # --- reading ------------------------------------------------------------------------------------
 
 

@@ -26,7 +26,8 @@ from qperov.hardware.jobs import jobs
 from qperov.hardware.jobs.ledger import Ledger
 from qperov.hardware.plan import cost, pairs
 from qperov.hardware.plan.options import Options
-from qperov.hardware.plan.plan import Plan, Settings, Target, read_plan
+from qperov.hardware.plan.plan import BackendSpec, Plan, Settings
+from qperov.hardware.plan.plan_file import read_plan, write_plan
 from qperov.hardware.plan.planning import plan_fidelities
 from qperov.hardware.services.local import LocalService
 
@@ -55,8 +56,8 @@ def make_plan(folder: Path) -> None:
     x = np.random.default_rng(3).normal(size=(5, 2))
     service = LocalService("aer", 0.02, 11)
     settings = Settings(50, Options(optimization_level=1, layout_trials=1))
-    plan = plan_fidelities(feature_map("z").gates, x, pairs.full(5), service, Target("aer", 0.02, 11), settings)
-    plan.write(folder / "plan.json")
+    plan = plan_fidelities(feature_map("z").gates, x, pairs.full(5), service, BackendSpec("aer", 0.02, 11), settings)
+    write_plan(plan, folder / "plan.json")
 
 
 def run(folder: Path, name: str, point: int | None) -> list[list[float]]:

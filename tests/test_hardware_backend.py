@@ -20,8 +20,8 @@ from qperov.hardware.jobs import jobs
 from qperov.hardware.jobs.backend import local_jobs, open_service
 from qperov.hardware.jobs.ledger import Ledger
 from qperov.hardware.plan import pairs, planning
-from qperov.hardware.plan.compiling import compiled
-from qperov.hardware.plan.plan import Settings, Target
+from qperov.hardware.plan.compile import compile_measurement
+from qperov.hardware.plan.plan import BackendSpec, Settings
 from qperov.hardware.plan.planning import plan_autoencoder, plan_bloch, plan_fidelities
 from qperov.quantum.autoencoder.autoencoder import QuantumAutoencoder
 from qperov.quantum.estimators.regression import QuantumSVR
@@ -89,9 +89,9 @@ def test_backends_are_plain_values() -> None:
 @pytest.mark.parametrize("name", ["fake_manila", "fake_fez"])
 def test_a_snapshot_of_a_machine_is_noisy_and_the_readout_correction_takes_some_of_it_away(name: str) -> None:
     with Ledger() as ledger:
-        service = open_service(Target(name))
+        service = open_service(BackendSpec(name))
         settings = Settings(4096, FAST)
-        plan = plan_fidelities(CIRCUIT, X, pairs.full(6, diagonal=True), service, Target(name), settings)
+        plan = plan_fidelities(CIRCUIT, X, pairs.full(6, diagonal=True), service, BackendSpec(name), settings)
         jobs.submit(plan, service, ledger)
         found = jobs.collect(plan, service, ledger)
         service.close()
@@ -109,7 +109,7 @@ def test_a_snapshot_of_a_machine_is_noisy_and_the_readout_correction_takes_some_
 def test_depolarising_noise_takes_the_diagonal_where_the_formula_says() -> None:
     """n layers of independent depolarising noise leave about Π(1 − e)."""
     with Ledger() as ledger:
-        target = Target("aer", 0.01)
+        target = BackendSpec("aer", 0.01)
         service = open_service(target)
         plan = plan_fidelities(CIRCUIT, X, pairs.full(6, diagonal=True), service, target, Settings(4096, FAST))
         jobs.submit(plan, service, ledger)
@@ -120,9 +120,9 @@ def test_depolarising_noise_takes_the_diagonal_where_the_formula_says() -> None:
 
 def test_a_projected_kernel_from_a_machine_is_that_of_its_bloch_vectors() -> None:
     with Ledger() as ledger:
-        service = open_service(Target("aer"))
+        service = open_service(BackendSpec("aer"))
         settings = Settings(1 << 14, FAST)
-        plan = plan_bloch(CIRCUIT, X, service, Target("aer"), settings, pairs.nystroem(6, np.array([1, 4])))
+        plan = plan_bloch(CIRCUIT, X, service, BackendSpec("aer"), settings, pairs.nystroem(6, np.array([1, 4])))
         jobs.submit(plan, service, ledger)
         found = jobs.collect(plan, service, ledger)
         service.close()
@@ -141,9 +141,9 @@ def test_an_autoencoders_loss_and_code_come_from_one_pub() -> None:
     model.set_angles(angles, 8)
     gates = list(entangling(angles.tolist(), n_qubits, code_qubits, 1))
     with Ledger() as ledger:
-        service = open_service(Target("aer"))
+        service = open_service(BackendSpec("aer"))
         settings = Settings(1 << 14, Options(layout_trials=1, readout_mitigation=False))
-        plan = plan_autoencoder(gates, vectors, code_qubits, service, Target("aer"), settings)
+        plan = plan_autoencoder(gates, vectors, code_qubits, service, BackendSpec("aer"), settings)
         assert plan.cost.pubs == 1
         jobs.submit(plan, service, ledger)
         found = jobs.collect(plan, service, ledger)
@@ -198,28 +198,28 @@ def test_new_noise_each_time_is_not_remembered_by_kernels_but_what_a_ledger_keep
 
 
 def test_the_seed_of_simulators_makes_no_other_job_of_a_real_machine() -> None:
-    assert Backend("ibm_fez", seed=1).target() == Backend("ibm_fez", seed=2).target()
-    assert Backend("fake_fez", seed=1).target() != Backend("fake_fez", seed=2).target()
+    assert Backend("ibm_fez", seed=1).spec() == Backend("ibm_fez", seed=2).spec()
+    assert Backend("fake_fez", seed=1).spec() != Backend("fake_fez", seed=2).spec()
 
 
 def test_a_calibration_between_two_calls_costs_no_second_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The compiler goes by error rates; another layout tomorrow must not make another plan."""
     with Ledger() as ledger:
-        service = open_service(Target("fake_manila"))
+        service = open_service(BackendSpec("fake_manila"))
         plans = []
         for layout in ((0, 1, 2), (2, 3, 4)):  # what two calibrations lead to
 
             def calibrated(measurement: Any, machine: Any, options: Any, layout: tuple = layout) -> Any:
-                return compiled(measurement, machine, replace(options, layout=layout))
+                return compile_measurement(measurement, machine, replace(options, layout=layout))
 
-            monkeypatch.setattr(planning, "compiled", calibrated)
-            wanted = (CIRCUIT, X, pairs.full(6), service, Target("fake_manila"), Settings(64, FAST))
-            plans.append(plan_fidelities(*wanted, ledger.planned))
+            monkeypatch.setattr(planning, "compile_measurement", calibrated)
+            wanted = (CIRCUIT, X, pairs.full(6), service, BackendSpec("fake_manila"), Settings(64, FAST))
+            plans.append(plan_fidelities(*wanted, ledger.find_plan))
             ledger.add(plans[-1])
         other = plan_fidelities(*wanted)
-        shifted = plan_fidelities(CIRCUIT, X + 1e-9, *wanted[2:], ledger.planned)
+        shifted = plan_fidelities(CIRCUIT, X + 1e-9, *wanted[2:], ledger.find_plan)
         with pytest.raises(BudgetError):
-            plan_fidelities(*wanted[:5], Settings(64, FAST, 1.0), ledger.planned)
+            plan_fidelities(*wanted[:5], Settings(64, FAST, 1.0), ledger.find_plan)
         service.close()
     assert plans[0].plan_id == plans[1].plan_id
     assert other.plan_id != plans[0].plan_id

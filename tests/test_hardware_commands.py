@@ -2,56 +2,40 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from qperov_circuits import Gate
-from sklearn.metrics import r2_score
-from sklearn.model_selection import KFold, cross_val_predict
 from typer.testing import CliRunner
 
 import qperov
-from qperov.commands.hardware import commands
-from qperov.commands.hardware.commands import Toolbox, hardware_app
-from qperov.errors import AccountError, BudgetError, HardwareError, MissingDependencyError
+from qperov.commands.hardware import commands, display
+from qperov.commands.hardware.matrices import repairs, score
+from qperov.datasets.store import Store
+from qperov.errors import (
+    AccountError,
+    BudgetError,
+    HardwareError,
+    LabelError,
+    MissingDependencyError,
+    OptionError,
+    ReadingError,
+)
 from qperov.hardware.plan import cost
+from qperov.hardware.plan.plan_file import read_plan
 from qperov.quantum.autoencoder.autoencoder import QuantumAutoencoder
 
 N = 12
 
 
-def dataset(name: str, samples: int | None, components: int | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    assert name == "crystals"
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(samples or N, components or 2))
-    return x, x.sum(axis=1)
-
-
-def encoder(path: Path, vectors: np.ndarray) -> tuple[Sequence[Gate], int, np.ndarray]:
-    model = QuantumAutoencoder.load(path)
-    return model.gates(), model.code_qubits, vectors
-
-
-def repair(K: np.ndarray, n_qubits: int, diagonal: bool) -> dict[str, np.ndarray]:
-    found = {"nearest": qperov.quantum.KernelRepair().fit(K).matrix_}
-    if diagonal:
-        found["depolarising"] = qperov.quantum.KernelRepair(depolarising="mean", n_qubits=n_qubits).fit(K).matrix_
-    return found
-
-
-def score(K: np.ndarray, y: np.ndarray) -> float:
-    model = qperov.QuantumSVR("precomputed", C=100.0, epsilon=0.01)
-    return float(r2_score(y, cross_val_predict(model, K, y, cv=KFold(4, shuffle=True, random_state=0))))
-
-
-APP = hardware_app(lambda: Toolbox(dataset, encoder, repair, score))
+APP = commands.app
 
 
 @pytest.fixture(autouse=True)
@@ -88,16 +72,18 @@ def test_the_whole_way_from_a_plan_to_a_regression_on_the_collected_matrix(machi
     options = ["--backend", machine, "--labels", "energy", "--bandwidth", 0.2, "--diagonal", "--layout-trials", 1]
     output = call("plan", "table.csv", *options, "--budget-seconds", 60)
     assert "fidelity, full matrix 12 × 12, 2 qubits" in output
-    assert "78 pairs, 2 PUBs in 1 jobs, 81,920 executions" in output
-    assert "31 s on the machine (0.5 min), fits the Open plan (5% of its 10 minutes)" in output
+    assert "78 pairs, 2 PUBs in 1 job, 81,920 executions" in output
     assert "nothing is charged" in output
+    assert "QPU" not in output, "a simulator takes no time of a quantum computer"
+    assert "Open plan" not in output
     assert "submitted local-" in call("submit", "plan.json")
     assert "done local-" in call("status", "plan.json")
     output = call("collect", "plan.json", "--out", "K.npy", "--repair", "depolarising")
     assert "jobs 1 collected" in output
-    lines = {line.split(":")[0].strip(): line for line in output.splitlines() if "R²" in line}
-    assert set(lines) == {"raw", "readout", "nearest", "depolarising"}
-    scores = {name: float(line.rpartition("R² ")[2]) for name, line in lines.items()}
+    lines = {line.split(":")[0].strip(): line for line in output.splitlines() if "R² " in line}
+    assert set(lines) == {"raw", "readout", "nearest", "depolarising", "exact", "constant"}
+    scores = {name: float(line.partition("R² ")[2].split()[0]) for name, line in lines.items()}
+    assert scores["constant"] < 0 < scores["exact"]
     K = np.load("K.npy")
     labels = pd.read_csv("table.csv")["energy"].to_numpy()
     assert scores["depolarising"] == pytest.approx(score(K, labels), abs=1e-3)
@@ -113,13 +99,13 @@ def test_a_plan_is_known_by_its_id_and_an_incomplete_matrix_says_what_is_missing
     call("plan", "features.npy", "--backend", "aer", "--out", "p.json", "--layout-trials", 1)
     plan_id = json.loads(Path("p.json").read_text())["plan_id"]
     assert "planned" in call("status", "p.json")
-    output = call("collect", plan_id[:8], "--out", "K.csv")
+    output = call("collect", "p.json", "--out", "K.csv")
     assert "missing: 132 of 144 entries: (0, 1), (0, 2)" in output
     assert "and 122 more" in output
     assert f"not all was sent: qperov hardware resume {plan_id}" in output
-    K = pd.read_csv("K.csv").to_numpy()
+    K = pd.read_csv("K.csv", index_col="id").to_numpy()
     assert np.isnan(K).sum() == 132
-    assert "job 3 of 3: submitted" in call("submit", plan_id)
+    assert "job 3 of 3: submitted" in call("submit", plan_id[:8])
     assert "cancelled" in call("cancel", plan_id)
     assert "job 1 of 3: cancelled" in call("resume", plan_id)
     assert f"qperov hardware resume {plan_id} --failed" in call("collect", plan_id)
@@ -145,8 +131,19 @@ def test_nystroem_and_rectangular_and_projected_matrices_have_their_shapes() -> 
 
 
 def test_a_dataset_by_name_and_an_autoencoder() -> None:
-    output = call("plan", "crystals", "--backend", "aer", "--samples", 5, "--components", 3, "--noise", 0.01)
+    crystals = qperov.load_dataset("cpx321").take(range(8))
+    with Store("qperov.db") as store:
+        store.add(replace(crystals, name="eight"))
+    output = call("plan", "eight", "--backend", "aer", "--samples", 5, "--components", 3, "--noise", 0.01)
     assert "full matrix 5 × 5, 3 qubits" in output
+    samples = read_plan("plan.json").samples
+    assert samples is not None
+    assert set(samples.ids) < set(crystals.ids)
+    assert [samples.ids.index(name) for name in crystals.ids if name in samples.ids] == [0, 1, 2, 3, 4]
+    assert samples.origin["fingerprint"] == crystals.fingerprint
+    assert samples.labels.tolist() == [crystals.y[crystals.ids.index(name)] for name in samples.ids]
+    assert samples.random_state == 0
+    assert [step.split("(")[0] for step in samples.steps[2:]] == ["PXRDFeaturizer", "StandardScaler", "RankPCA"]
     model = QuantumAutoencoder(n_qubits=3, code_qubits=2, layers=1)
     vectors = np.abs(np.random.default_rng(0).normal(size=(4, 8)))
     model.set_angles(np.zeros(22), 8).save("model.json")
@@ -156,7 +153,7 @@ def test_a_dataset_by_name_and_an_autoencoder() -> None:
     assert "missing: 4 of 4 samples" in call("collect", "plan.json")
     call("submit", "plan.json")
     assert "mean loss" in call("collect", "plan.json", "--out", "codes.csv")
-    table = pd.read_csv("codes.csv").to_numpy()
+    table = pd.read_csv("codes.csv", index_col="id").to_numpy()
     np.testing.assert_allclose(table[:, 1:], model.transform(vectors), atol=0.15)
 
 
@@ -181,24 +178,21 @@ def test_what_is_missing_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) ->
         fails(MissingDependencyError, install, command, "plan.json")
 
 
-def test_a_matrix_is_written_whatever_becomes_of_its_comparison() -> None:
+def test_a_matrix_is_written_whatever_becomes_of_its_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     call("plan", "table.csv", "--labels", "energy", "--backend", "aer", "--layout-trials", 1, "--shots", 64)
     assert "--ledger other.db" in call("submit", "plan.json", "--ledger", "other.db")
 
-    def fail(K: np.ndarray, y: np.ndarray) -> float:
-        raise ValueError("nothing to learn")
+    def fail(*_: object) -> float:
+        raise RuntimeError("nothing to learn")
 
-    app = hardware_app(lambda: Toolbox(dataset, encoder, repair, fail))
-    result = CliRunner().invoke(app, ["collect", "plan.json", "--ledger", "other.db", "--out", "K.npy"])
-    assert isinstance(result.exception, ValueError)
+    monkeypatch.setattr(display, "score", fail)
+    fails(RuntimeError, "nothing to learn", "collect", "plan.json", "--ledger", "other.db", "--out", "K.npy")
     assert np.load("K.npy").shape == (N, N)
 
 
 def test_labels_that_are_all_alike_and_a_diagonal_of_noise_alone_have_no_score_and_no_correction() -> None:
-    from qperov.commands.hardware.tools import _repairs, _score
-
-    assert np.isnan(_score(np.eye(4), np.ones(4)))
-    assert set(_repairs(np.full((4, 4), 0.25), 2, diagonal=True)) == {"nearest"}
+    assert np.isnan(score(np.eye(4), np.ones(4)))
+    assert set(repairs(np.full((4, 4), 0.25), 2, diagonal=True)) == {"nearest"}
 
 
 def test_the_commands_are_read_without_what_takes_long() -> None:
@@ -221,10 +215,16 @@ def test_no_option_takes_a_token() -> None:
     ("error", "message", "arguments"),
     [
         (HardwareError, "no plan file", ("submit", "nothing.json")),
-        (ValueError, "unknown feature map", ("plan", "features.npy", "--backend", "aer", "--feature-map", "no")),
-        (ValueError, "do not fit together", ("plan", "features.npy", "--backend", "aer", "--labels", "short.csv")),
-        (ValueError, "1 labels are missing", ("plan", "features.npy", "--backend", "aer", "--labels", "holes.csv")),
-        (ValueError, "not numbers: name", ("plan", "words.csv", "--backend", "aer")),
+        (HardwareError, "no plan file no/thing", ("submit", "no/thing")),
+        (HardwareError, "no plan file 0123abc, and no ledger", ("submit", "0123abc")),
+        (OptionError, "unknown feature map", ("plan", "features.npy", "--backend", "aer", "--feature-map", "no")),
+        (LabelError, "do not fit together", ("plan", "features.npy", "--backend", "aer", "--labels", "short.csv")),
+        (LabelError, "1 labels are missing", ("plan", "features.npy", "--backend", "aer", "--labels", "holes.csv")),
+        (
+            ReadingError,
+            "not numbers: name; if it names the samples, say --id-column name",
+            ("plan", "words.csv", "--backend", "aer"),
+        ),
         (HardwareError, "no simulator", ("plan", "features.npy", "--backend", "fake_nothing")),
     ],
 )
@@ -242,7 +242,98 @@ def test_bad_input_is_one_line(error: type[Exception], message: str, arguments: 
         ("--columns", "features.npy", "--landmarks", "2"),
         ("--kernel", "autoencoder"),
         ("--labels", "nothing"),
+        ("--bandwidth", "-1"),
+        ("--bandwidth", "nan"),
+        ("--id-column", "id"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(arguments: tuple[str, ...]) -> None:
     call("plan", "features.npy", "--backend", "aer", *arguments, code=2)
+
+
+def hashes() -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in Path().iterdir() if path.is_file()}
+
+
+def test_status_changes_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "MAX_BINDINGS", 30)
+    call("plan", "features.npy", "--backend", "aer", "--layout-trials", 1, "--shots", 8)
+    before = hashes()
+    assert "job 3 of 3: planned" in call("status", "plan.json")
+    assert hashes() == before
+    call("submit", "plan.json")
+    before = hashes()
+    assert "job 3 of 3: done" in call("status", "plan.json")
+    assert {name: digest for name, digest in hashes().items() if name in before} == before
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "npz", "npy"])
+def test_a_matrix_keeps_ids_labels_and_what_led_to_it(ending: str) -> None:
+    x = np.random.default_rng(1).normal(size=(4, 2))
+    names = ["007", "7", "NA", "b c"]
+    pd.DataFrame(x, columns=["u", "v"]).assign(name=names).to_csv("named.csv", index=False)
+    pd.DataFrame({"name": names[::-1], "gap": [4.0, 3.0, 2.0, 1.0]}).to_csv("gaps.csv", index=False)
+    options = ["--id-column", "name", "--labels", "gaps.csv", "--backend", "aer", "--shots", 8, "--layout-trials", 1]
+    call("plan", "named.csv", *options, "--landmarks", 2, "--seed", 5)
+    call("submit", "plan.json")
+    call("collect", "plan.json", "--out", f"K.{ending}")
+    if ending == "csv":
+        table = pd.read_csv("K.csv", index_col="id", dtype={"id": str}, keep_default_na=False)
+    elif ending == "parquet":
+        table = pd.read_parquet("K.parquet")
+    if ending in ("csv", "parquet"):
+        rows, columns = list(table.index), list(table.columns)
+    if ending == "npz":
+        with np.load("K.npz", allow_pickle=False) as found:
+            about = json.loads(str(found["about"]))
+            rows, columns, labels = (found[name].tolist() for name in ("row_ids", "column_ids", "labels"))
+            assert found["matrix"].shape == (4, 2)
+    else:
+        about = table.attrs if ending == "parquet" else json.loads(Path(f"K.{ending}.about.json").read_text())
+        labels = about["labels"]
+    if ending == "npy":
+        rows, columns = about["row_ids"], about["column_ids"]
+    assert rows == names
+    assert set(columns) < set(names)
+    assert labels == [1.0, 2.0, 3.0, 4.0]
+    assert about["random_state"] == 5
+    assert about["origin"]["target"] == "gap"
+    assert about["origin"]["features"]["sha256"] == hashlib.sha256(Path("named.csv").read_bytes()).hexdigest()
+    assert about["kernel"] == {
+        "kernel": "fidelity",
+        "feature_map": "zz",
+        "reps": 2,
+        "entanglement": "linear",
+        "n_qubits": None,
+        "bandwidth": 0.1,
+    }
+
+
+def test_rows_and_columns_of_a_rectangular_matrix_are_named() -> None:
+    x = np.random.default_rng(1).normal(size=(5, 2))
+    table = pd.DataFrame(x, columns=["u", "v"]).assign(name=list("abcde"))
+    table[:3].to_csv("train.csv", index=False)
+    table[3:].to_csv("test.csv", index=False)
+    options = ["--id-column", "name", "--columns", "test.csv", "--backend", "aer", "--shots", 20_000, "--noise", 0]
+    call("plan", "train.csv", *options, "--layout-trials", 1)
+    call("submit", "plan.json")
+    assert "exact" in call("collect", "plan.json", "--out", "K.csv")
+    K = pd.read_csv("K.csv", index_col="id")
+    assert (list(K.index), list(K.columns)) == (["d", "e"], ["a", "b", "c"])
+    np.testing.assert_allclose(K, qperov.FidelityKernel(bandwidth=0.1)(x[3:], x[:3]), atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "message"),
+    [
+        (["a", "a", "b"], None, "ids must be unique"),
+        (["a", "b", "c"], ["a", "b", "d"], "1 of 3 samples have no label here, such as c"),
+    ],
+)
+def test_ids_that_do_not_fit_are_refused(names: list[str], labels: list[str] | None, message: str) -> None:
+    pd.DataFrame({"name": names, "u": [1.0, 2.0, 3.0]}).to_csv("named.csv", index=False)
+    options = ["--id-column", "name", "--backend", "aer"]
+    if labels is not None:
+        pd.DataFrame({"name": labels, "gap": [1.0, 2.0, 3.0]}).to_csv("gaps.csv", index=False)
+        options += ["--labels", "gaps.csv"]
+    fails(ReadingError, message, "plan", "named.csv", *options)

@@ -30,7 +30,8 @@ from qperov.hardware.jobs import jobs
 from qperov.hardware.jobs.ledger import Ledger
 from qperov.hardware.plan import cost, pairs
 from qperov.hardware.plan.options import Options
-from qperov.hardware.plan.plan import Plan, Settings, Target
+from qperov.hardware.plan.plan import BackendSpec, Plan, Settings
+from qperov.hardware.plan.plan_file import write_plan
 from qperov.hardware.plan.planning import plan_fidelities
 from qperov.hardware.services import sampler
 from qperov.hardware.services.credentials import check_account, without_secrets
@@ -119,7 +120,7 @@ def cloud() -> Cloud:
 def planned(service: Service, shots: int = 512, **options: Any) -> Plan:
     settings = Settings(shots, Options(layout_trials=1, **options), budget_seconds=60.0)
     return plan_fidelities(
-        feature_map("zz").gates, X, pairs.full(4, diagonal=True), service, Target("ibm_manila"), settings
+        feature_map("zz").gates, X, pairs.full(4, diagonal=True), service, BackendSpec("ibm_manila"), settings
     )
 
 
@@ -148,7 +149,7 @@ def test_from_plan_to_matrix_through_the_wire(cloud: Cloud, tmp_path: Path) -> N
     assert plan.calibrated is not None
 
 
-def test_several_chunks_are_a_batch_that_is_closed_and_found_again_by_its_tags(
+def test_several_chunks_are_a_batch_that_is_closed_and_record_found_by_its_tags(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cost, "MAX_BINDINGS", 6)
@@ -176,7 +177,7 @@ def test_the_old_sampler_is_used_where_there_is_no_new_one(monkeypatch: pytest.M
     monkeypatch.setattr("qiskit_ibm_runtime.SamplerV2", sampler_v2, raising=False)
     plan = planned(IBMService("ibm_manila", Cloud()))
     request = plan.request(0)
-    assert sampler.sampled("machine", request, sampler.remote_options(request)) == (2, 512, [plan.tag(0, 0)])
+    assert sampler.run_sampler("machine", request, sampler.remote_options(request)) == (2, 512, [plan.tag(0, 0)])
     assert used == ["machine"]
     assert 1_000 < sampler.payload_bytes(request, FakeManilaV2()) < 50_000
 
@@ -279,7 +280,7 @@ def test_secrets_are_in_no_record_no_log_and_no_message(
     caplog.set_level(logging.DEBUG, logger="qperov")
     service = IBMService("ibm_manila", cloud)
     plan = planned(service, shots=16)
-    plan.write(tmp_path / "plan.json")
+    write_plan(plan, tmp_path / "plan.json")
     messages = []
     with Ledger(tmp_path / "l.db") as ledger:
         for status_code in (401, 503):
@@ -316,4 +317,4 @@ def test_a_refused_account_tells_no_token(account: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(QiskitRuntimeService, "__init__", refuse)
     with pytest.raises(AccountError, match=r"refused: \*\*\* is no valid token"):
-        IBMService("ibm_fez").machine(2)
+        IBMService("ibm_fez").backend(2)

@@ -17,7 +17,7 @@ from qperov.hardware.jobs import jobs
 from qperov.hardware.jobs.ledger import Ledger
 from qperov.hardware.plan import cost, pairs
 from qperov.hardware.plan.options import Options
-from qperov.hardware.plan.plan import Plan, Settings, Target
+from qperov.hardware.plan.plan import BackendSpec, Plan, Settings
 from qperov.hardware.plan.planning import plan_bloch, plan_fidelities
 from qperov.hardware.services import service
 from qperov.hardware.services.service import Request
@@ -43,7 +43,7 @@ def _small_chunks() -> Any:
 def plan(_small_chunks: None) -> Plan:
     cloud = UnreliableService()
     made = plan_fidelities(
-        feature_map("zz").gates, X, pairs.full(N), cloud, Target("aer", 0.02, 11), Settings(200, OPTIONS)
+        feature_map("zz").gates, X, pairs.full(N), cloud, BackendSpec("aer", 0.02, 11), Settings(200, OPTIONS)
     )
     cloud.close()
     return made
@@ -211,7 +211,7 @@ def test_a_crash_between_sending_and_recording_is_healed_by_the_tag(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(ledger, "sent", crash)
+        patch.setattr(ledger, "record_sent", crash)
         with pytest.raises(KeyboardInterrupt):
             jobs.submit(plan, cloud, ledger, no_sleep)
     assert states(ledger, plan)[0] == "submitting"
@@ -235,7 +235,7 @@ def test_a_repetition_that_could_cost_more_than_the_budget_is_refused(cloud: Unr
     cloud.later = {0: "fails", 1: "fails", 2: "fails", 3: "fails"}
     seconds = 12.0
     made = plan_fidelities(
-        feature_map("zz").gates, X, pairs.full(N), cloud, Target("aer", 0.02, 11), Settings(200, OPTIONS, seconds)
+        feature_map("zz").gates, X, pairs.full(N), cloud, BackendSpec("aer", 0.02, 11), Settings(200, OPTIONS, seconds)
     )
     assert made.cost.seconds < seconds < 2 * made.cost.seconds
     jobs.submit(made, cloud, ledger, no_sleep)
@@ -249,7 +249,12 @@ def test_a_session_only_if_asked_for_and_job_mode_for_one_chunk(cloud: Unreliabl
     for mode, rows, expected in (("session", 5, "session"), ("auto", 2, "job"), ("auto", 5, "batch")):
         options = Options(mode=mode, optimization_level=0, layout_trials=1)
         made = plan_fidelities(
-            feature_map("z").gates, X[:rows], pairs.full(rows), cloud, Target("aer", 0.02, 11), Settings(10, options)
+            feature_map("z").gates,
+            X[:rows],
+            pairs.full(rows),
+            cloud,
+            BackendSpec("aer", 0.02, 11),
+            Settings(10, options),
         )
         jobs.submit(made, cloud, ledger, no_sleep)
         assert cloud.modes[-1] == expected
@@ -322,7 +327,7 @@ def test_what_one_process_has_collected_another_cannot_call_lost(
 ) -> None:
     jobs.submit(plan, cloud, ledger, no_sleep)
     jobs.collect(plan, cloud, ledger, sleep=no_sleep)
-    ledger.ended(plan.tag(0, 0), "lost", "it was asked a moment too early")
+    ledger.record_end(plan.tag(0, 0), "lost", "it was asked a moment too early")
     assert states(ledger, plan) == ["collected"] * 4
 
 
@@ -332,11 +337,11 @@ def test_after_a_crash_a_lagging_list_is_given_time_however_old_the_first_try_is
 ) -> None:
     """The job is accepted and not yet listed; what counts is when it was last sent, not when first."""
     ledger.add(plan)
-    ledger.intend(plan, 0, 0)
+    ledger.record_intent(plan, 0, 0)
     ledger._change(plan.tag(0, 0), intended="2020-01-01T00:00:00.000+00:00")
     slept: list[float] = []
     with monkeypatch.context() as patch:
-        patch.setattr(ledger, "sent", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(ledger, "record_sent", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
         cloud.sending = ["lost before"] if repetition else []
         with pytest.raises(KeyboardInterrupt):
             jobs.submit(plan, cloud, ledger, no_sleep)
@@ -416,7 +421,7 @@ def test_all_tries_of_a_job_stay_within_its_share_of_the_budget(
     monkeypatch.setattr(UnreliableJob, "usage", usage)
     cloud.later = {0: "fails"}
     made = plan_fidelities(
-        feature_map("zz").gates, X, pairs.full(N), cloud, Target("aer", 0.02, 11), Settings(200, OPTIONS, 30.0)
+        feature_map("zz").gates, X, pairs.full(N), cloud, BackendSpec("aer", 0.02, 11), Settings(200, OPTIONS, 30.0)
     )
     jobs.submit(made, cloud, ledger, no_sleep)
     jobs.resume(made, cloud, ledger, failed=True, sleep=no_sleep)
@@ -472,7 +477,7 @@ def test_the_ledger_tells_everything_about_a_run(cloud: UnreliableService, plan:
     assert recorded == set(cloud.accepted)
     connection.close()
     assert ledger.plan(plan.plan_id[:6]).plan_id == plan.plan_id
-    with pytest.raises(HardwareError, match="no plans in"):
+    with pytest.raises(HardwareError, match="no plan file, and no plan in"):
         ledger.plan("zzz")
 
 
@@ -480,7 +485,7 @@ def test_of_plans_that_share_their_jobs_the_ledger_gives_the_form_that_was_used_
     cloud: UnreliableService, ledger: Ledger
 ) -> None:
     def made(form: pairs.Pairs) -> Plan:
-        return plan_bloch(feature_map("z").gates, X, cloud, Target("aer", 0.02, 11), Settings(10, OPTIONS), form)
+        return plan_bloch(feature_map("z").gates, X, cloud, BackendSpec("aer", 0.02, 11), Settings(10, OPTIONS), form)
 
     whole, some = made(pairs.full(N)), made(pairs.nystroem(N, np.array([1, 3])))
     assert whole.plan_id == some.plan_id
@@ -492,9 +497,9 @@ def test_of_plans_that_share_their_jobs_the_ledger_gives_the_form_that_was_used_
 
 def test_only_one_process_submits_at_a_time(tmp_path: Path) -> None:
     with Ledger(tmp_path / "l.db") as first, Ledger(tmp_path / "l.db") as second:
-        with first.alone(), pytest.raises(HardwareError, match="another process is submitting"), second.alone():
+        with first.lock(), pytest.raises(HardwareError, match="another process is submitting"), second.lock():
             pass
-        with second.alone():
+        with second.lock():
             pass
 
 

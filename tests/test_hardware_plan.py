@@ -16,13 +16,14 @@ from qperov_circuits.qcnn import published
 
 from qperov.errors import BudgetError, HardwareError
 from qperov.hardware.plan import cost, pairs
-from qperov.hardware.plan.compiling import compiled, from_text, ordered_bindings
+from qperov.hardware.plan.compile import compile_measurement, from_text, ordered_bindings
 from qperov.hardware.plan.measurement import autoencoder_measurement, bloch_measurement, fidelity_measurement
 from qperov.hardware.plan.options import Options
-from qperov.hardware.plan.plan import Plan, Settings, Target, read_plan
+from qperov.hardware.plan.plan import BackendSpec, Plan, Settings
+from qperov.hardware.plan.plan_file import read_plan, write_plan
 from qperov.hardware.plan.planning import plan_autoencoder, plan_bloch, plan_fidelities
 from qperov.hardware.services.local import LocalService
-from qperov.hardware.services.simulators import simulator
+from qperov.hardware.services.simulators import simulator_backend
 
 PLAIN = Options(readout_mitigation=False, layout_trials=1, optimization_level=1)
 TWO = feature_map("zz").gates
@@ -31,7 +32,7 @@ TWO = feature_map("zz").gates
 def small(n: int = 4, shots: int = 64, **settings: object) -> Plan:
     x = np.random.default_rng(0).normal(size=(n, 2))
     service = LocalService("aer")
-    plan = plan_fidelities(TWO, x, pairs.full(n), service, Target("aer"), Settings(shots, PLAIN, **settings))  # type: ignore[arg-type]
+    plan = plan_fidelities(TWO, x, pairs.full(n), service, BackendSpec("aer"), Settings(shots, PLAIN, **settings))  # type: ignore[arg-type]
     service.close()
     return plan
 
@@ -67,7 +68,7 @@ def test_200_samples_are_three_jobs_of_less_than_4_mb_as_the_client_library_enco
     x = 0.1 * np.random.default_rng(1).normal(size=(200, 8))
     service = LocalService("fake_fez")
     settings = Settings(options=Options(layout_trials=1))
-    plan = plan_fidelities(feature_map("zz").gates, x, pairs.full(200), service, Target("fake_fez"), settings)
+    plan = plan_fidelities(feature_map("zz").gates, x, pairs.full(200), service, BackendSpec("fake_fez"), settings)
     service.close()
     assert (plan.cost.pairs, plan.cost.jobs, plan.cost.pubs) == (19_900, 3, 6)
     assert 50_000 < plan.cost.payload_bytes < 4e6
@@ -134,7 +135,7 @@ def test_bindings_follow_the_parameters_of_the_compiled_circuit_not_our_own_orde
     """The names basis_… sort before x…, which is where Qiskit asks for them."""
     x = np.random.default_rng(2).normal(size=(3, 2))
     measurement = bloch_measurement(TWO, x)
-    found = compiled(measurement, simulator("fake_manila", 2), Options())
+    found = compile_measurement(measurement, simulator_backend("fake_manila", 2), Options())
     assert found.order == tuple(parameter.name for parameter in found.circuit.parameters)
     assert found.order == tuple(sorted(measurement.names))
     assert found.order != measurement.names
@@ -148,17 +149,17 @@ def test_a_parameter_without_effect_is_left_out_of_the_bindings() -> None:
         return [Gate("ry", (0,), angles[0])]
 
     measurement = fidelity_measurement(circuit, np.ones((2, 2)), np.zeros((2, 2)))
-    found = compiled(measurement, simulator("aer", 1), Options())
+    found = compile_measurement(measurement, simulator_backend("aer", 1), Options())
     assert found.order == ("x0000", "y0000")
     assert ordered_bindings(measurement, found.order).tolist() == [[1.0, 0.0], [1.0, 0.0]]
 
 
 def test_hash_of_a_circuit_is_the_same_each_time_and_sees_every_change() -> None:
-    machine = simulator("fake_manila", 2)
+    machine = simulator_backend("fake_manila", 2)
 
     def digest(reps: int) -> str:
         measurement = fidelity_measurement(lambda a: TWO(a, reps), np.ones((1, 2)), np.ones((1, 2)))
-        return compiled(measurement, machine, PLAIN).digest()
+        return compile_measurement(measurement, machine, PLAIN).digest()
 
     assert digest(1) == digest(1)
     assert digest(1) != digest(2)
@@ -166,18 +167,20 @@ def test_hash_of_a_circuit_is_the_same_each_time_and_sees_every_change() -> None
 
 def test_the_layout_of_the_highest_expected_fidelity_is_taken() -> None:
     measurement = fidelity_measurement(feature_map("zz").gates, np.ones((1, 3)), np.ones((1, 3)))
-    machine = simulator("fake_manila", 3)
-    trials = [compiled(measurement, machine, Options(transpiler_seed=seed, layout_trials=1)) for seed in range(5)]
-    best = compiled(measurement, machine, Options(layout_trials=5))
+    machine = simulator_backend("fake_manila", 3)
+    trials = [
+        compile_measurement(measurement, machine, Options(transpiler_seed=seed, layout_trials=1)) for seed in range(5)
+    ]
+    best = compile_measurement(measurement, machine, Options(layout_trials=5))
     assert best.expected_fidelity == max(trial.expected_fidelity for trial in trials)
-    chosen = compiled(measurement, machine, Options(layout=(4, 3, 2)))
+    chosen = compile_measurement(measurement, machine, Options(layout=(4, 3, 2)))
     assert set(chosen.qubits) == {4, 3, 2}
 
 
 def test_too_many_qubits_for_a_machine_are_refused() -> None:
     measurement = fidelity_measurement(feature_map("z").gates, np.ones((1, 6)), np.ones((1, 6)))
     with pytest.raises(HardwareError, match="fake_manila has 5 qubits, the circuit needs 6"):
-        compiled(measurement, simulator("fake_manila", 6), Options())
+        compile_measurement(measurement, simulator_backend("fake_manila", 6), Options())
 
 
 @pytest.mark.parametrize("bad", [np.ones(3), np.full((2, 2), np.nan), np.ones((0, 2))])
@@ -191,7 +194,7 @@ def test_bad_samples_are_refused(bad: np.ndarray) -> None:
 
 def test_a_plan_survives_its_file_and_a_changed_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = small(label="again")
-    plan.write(tmp_path / "plan.json")
+    write_plan(plan, tmp_path / "plan.json")
     found = read_plan(tmp_path / "plan.json")
     assert found.plan_id == plan.plan_id
     assert found.cost == plan.cost
@@ -234,15 +237,15 @@ def test_equal_plans_share_an_id_and_a_label_makes_another() -> None:
 def test_projected_kernels_cost_three_rows_a_sample_and_autoencoders_one() -> None:
     service = LocalService("aer")
     x = np.random.default_rng(0).normal(size=(6, 2))
-    bloch = plan_bloch(TWO, x, service, Target("aer"), Settings(100, PLAIN))
+    bloch = plan_bloch(TWO, x, service, BackendSpec("aer"), Settings(100, PLAIN))
     assert len(bloch.bindings) == 18
     vectors = np.abs(np.random.default_rng(0).normal(size=(7, 32)))
     encoder = list(published(np.linspace(0, 1, 21).tolist()))
-    found = plan_autoencoder(encoder, vectors, 4, service, Target("aer"), Settings(100, PLAIN))
+    found = plan_autoencoder(encoder, vectors, 4, service, BackendSpec("aer"), Settings(100, PLAIN))
     assert found.bindings.shape == (7, 31)
     assert (found.cost.pubs, found.cost.jobs, found.n_qubits, found.code_qubits) == (1, 1, 5, 4)
     with pytest.raises(ValueError, match="a code takes 1 to 4 qubits"):
-        plan_autoencoder(encoder, vectors, 5, service, Target("aer"), Settings(100, PLAIN))
+        plan_autoencoder(encoder, vectors, 5, service, BackendSpec("aer"), Settings(100, PLAIN))
     service.close()
     assert autoencoder_measurement(encoder, vectors).names[-1] == "a0030"
 

@@ -56,8 +56,8 @@ class UnreliableService:
         self.accepted: list[str] = []
         self.looks: dict[str, int] = {}
 
-    def machine(self, n_qubits: int) -> Any:
-        return self.real.machine(n_qubits)
+    def backend(self, n_qubits: int) -> Any:
+        return self.real.backend(n_qubits)
 
     @contextmanager
     def open(self, mode: str) -> Iterator[Callable[[Request], Job]]:

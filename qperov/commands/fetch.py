@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from qperov.commands import screen
+from qperov.commands.options import DEFAULT_STORE, StorePath, checking
 
 if TYPE_CHECKING:
     from qperov.datasets.databases.fetching import FetchReport, Service
 
-DEFAULT_STORE = Path("qperov.db")
 #: Entries asked for at a time, unless told otherwise.
 PAGE_SIZE = 100
 
 
+@screen.resumable("the same command goes on with the page that follows")
 def fetch(
     source: Annotated[
         str,
@@ -47,7 +47,7 @@ def fetch(
     restart: Annotated[bool, typer.Option("--restart", help="Ask for everything again, and add what is new.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first entry that cannot be used.")] = False,
     every_issue: Annotated[bool, typer.Option("--all", help="Print every entry that was left out.")] = False,
-    store: Annotated[Path, typer.Option("--store", help="The SQLite store.")] = DEFAULT_STORE,
+    store: StorePath = DEFAULT_STORE,
 ) -> None:
     """Fetch crystals from a database into the store, with their origin and licence.
 
@@ -61,10 +61,11 @@ def fetch(
     """
     from qperov.datasets.databases.fetching import fetch as fetch_into
 
-    service = service_named(source, filter, target, unit, page_size, store.parent)
+    with checking("SOURCE/--filter"):
+        service = service_named(source, filter, target, unit, page_size, store.parent)
     with screen.bar("Fetching") as advance:
 
-        def tell(done: int, total: int | None) -> None:
+        def tell(done: int, total: int | None, *_: str) -> None:
             advance(done, max(done, total or 0), "Fetching")
 
         report = fetch_into(
@@ -137,17 +138,10 @@ def _name_of(source: str) -> str:
 
 def _tell(report: FetchReport, store: Path, every_issue: bool) -> None:
     record = report.record
-    typer.echo(f"{store}: dataset {record.dataset!r}, {report.added} new crystals, {report.structures} in all")
-    typer.echo(record.sentence)
+    screen.echo(f"{store}: dataset {record.dataset!r}, {report.added} new crystals, {report.structures} in all")
+    screen.echo(record.sentence)
     if record.repeated:
-        typer.echo(f"{record.repeated} entries came more than once, the same each time", err=True)
-    shown = report.issues if every_issue or len(report.issues) <= screen.FEW_ISSUES else ()
-    for issue in shown:
-        typer.echo(f"left out: {issue} ({type(issue).__name__})", err=True)
-    if len(shown) < len(report.issues):
-        for kind, count in Counter(type(issue).__name__ for issue in report.issues).most_common():
-            first = next(issue for issue in report.issues if type(issue).__name__ == kind)
-            typer.echo(f"left out: {count} × {kind}, first: {first}", err=True)
-        typer.echo("--all prints every one; they are kept with the dataset", err=True)
+        screen.echo(f"{record.repeated} entries came more than once, the same each time", err=True)
+    screen.tell_issues(report.issues, "--all prints every one; they are kept with the dataset", every_issue)
     if not record.complete:
-        typer.echo("not all pages are there yet: the same command goes on", err=True)
+        screen.echo("not all pages are there yet: the same command goes on", err=True)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from qperov.commands import screen
-from qperov.commands.fetch import fetch
-from qperov.commands.hardware.commands import Toolbox, hardware_app
+from qperov.commands import datasets, screen
+from qperov.commands.hardware import commands as hardware
+from qperov.commands.options import DEFAULT_STORE, Source, StorePath, with_values
 from qperov.commands.predict import predict
 from qperov.commands.relax import inputs, relax
 from qperov.commands.report import report
@@ -22,41 +24,33 @@ if TYPE_CHECKING:
     from qperov.records.study import Study
     from qperov.studies.models import Suite
 
+
+class Commands(TyperGroup):
+    """Commands that say, when a user stops them, how far they came and how to go on."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run one of them."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            typer.echo("; ".join(["interrupted", *getattr(stop, "__notes__", [])]), err=True)
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
     name="qperov",
+    cls=Commands,
     help="Quantum-classical machine learning on powder patterns of crystals, with results that a referee believes.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
-data_app = typer.Typer(
-    help="Datasets: those that come with qperov, and your own in an SQLite store.", no_args_is_help=True
-)
-app.add_typer(data_app, name="data")
-data_app.command("fetch")(fetch)
+app.add_typer(datasets.app, name="data")
+app.add_typer(hardware.app, name="hardware")
+for command in (predict, relax, inputs, report, datasets.describe):
+    app.command()(command)
 
-
-def _hardware_tools() -> Toolbox:
-    """What the hardware commands need from the rest, read when one of them does."""
-    from qperov.commands.hardware.tools import toolbox
-
-    def named(name: str) -> CrystalDataset:
-        dataset = _named(name, DEFAULT_STORE)
-        if dataset is None:
-            raise typer.BadParameter(f"no table and no dataset is called {name!r}; see `qperov data list`")
-        return dataset
-
-    return toolbox(named)
-
-
-app.add_typer(hardware_app(_hardware_tools), name="hardware")
-app.command()(predict)
-app.command()(relax)
-app.command()(inputs)
-app.command()(report)
-
-DEFAULT_STORE = Path("qperov.db")
 #: Folder, among the runs, of folds that are done in runs that are not.
 UNFINISHED = ".unfinished"
 #: Sections that a report may have beside the comparison.
@@ -76,13 +70,6 @@ Studies = Annotated[
     str,
     typer.Option(help=f"Further sections of the report, separated by commas: {', '.join(STUDIES)}; or none."),
 ]
-SourcePath = Annotated[
-    Path,
-    typer.Argument(
-        help="File, folder or archive: POSCAR/CONTCAR, CIF, VASP runs, extxyz, ASE databases; or the name of a "
-        "dataset that `qperov data list` shows."
-    ),
-]
 Keep = Annotated[
     list[str] | None,
     typer.Option(
@@ -91,22 +78,8 @@ Keep = Annotated[
         "may be given again.",
     ),
 ]
-Labels = Annotated[Path | None, typer.Option(help="CSV or Parquet table with the target.")]
-Target = Annotated[
-    str | None,
-    typer.Option(help="Column of the table, or energy / energy_per_atom from the runs themselves."),
-]
-IdColumns = Annotated[
-    str | None,
-    typer.Option(help="Columns of the table that name a structure, separated by commas; deduced where possible."),
-]
-Unit = Annotated[str | None, typer.Option(help="Unit of the target, such as eV/cell; deduced where possible.")]
-Convert = Annotated[
-    str | None, typer.Option(help="Unit wanted. Energies are shown in meV/atom unless this says otherwise.")
-]
-EnergyOption = Annotated[str, typer.Option("--energy", help="Energy of a VASP run: toten (last) or sigma0.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first file or label that cannot be used.")]
-StorePath = Annotated[Path, typer.Option("--store", help="The SQLite store.")]
+#: How a comparison that was stopped goes on.
+GO_ON = "the same command goes on with the folds that are done"
 
 
 @app.callback(invoke_without_command=True)
@@ -119,6 +92,7 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 
 @app.command()
+@screen.resumable(GO_ON)
 def demo(
     runs: Runs = Path("qperov-runs"),
     folds: Annotated[
@@ -154,15 +128,10 @@ def demo(
 
 
 @app.command()
+@screen.resumable(GO_ON)
+@with_values
 def compare(
-    path: SourcePath,
-    labels: Labels = None,
-    target: Target = None,
-    id_columns: IdColumns = None,
-    unit: Unit = None,
-    convert: Convert = None,
-    energy: EnergyOption = "toten",
-    strict: Strict = False,
+    source: Source,
     store: StorePath = DEFAULT_STORE,
     keep_duplicates: Annotated[
         bool, typer.Option("--keep-duplicates", help="Keep every symmetry copy; by default one crystal a class stays.")
@@ -196,11 +165,11 @@ def compare(
     chosen = _chosen_studies(studies)
     if keep and random_split:
         raise typer.BadParameter("errors on random folds leak and say nothing of new crystals", param_hint="--keep")
-    if labels is not None and target is None:
+    if source.labels is not None and source.target is None:
         raise typer.BadParameter("name the column of the table that is to be learnt", param_hint="--target")
-    if target is None and path.exists():
-        target = "energy_per_atom"
-    dataset = _load(path, labels, target, id_columns, unit, convert, energy, strict, store)
+    if source.target is None and source.path.exists():
+        source = replace(source, target="energy_per_atom")
+    dataset = datasets.load(source, store)
     with screen.status("Finding symmetry classes"):
         n_classes = len(set(dataset.groups.tolist()))
     typer.echo(f"{len(dataset)} labelled crystals in {n_classes} symmetry classes")
@@ -213,167 +182,6 @@ def compare(
         folds = max(n_classes, 2)
     kept = tuple(keep or ())
     _compare_and_report(dataset, runs, dataset.name, folds, repeats, seed, jobs, quick, kinds, split, chosen, kept)
-
-
-@app.command()
-def describe(
-    path: SourcePath,
-    labels: Labels = None,
-    target: Target = None,
-    id_columns: IdColumns = None,
-    unit: Unit = None,
-    convert: Convert = None,
-    energy: EnergyOption = "toten",
-    strict: Strict = False,
-    store: StorePath = DEFAULT_STORE,
-    every_issue: Annotated[bool, typer.Option("--all", help="Print every entry that was left out.")] = False,
-) -> None:
-    """Read crystals and tell what they are: compositions, symmetry classes, descriptors, and what was left out."""
-    from qperov.studies.models import description
-
-    dataset = _load(path, labels, target, id_columns, unit, convert, energy, strict, store)
-    with screen.status("Describing"):
-        text = description(dataset)
-    typer.echo(text)
-    if every_issue:
-        typer.echo("\n".join(f"left out: {issue} ({type(issue).__name__})" for issue in dataset.issues))
-
-
-@data_app.command("list")
-def data_list(store: StorePath = DEFAULT_STORE) -> None:
-    """Datasets that can be named."""
-    from qperov.datasets.named import EMBEDDED
-
-    for name, what in EMBEDDED.items():
-        typer.echo(f"{name:12} embedded   {what}")
-    if store.exists():
-        from qperov import Store
-
-        with Store(store) as opened:
-            for name in opened.names():
-                info = opened.info(name)
-                unit = f" [{info.unit}]" if info.unit else ""
-                typer.echo(f"{name:12} {store}   {info.structures} structures, {info.labelled} labelled{unit}")
-
-
-@data_app.command("info")
-def data_info(name: str, store: StorePath = DEFAULT_STORE) -> None:
-    """What a dataset holds, and where its labels come from."""
-    from qperov import load_dataset
-    from qperov.studies.models import description
-
-    with screen.status("Describing"):
-        text = description(_named(name, store) or load_dataset(name))
-    typer.echo(text)
-
-
-@data_app.command("import")
-def data_import(
-    path: SourcePath,
-    labels: Labels = None,
-    target: Target = None,
-    id_columns: IdColumns = None,
-    unit: Unit = None,
-    convert: Convert = None,
-    energy: EnergyOption = "toten",
-    strict: Strict = False,
-    name: Annotated[
-        str | None, typer.Option(help="What the store calls the dataset; by default the path's name.")
-    ] = None,
-    store: StorePath = DEFAULT_STORE,
-) -> None:
-    """Read crystals into the store; what is there already is not added again.
-
-    \b
-    qperov data import crystals/ --labels labels.csv --target gap --name gaps
-    qperov compare gaps
-    """
-    from dataclasses import replace
-
-    from qperov import Store
-
-    dataset = _load(path, labels, target, id_columns, unit, convert, energy, strict)
-    if name is not None:
-        dataset = replace(dataset, name=name)
-    with Store(store) as opened:
-        known = dataset.name in opened.names()
-        added = opened.add(dataset)
-    typer.echo(
-        f"{store}: {'added to' if known else 'new'} dataset {dataset.name!r}, {added.structures} new structures, "
-        f"{added.dft_properties} new labels ({len(dataset)} read)"
-    )
-
-
-@data_app.command("export")
-def data_export(
-    name: str,
-    out: Annotated[Path, typer.Argument(help="A .parquet or .csv file.")],
-    store: StorePath = DEFAULT_STORE,
-) -> None:
-    """Write a stored dataset as one table."""
-    from qperov import Store
-
-    if not store.exists():
-        raise typer.BadParameter(f"there is no store {store}; `qperov data import` makes one", param_hint="--store")
-    with Store(store) as opened:
-        opened.export(name, out)
-    typer.echo(f"wrote {out}")
-
-
-def _load(
-    path: Path,
-    labels: Path | None,
-    target: str | None,
-    id_columns: str | None,
-    unit: str | None,
-    convert: str | None,
-    energy: str,
-    strict: bool,
-    store: Path | None = None,
-) -> CrystalDataset:
-    """Read with a progress bar, turn energies into meV/atom by default, and list what was left out.
-
-    With a store, what is no path may be the name of a dataset.
-    """
-    from typing import cast
-
-    from qperov import read
-    from qperov.crystals.files.vasp_run import EnergyKind
-    from qperov.crystals.units import ENERGY_UNITS
-
-    if store is not None and not path.exists() and (named := _named(str(path), store)) is not None:
-        if labels is not None or target is not None:
-            raise typer.BadParameter(f"{path} is a dataset with labels of its own", param_hint="--labels/--target")
-        return named
-    with screen.bar("Reading") as advance:
-        dataset = read(
-            path,
-            target=target,
-            labels=labels,
-            id_columns=[c.strip() for c in id_columns.split(",")] if id_columns else None,
-            unit=unit,
-            convert=convert,
-            energy=cast(EnergyKind, energy),
-            strict=strict,
-            progress=lambda done, total: advance(done, total, ""),
-        )
-    if convert is None:
-        dataset = dataset.in_unit("meV/atom") if dataset.unit in ENERGY_UNITS else dataset
-    screen.tell_issues(dataset)
-    return dataset
-
-
-def _named(name: str, store: Path) -> CrystalDataset | None:
-    """The embedded or stored dataset of that name, if there is one."""
-    from qperov import Store, load_dataset
-    from qperov.datasets.named import EMBEDDED
-
-    if name in EMBEDDED:
-        return load_dataset(name)
-    if not store.exists():
-        return None
-    with Store(store) as opened:
-        return opened.load(name) if name in opened.names() else None
 
 
 def _compare_and_report(
@@ -390,8 +198,6 @@ def _compare_and_report(
     studies: tuple[str, ...],
     keep: tuple[str, ...] = (),
 ) -> None:
-    from dataclasses import replace
-
     from qperov import compare as compare_models
     from qperov.records import write_record
     from qperov.reports import build_report
@@ -511,14 +317,21 @@ def _next_run(runs: Path, name: str) -> Path:
 
 
 def main() -> None:
-    """Entry point: errors of the family become one line and exit status 1."""
+    """Entry point: errors of the family, and of files, become one line and exit status 1."""
     from qperov.errors import QperovError
 
     try:
         app()
-    except (QperovError, ValueError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(1) from None
+    except QperovError as error:
+        message = str(error)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        message = f"{error.filename}: {error.strerror}"
+    else:
+        return
+    screen.echo(f"error: {message}", err=True)
+    raise SystemExit(1)
 
 
 if __name__ == "__main__":

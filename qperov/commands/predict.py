@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from qperov.commands import screen
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from qperov.serving.inputs import Failure
     from qperov.serving.predictor import Predictions
     from qperov.serving.stored_model import StoredModel
 
 #: So many predictions, remarks and failures are shown on the screen; a file holds all of them.
 FEW_ROWS, FEW_REMARKS = 40, 10
+#: Endings of files of predictions.
+ENDINGS = (".csv", ".json", ".parquet")
 
 
 def predict(
@@ -50,7 +56,6 @@ def predict(
     qperov predict qperov-runs/crystals-1 new/ candidate.cif
     qperov predict qperov-runs/crystals-1 new.tar.gz --out gaps.csv
     """
-    from qperov.commands.prediction_file import ENDINGS, write_predictions
     from qperov.serving.inputs import read_inputs
     from qperov.serving.predictor import predict_entries
     from qperov.serving.stored_model import find_model, load_model
@@ -67,7 +72,7 @@ def predict(
             files,
             wavelength=_radiation(wavelength),
             background=background,
-            progress=lambda done, total: advance(done, total, ""),
+            progress=lambda done, total, *_: advance(done, total, ""),
         )
     _stop_at_first(unread, strict)
     with screen.status("Predicting"):
@@ -79,9 +84,9 @@ def predict(
     _tell(failures)
     if out is not None and len(predictions.table):
         write_predictions(out, stored, predictions, failures)
-        typer.echo(f"wrote {out}")
+        screen.echo(f"wrote {out}")
     if not len(predictions.table):
-        typer.echo("nothing could be predicted", err=True)
+        screen.echo("nothing could be predicted", err=True)
         raise typer.Exit(1)
 
 
@@ -95,15 +100,15 @@ def _radiation(given: str | None) -> str | float | None:
 def _introduce(model: StoredModel) -> None:
     """What the model is and how well it did, so that nobody takes its numbers for measurements."""
     about, scores, unit = model.about, model.about["scores"], model.unit or ""
-    typer.echo(
+    screen.echo(
         f"{model.name}: {model.target} [{unit or 'no unit'}], trained on {about['dataset']['n']} crystals of "
         f"{about['dataset']['name']}"
     )
-    typer.echo(
+    screen.echo(
         f"on crystals held out: MAE {scores['mae']:.3g} {unit}, R² {scores['r2']:.2f} ({about['settings']['split']})"
     )
     for note in model.notes:
-        typer.echo(f"warning: {note}", err=True)
+        screen.echo(f"warning: {note}", err=True)
 
 
 def _stop_at_first(failures: list[Failure], strict: bool) -> None:
@@ -117,6 +122,7 @@ def _stop_at_first(failures: list[Failure], strict: bool) -> None:
 def _show(model: StoredModel, predictions: Predictions) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     rows, digits = predictions.table, _decimals(model)
     table = Table(caption=_caption(predictions))
@@ -135,16 +141,16 @@ def _show(model: StoredModel, predictions: Predictions) -> None:
         cells = [row.id, row.composition or "–", f"{row.prediction:.{digits}f}", interval]
         cells += [f"{row.sd:.{digits}f}"] if "sd" in rows else []
         style = {"outside": "red", "unusual": "yellow"}.get(row.domain)
-        table.add_row(*cells, row.domain, style=style)
+        table.add_row(*(Text(screen.printable(cell)) for cell in (*cells, row.domain)), style=style)
     Console().print(table)
     if len(rows) > FEW_ROWS:
-        typer.echo(f"and {len(rows) - FEW_ROWS} more: --out FILE keeps all of them")
+        screen.echo(f"and {len(rows) - FEW_ROWS} more: --out FILE keeps all of them")
     minded = rows[rows["remarks"] != ""].sort_values("domain", ascending=False, kind="stable")
     for _, row in minded.head(FEW_REMARKS).iterrows():
         verdict = "note" if row.domain == "inside" else f"warning: {row.domain}"
-        typer.echo(f"{verdict}: {row.id}: {row.remarks}", err=True)
+        screen.echo(f"{verdict}: {row.id}: {row.remarks}", err=True)
     if len(minded) > FEW_REMARKS:
-        typer.echo(
+        screen.echo(
             f"and {len(minded) - FEW_REMARKS} more crystals with remarks: --out FILE keeps all of them", err=True
         )
 
@@ -163,6 +169,56 @@ def _decimals(model: StoredModel) -> int:
 
 def _tell(failures: list[Failure]) -> None:
     for failure in failures[:FEW_REMARKS]:
-        typer.echo(f"left out: {failure.id}: {failure.reason} ({failure.kind})", err=True)
+        screen.echo(f"left out: {failure.id}: {failure.reason} ({failure.kind})", err=True)
     if len(failures) > FEW_REMARKS:
-        typer.echo(f"left out: and {len(failures) - FEW_REMARKS} more: --out FILE keeps all of them", err=True)
+        screen.echo(f"left out: and {len(failures) - FEW_REMARKS} more: --out FILE keeps all of them", err=True)
+
+
+def write_predictions(path: Path, model: StoredModel, predictions: Predictions, failures: Sequence[Failure]) -> None:
+    """Write a table, one row an entry, those without a prediction last; an existing file is replaced at the end.
+
+    Columns are those of ``predictions.table`` with ``confidence``, ``unit``, ``model`` and, for entries without a
+    prediction, ``error``. In JSON they are the list ``predictions``, after what is known of the model.
+    """
+    import pandas as pd
+
+    ending = path.suffix.lower()
+    table = predictions.table.assign(error="")
+    if failures:
+        lost = [{"id": failure.id, "error": f"{failure.kind}: {failure.reason}"} for failure in failures]
+        table = pd.concat([table, pd.DataFrame(lost)], ignore_index=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    if ending == ".json":
+        text = json.dumps(_content(model, predictions, table), indent=1, ensure_ascii=False, allow_nan=False)
+        partial.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+    else:
+        known = {"confidence": predictions.confidence, "unit": model.unit, "model": model.name}
+        for place, (column, value) in enumerate(known.items(), start=table.columns.get_loc("high") + 1):
+            table.insert(place, column, value)
+        if ending == ".csv":
+            table.to_csv(partial, index=False, encoding="utf-8", errors="backslashreplace")
+        else:
+            table.to_parquet(partial, index=False)
+    partial.replace(path)
+
+
+def _content(model: StoredModel, predictions: Predictions, table: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "model": model.name,
+        "target": model.target,
+        "unit": model.unit,
+        "trained_on": model.about["dataset"],
+        "scores": {name: _plain(value) for name, value in model.about["scores"].items()},
+        "versions": model.about["versions"],
+        "notes": list(model.notes),
+        "confidence": predictions.confidence,
+        "predictions": [
+            {name: _plain(value) for name, value in row.items()} for row in table.to_dict(orient="records")
+        ],
+    }
+
+
+def _plain(value: Any) -> Any:
+    """None for what JSON has no number for."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qperov.commands import screen
+from qperov.commands.datasets import load
+from qperov.commands.options import DEFAULT_STORE, Source, StorePath, checking
 
 if TYPE_CHECKING:
-    from qperov.datasets.dataset import CrystalDataset
     from qperov.potentials.label_factory import FactoryReport
     from qperov.potentials.queue import Progress
 
-DEFAULT_STORE = Path("qperov.db")
 #: Failures that are shown on the screen unless all are asked for.
 FEW_FAILURES = 10
 
 DatasetArgument = Annotated[
     str, typer.Argument(help="A dataset of the store, one that comes with qperov, or a file or folder of crystals.")
 ]
-StorePath = Annotated[Path, typer.Option("--store", help="The SQLite store.")]
 
 
+@screen.resumable("the same command goes on with the crystals that are left")
 def relax(
     dataset: DatasetArgument,
     protocol: Annotated[
@@ -55,7 +55,8 @@ def relax(
     from qperov.potentials.label_factory import label_dataset, relaxed_dataset
     from qperov.potentials.protocols import named_protocol
 
-    chosen = named_protocol(protocol)
+    with checking("--protocol"):
+        chosen = named_protocol(protocol)
     if potential is not None:
         chosen = replace(chosen, potential=potential)
     source = _stored(dataset, store)
@@ -66,11 +67,12 @@ def relax(
 
         report = label_dataset(store, source, chosen, jobs=jobs, batch=batch, retry=retry, progress=watch)
     _tell(report, every_failure)
-    if report.progress.converged:
-        relaxed = relaxed_dataset(store, source, report, name or f"{source}-{Path(protocol).stem}")
-        with Store(store) as opened:
-            opened.add(relaxed)
-        typer.echo(f"{store}: dataset {relaxed.name!r} holds the {len(relaxed)} relaxed crystals with their energies")
+    if not report.progress.converged:
+        raise typer.Exit(1)
+    relaxed = relaxed_dataset(store, source, report, name or f"{source}-{Path(protocol).stem}")
+    with Store(store) as opened:
+        opened.add(relaxed)
+    screen.echo(f"{store}: dataset {relaxed.name!r} holds the {len(relaxed)} relaxed crystals with their energies")
 
 
 def inputs(
@@ -95,28 +97,11 @@ def inputs(
     from qperov.crystals.dft.inputs import write_calculations
     from qperov.crystals.dft.presets import PRESETS
 
-    crystals = _opened(dataset, store)
-    written = write_calculations(crystals.structures, crystals.ids, out, preset)
-    typer.echo(f"{len(written.runs)} runs in {written.folder}, settings: {PRESETS[preset].source}")
-    typer.echo(f"start them with: cd {written.folder} && sbatch {written.script.name}")
-
-
-def _opened(name: str, store: Path) -> CrystalDataset:
-    """A dataset by its name in the store or in the package, or read from files without labels."""
-    from qperov.datasets.named import EMBEDDED, load_dataset
-    from qperov.datasets.reading import read
-    from qperov.datasets.store import Store
-
-    if store.exists():
-        with Store(store) as opened:
-            if name in opened.names():
-                return opened.load(name)
-    if name in EMBEDDED:
-        return load_dataset(name)
-    with screen.bar("Reading") as advance:
-        crystals = read(Path(name), progress=lambda done, total: advance(done, total, ""))
-    screen.tell_issues(crystals)
-    return crystals
+    crystals = load(Source(Path(dataset)), store)
+    with checking("--preset"):
+        written = write_calculations(crystals.structures, crystals.ids, out, preset)
+    screen.echo(f"{len(written.runs)} runs in {written.folder}, settings: {PRESETS[preset].source}")
+    screen.echo(f"start them with: cd {written.folder} && sbatch {written.script.name}")
 
 
 def _stored(name: str, store: Path) -> str:
@@ -127,7 +112,7 @@ def _stored(name: str, store: Path) -> str:
         with Store(store) as opened:
             if name in opened.names():
                 return name
-    crystals = _opened(name, store)
+    crystals = load(Source(Path(name)), store)
     with Store(store) as opened:
         opened.add(crystals)
     return crystals.name
@@ -146,13 +131,13 @@ def _duration(seconds: float) -> str:
 
 def _tell(report: FactoryReport, every_failure: bool) -> None:
     found: Any = report.progress
-    typer.echo(
+    screen.echo(
         f"{found.converged} converged, {found.unconverged} did not within the steps, {found.failed} failed "
         f"(protocol {report.protocol_id})"
     )
-    typer.echo(f"labels: {report.provenance}")
+    screen.echo(f"labels: {report.provenance}")
     shown = report.failures if every_failure else report.failures[:FEW_FAILURES]
     for failure in shown:
-        typer.echo(f"{failure.id}: {failure.kind}: {failure.reason}", err=True)
+        screen.echo(f"{failure.id}: {failure.kind}: {failure.reason}", err=True)
     if len(shown) < len(report.failures):
-        typer.echo(f"and {len(report.failures) - len(shown)} more: --all prints them, --retry tries again", err=True)
+        screen.echo(f"and {len(report.failures) - len(shown)} more: --all prints them, --retry tries again", err=True)

@@ -54,8 +54,8 @@ def report(
         raise RecordError(f"the page could not be written: {error.filename}: {error.strerror}") from error
     if len(records) > 1:
         for caution in cautions(named_runs(records)):
-            typer.echo(f"warning: {caution}", err=True)
-    typer.echo(f"report: {written}")
+            screen.echo(f"warning: {caution}", err=True)
+    screen.echo(f"report: {written}")
 
 
 def _read(runs: list[Path]) -> tuple[list[Record], list[str]]:
@@ -74,7 +74,7 @@ def _read(runs: list[Path]) -> tuple[list[Record], list[str]]:
     if not records:
         raise RecordError(refused[0] if len(refused) == 1 else f"none of these is a run: {'; '.join(refused)}")
     for message in refused:
-        typer.echo(f"left out: {message}", err=True)
+        screen.echo(f"left out: {message}", err=True)
     return records, refused
 
 

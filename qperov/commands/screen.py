@@ -6,18 +6,44 @@ Imports stand inside the functions, so that ``qperov --help`` does not wait for 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from qperov.datasets.dataset import CrystalDataset
+    from qperov.evaluation.progress import Progress
     from qperov.evaluation.results import Comparison
 
 #: So many entries that were left out are listed one by one on the screen.
 FEW_ISSUES = 10
+
+
+def printable(text: object) -> str:
+    """Text without control characters, which could write anything on a terminal: ESC becomes ``\\x1b``."""
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def echo(text: object, err: bool = False) -> None:
+    """Print text that may hold names of files, safely."""
+    typer.echo(printable(text), err=err)
+
+
+def typed(text: str) -> str:
+    """What `qperov.read` says of its arguments, in words of the options that a user types."""
+    text = text.replace("id_columns", "--id-columns").replace("(target)", "(--target)")
+    return text.replace("convert=", "--convert ").replace("with labels", "with --labels")
+
+
+@contextmanager
+def resumable(remedy: str) -> Iterator[None]:
+    """Also as a decorator: tell a user who presses Ctrl-C how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        stop.add_note(remedy)
+        raise
 
 
 @contextmanager
@@ -25,38 +51,59 @@ def status(what: str) -> Iterator[None]:
     """A spinner on standard error while something of unknown length goes on."""
     from rich.console import Console
 
-    with Console(stderr=True).status(what + " …"):
+    with Console(stderr=True).status(what + " …"), resumable(f"while {what[0].lower()}{what[1:]}"):
         yield
 
 
 @contextmanager
-def bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar on standard error, if that is a terminal; call what it yields with (done, total, detail)."""
+def bar(what: str) -> Iterator[Progress]:
+    """A progress bar on standard error, if that is a terminal; what it yields is called as progress(done, total, what).
+
+    Interrupted, it says how far it came.
+    """
+    from rich import progress as rich
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.markup import escape
 
-    columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    columns: list[Any] = [rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn()]
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=None)
+    with rich.Progress(*columns, rich.TimeRemainingColumn(), console=console, disable=not console.is_terminal) as shown:
+        task = shown.add_task(what, total=None)
+        reached = "nothing done yet"
 
-        def advance(done: int, total: int, detail: str) -> None:
-            progress.update(task, completed=done, total=total, description=detail or what)
+        def advance(done: int, total: int | None, detail: str, /) -> None:
+            nonlocal reached
+            reached = f"{done} done" if total is None else f"{done} of {total} done"
+            shown.update(task, completed=done, total=total, description=escape(printable(detail or what)))
 
-        yield advance
+        try:
+            yield advance
+        except KeyboardInterrupt as stop:
+            stop.add_note(f"{what}: {reached}")
+            raise
 
 
-def tell_issues(dataset: CrystalDataset) -> None:
-    """Entries that were left out, one by one if they are few, by kind if they are many."""
-    if len(dataset.issues) <= FEW_ISSUES:
-        for issue in dataset.issues:
-            typer.echo(f"left out: {issue} ({type(issue).__name__})", err=True)
+def tell_issues(
+    issues: Sequence[Exception],
+    hint: str = "the run directory lists all of them in left_out.csv; `qperov describe --all` prints them",
+    every: bool = False,
+) -> None:
+    """Entries that were left out, one by one if they are few, by kind if they are many; orphan labels last.
+
+    ``hint`` says where a user finds all of them.
+    """
+    from qperov.errors import OrphanLabelError
+
+    ordered = sorted(issues, key=lambda issue: isinstance(issue, OrphanLabelError))
+    if every or len(ordered) <= FEW_ISSUES:
+        for issue in ordered:
+            echo(f"left out: {typed(str(issue))} ({type(issue).__name__})", err=True)
         return
-    kinds = Counter(type(issue).__name__ for issue in dataset.issues)
-    for kind, count in kinds.most_common():
-        first = next(issue for issue in dataset.issues if type(issue).__name__ == kind)
-        typer.echo(f"left out: {count} × {kind}, first: {first}", err=True)
-    typer.echo("the run directory lists all of them in left_out.csv; `qperov describe --all` prints them", err=True)
+    kinds = Counter(type(issue) for issue in ordered)
+    for kind, count in sorted(kinds.items(), key=lambda item: (item[0] is OrphanLabelError, -item[1])):
+        first = next(issue for issue in ordered if type(issue) is kind)
+        echo(f"left out: {count} × {kind.__name__}, first: {typed(str(first))}", err=True)
+    echo(hint, err=True)
 
 
 def print_table(comparison: Comparison) -> None:

@@ -1,4 +1,4 @@
-"""A machine as a plain specification, which a kernel is handed and which runs everything through a plan."""
+"""A backend as a plain specification, which a kernel is handed and which runs everything through a plan."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qperov.errors import HardwareError
-from qperov.hardware.jobs.collected import Collected
 from qperov.hardware.jobs.jobs import collect, submit
 from qperov.hardware.jobs.ledger import Ledger
+from qperov.hardware.jobs.results import Results
 from qperov.hardware.plan.measurement import Circuit
 from qperov.hardware.plan.options import Options
-from qperov.hardware.plan.pairs import listed
-from qperov.hardware.plan.plan import Plan, Settings, Target
-from qperov.hardware.plan.planning import Planned, plan_bloch, plan_fidelities
+from qperov.hardware.plan.pairs import pair_list
+from qperov.hardware.plan.plan import BackendSpec, Plan, Settings
+from qperov.hardware.plan.planning import FindPlan, plan_bloch, plan_fidelities
 from qperov.hardware.services.ibm import IBMService
 from qperov.hardware.services.local import LocalService
 from qperov.hardware.services.service import Service
@@ -32,14 +32,14 @@ DEFAULT_LEDGER = "qperov-hardware.db"
 class Backend:
     """A quantum machine or a simulator of one.
 
-    It holds names and numbers only, so that it can be pickled, cloned and compared; the machine is looked up when
+    It holds names and numbers only, so that it can be pickled, cloned and compared; the hardware is looked up when
     something is measured.
 
     Attributes
     ----------
     name : str
-        A machine at IBM ("ibm_fez"); "aer", an ideal simulator or one with ``noise``; "fake_fez", "fake_manila", …,
-        simulators with the errors of a machine at the time of its snapshot.
+        A backend at IBM ("ibm_fez"); "aer", an ideal simulator or one with ``noise``; "fake_fez", "fake_manila", …,
+        simulators with the errors of a real one at the time of its snapshot.
     shots : int
         Runs of each circuit.
     options : Options
@@ -49,7 +49,7 @@ class Backend:
         Of simulated shots: equal seeds give equal results; None for new noise each time. Then, unless there is a
         ledger, the specification has no hash, by which kernels know that they must not remember what it measured.
     budget_seconds : float or None
-        Seconds on the machine that one measurement may take at most.
+        QPU seconds that one measurement may take at most.
     ledger : str, Path or None
         File of the ledger. What is in it is not measured again. None keeps none for simulators, and is
         ``qperov-hardware.db`` for real machines.
@@ -99,34 +99,34 @@ class Backend:
             return np.empty(0)
         if x.shape != y.shape:
             raise ValueError(f"rows and columns are the two sides of pairs, got shapes {x.shape} and {y.shape}")
-        samples, pairs = np.concatenate([x, y]), listed(len(x))
+        samples, pairs = np.concatenate([x, y]), pair_list(len(x))
         return self._run(
-            lambda service, planned: plan_fidelities(
-                circuit, samples, pairs, service, self.target(), self._settings(), planned
+            lambda service, find_plan: plan_fidelities(
+                circuit, samples, pairs, service, self.spec(), self._settings(), find_plan
             )
         ).values()
 
     def measure_bloch(self, circuit: Circuit, samples: ArrayLike) -> np.ndarray:
         """⟨X⟩, ⟨Y⟩, ⟨Z⟩ of each qubit of U(x)|0…0⟩, shape (n_samples, n_qubits, 3); exceptions as above."""
         return self._run(
-            lambda service, planned: plan_bloch(
-                circuit, samples, service, self.target(), self._settings(), planned=planned
+            lambda service, find_plan: plan_bloch(
+                circuit, samples, service, self.spec(), self._settings(), find_plan=find_plan
             )
         ).bloch_vectors()
 
-    def target(self) -> Target:
-        """What a plan says of the machine."""
-        return Target(self.name, self.noise, self.seed if is_simulator(self.name) else None)
+    def spec(self) -> BackendSpec:
+        """What a plan says of it."""
+        return BackendSpec(self.name, self.noise, self.seed if is_simulator(self.name) else None)
 
     def _settings(self) -> Settings:
         return Settings(self.shots, self.options, self.budget_seconds)
 
-    def _run(self, made: Callable[[Service, Planned], Plan]) -> Collected:
+    def _run(self, make: Callable[[Service, FindPlan], Plan]) -> Results:
         path = self.ledger
         if path is None:
             path = ":memory:" if is_simulator(self.name) else DEFAULT_LEDGER
-        with Ledger(path) as ledger, closing(open_service(self.target(), path)) as service:
-            plan = made(service, ledger.planned)
+        with Ledger(path) as ledger, closing(open_service(self.spec(), path)) as service:
+            plan = make(service, ledger.find_plan)
             submit(plan, service, ledger)
             found = collect(plan, service, ledger, self.wait_seconds)
         if not found.complete:
@@ -138,20 +138,20 @@ class Backend:
         return found
 
 
-def open_service(target: Target, ledger: str | Path = ":memory:") -> Service:
-    """The service of a machine; jobs of a simulator are kept in a file beside the ledger.
+def open_service(spec: BackendSpec, ledger: str | Path = ":memory:") -> Service:
+    """The service of a backend; jobs of a simulator are kept in a file beside the ledger.
 
     Raises
     ------
     AccountError, MissingDependencyError
     HardwareError
-        Noise for a machine that has its own.
+        Noise for a backend that has its own.
     """
-    if is_simulator(target.name):
-        return LocalService(target.name, target.noise, target.seed, local_jobs(ledger))
-    if target.noise is not None:
-        raise HardwareError(f"{target.name} brings its own noise: noise is for 'aer'")
-    return IBMService(target.name)
+    if is_simulator(spec.name):
+        return LocalService(spec.name, spec.noise, spec.seed, local_jobs(ledger))
+    if spec.noise is not None:
+        raise HardwareError(f"{spec.name} brings its own noise: noise is for 'aer'")
+    return IBMService(spec.name)
 
 
 def local_jobs(ledger: str | Path) -> str | Path:

@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 import numpy as np
 
 from qperov.errors import BudgetError, QperovError
-from qperov.hardware.jobs.asking import Sleep, asked, charged, found_jobs, only_one, refused
-from qperov.hardware.jobs.collected import Collected
+from qperov.hardware.jobs.calls import Sleep, ask, cancel_duplicates, find_jobs, refusal, seconds_charged
 from qperov.hardware.jobs.counts import Counts
 from qperov.hardware.jobs.ledger import Attempt, Ledger
+from qperov.hardware.jobs.results import Results
 from qperov.hardware.plan.plan import Plan, check_budget
 from qperov.hardware.services.credentials import without_secrets
-from qperov.hardware.services.service import Job, Request, Service, is_transport_error, repeated, waits
+from qperov.hardware.services.service import Job, Request, Service, is_transport_error, repeat, waits
 
 #: Seconds between two looks at jobs that are waited for.
 POLL_SECONDS = 5.0
@@ -73,11 +73,11 @@ def submit(plan: Plan, service: Service, ledger: Ledger, sleep: Sleep = time.sle
     """
     check_budget(plan.cost.seconds, plan.budget_seconds)
     ledger.add(plan)
-    with ledger.alone():
+    with ledger.lock():
         _heal(plan, service, ledger, sleep)
         waiting = [attempt for attempt in ledger.attempts(plan.plan_id) if attempt.state in ("planned", "submitting")]
         _send(plan, waiting, service, ledger, sleep)
-    return _recorded(plan, ledger)
+    return _statuses(plan, ledger)
 
 
 def resume(
@@ -91,12 +91,14 @@ def resume(
     """
     if failed:
         ledger.add(plan)
-        with ledger.alone():
+        with ledger.lock():
             # what was lost may have been found again, and what has failed may not be recorded yet
             _fetch(plan, service, ledger, sleep)
             again = [attempt for attempt in ledger.attempts(plan.plan_id) if attempt.state in LOST_STATES]
             for attempt in again:
-                spent = ledger.spent(plan.plan_id, attempt.number, attempt.attempt + 1, plan.seconds(attempt.number))
+                spent = ledger.seconds_spent(
+                    plan.plan_id, attempt.number, attempt.attempt + 1, plan.seconds(attempt.number)
+                )
                 if spent + plan.seconds(attempt.number) > plan.share(attempt.number):
                     raise BudgetError(
                         f"job {attempt.number + 1} has taken {spent:.0f} s and would take "
@@ -104,17 +106,17 @@ def resume(
                         f"{plan.share(attempt.number):.0f} s are for it: plan again with a larger budget"
                     )
             for attempt in again:
-                ledger.intend(plan, attempt.number, attempt.attempt + 1)
+                ledger.record_intent(plan, attempt.number, attempt.attempt + 1)
     return submit(plan, service, ledger, sleep)
 
 
 def status(plan: Plan, service: Service, ledger: Ledger, sleep: Sleep = time.sleep) -> list[ChunkStatus]:
     """Where each chunk stands, by the ledger and, for those that are submitted, by the service."""
     found = []
-    for chunk in _recorded(plan, ledger):
+    for chunk in _statuses(plan, ledger):
         if chunk.state == "submitted":
-            jobs = found_jobs(service, sleep, job_id=chunk.job_id)
-            state = asked(jobs[0].status, sleep).lower() if jobs else "unknown to the service"
+            jobs = find_jobs(service, sleep, job_id=chunk.job_id)
+            state = ask(jobs[0].status, sleep).lower() if jobs else "unknown to the service"
             chunk = ChunkStatus(chunk.number, state, chunk.job_id, chunk.attempts, chunk.error)
         found.append(chunk)
     return found
@@ -126,7 +128,7 @@ def collect(
     ledger: Ledger,
     wait_seconds: float = 0.0,
     sleep: Sleep = time.sleep,
-) -> Collected:
+) -> Results:
     """Fetch what is done, store its counts, and put together what there is so far; what was accepted twice is stopped.
 
     Parameters
@@ -140,7 +142,7 @@ def collect(
 
     Returns
     -------
-    Collected
+    Results
         Entries of chunks that are not there are NaN, and are named.
 
     Raises
@@ -149,13 +151,13 @@ def collect(
         The service cannot be reached; what was fetched before is in the ledger.
     """
     ledger.add(plan)
-    _stop_doubles(plan, service, ledger, sleep)
+    _cancel_doubles(plan, service, ledger, sleep)
     waited = 0.0
     while True:
         still = _fetch(plan, service, ledger, sleep)
         pause = min(POLL_SECONDS, wait_seconds - waited)
         if not still or pause <= 0:
-            return _together(plan, ledger)
+            return _results(plan, ledger)
         sleep(pause)
         waited += pause
 
@@ -163,19 +165,19 @@ def collect(
 def cancel(plan: Plan, service: Service, ledger: Ledger, sleep: Sleep = time.sleep) -> list[ChunkStatus]:
     """Stop all jobs that have not ended; those that are done can still be collected."""
     ledger.add(plan)
-    with ledger.alone():
+    with ledger.lock():
         _heal(plan, service, ledger, sleep)
         for attempt in ledger.attempts(plan.plan_id):
             if attempt.state == "submitting":
-                ledger.ended(attempt.tag, "cancelled", "it was never accepted", 0.0)
+                ledger.record_end(attempt.tag, "cancelled", "it was never accepted", 0.0)
             if attempt.state != "submitted":
                 continue
-            known = found_jobs(service, sleep, job_id=attempt.job_id)
-            for job in [*known, *found_jobs(service, sleep, tag=attempt.tag)]:
-                asked(job.cancel, sleep)
-            if known and asked(known[0].status, sleep) == "CANCELLED":
-                ledger.ended(attempt.tag, "cancelled", seconds=charged(known[0], sleep))
-    return _recorded(plan, ledger)
+            known = find_jobs(service, sleep, job_id=attempt.job_id)
+            for job in [*known, *find_jobs(service, sleep, tag=attempt.tag)]:
+                ask(job.cancel, sleep)
+            if known and ask(known[0].status, sleep) == "CANCELLED":
+                ledger.record_end(attempt.tag, "cancelled", seconds=seconds_charged(known[0], sleep))
+    return _statuses(plan, ledger)
 
 
 # --- inside -------------------------------------------------------------------------------------
@@ -189,22 +191,22 @@ def _send(plan: Plan, waiting: list[Attempt], service: Service, ledger: Ledger, 
         with service.open(mode) as run:
             for attempt in waiting:
                 number, trial = attempt.number, attempt.attempt
-                spent = ledger.spent(plan.plan_id, number, trial, plan.seconds(number))
+                spent = ledger.seconds_spent(plan.plan_id, number, trial, plan.seconds(number))
                 request = plan.request(number, trial, spent)
 
                 def send(request: Request = request, number: int = number, trial: int = trial) -> Job:
                     # each time anew: by it is judged after a crash whether the service's list can be trusted yet
-                    ledger.intend(plan, number, trial)
+                    ledger.record_intent(plan, number, trial)
                     return run(request)
 
-                ledger.sent(request.tag, _accepted(send, request.tag, service, sleep))
+                ledger.record_sent(request.tag, _send_once(send, request.tag, service, sleep))
     except QperovError:
         raise
     except Exception as error:
-        raise refused(error) from None
+        raise refusal(error) from None
 
 
-def _accepted(send: Callable[[], Job], tag: str, service: Service, sleep: Sleep) -> str:
+def _send_once(send: Callable[[], Job], tag: str, service: Service, sleep: Sleep) -> str:
     """The id of a request's job, sent again only when the service surely has not got it."""
     for wait in waits():
         try:
@@ -214,7 +216,7 @@ def _accepted(send: Callable[[], Job], tag: str, service: Service, sleep: Sleep)
                 raise
         # the answer was lost, perhaps not the request: before it is sent again its tag must be looked for
         sleep(max(wait, service.settling))
-        found = only_one(found_jobs(service, sleep, tag=tag), sleep)
+        found = cancel_duplicates(find_jobs(service, sleep, tag=tag), sleep)
         if found is not None:
             return found.job_id()
     raise AssertionError("unreachable")
@@ -228,19 +230,19 @@ def _heal(plan: Plan, service: Service, ledger: Ledger, sleep: Sleep) -> None:
     for attempt in attempts:
         if attempt.state in ("planned", "submitting"):
             tag = plan.tag(attempt.number, attempt.attempt)
-            found = only_one(found_jobs(service, sleep, tag=tag), sleep)
+            found = cancel_duplicates(find_jobs(service, sleep, tag=tag), sleep)
             if found is not None:
-                ledger.intend(plan, attempt.number, attempt.attempt)
-                ledger.sent(tag, found.job_id())
+                ledger.record_intent(plan, attempt.number, attempt.attempt)
+                ledger.record_sent(tag, found.job_id())
 
 
-def _stop_doubles(plan: Plan, service: Service, ledger: Ledger, sleep: Sleep) -> None:
+def _cancel_doubles(plan: Plan, service: Service, ledger: Ledger, sleep: Sleep) -> None:
     """Stop jobs that were accepted twice: the client library repeats by itself a request whose answer was lost."""
     for attempt in ledger.attempts(plan.plan_id):
         if attempt.state == "submitted":
-            kept = only_one(found_jobs(service, sleep, tag=attempt.tag), sleep)
+            kept = cancel_duplicates(find_jobs(service, sleep, tag=attempt.tag), sleep)
             if kept is not None and kept.job_id() != attempt.job_id:
-                ledger.sent(attempt.tag, kept.job_id())
+                ledger.record_sent(attempt.tag, kept.job_id())
 
 
 def _age(attempt: Attempt) -> float:
@@ -251,41 +253,43 @@ def _age(attempt: Attempt) -> float:
 def _fetch(plan: Plan, service: Service, ledger: Ledger, sleep: Sleep) -> list[Attempt]:
     """Record what has ended; the tries that have not. One that was lost may have been found again."""
     attempts = [attempt for attempt in ledger.attempts(plan.plan_id) if attempt.state in ("submitted", "lost")]
-    return [attempt for attempt in attempts if not _fetched(plan, attempt, service, ledger, sleep)]
+    return [attempt for attempt in attempts if not _fetch_job(plan, attempt, service, ledger, sleep)]
 
 
-def _fetched(plan: Plan, attempt: Attempt, service: Service, ledger: Ledger, sleep: Sleep) -> bool:
+def _fetch_job(plan: Plan, attempt: Attempt, service: Service, ledger: Ledger, sleep: Sleep) -> bool:
     """Whether a submitted job has ended; its counts, or its end without any, are then in the ledger."""
-    known = found_jobs(service, sleep, job_id=attempt.job_id)
-    job = known[0] if known else only_one(found_jobs(service, sleep, tag=attempt.tag), sleep)
+    known = find_jobs(service, sleep, job_id=attempt.job_id)
+    job = known[0] if known else cancel_duplicates(find_jobs(service, sleep, tag=attempt.tag), sleep)
     if job is None:
-        ledger.ended(attempt.tag, "lost", f"the service does not know job {attempt.job_id} any more")
+        ledger.record_end(attempt.tag, "lost", f"the service does not know job {attempt.job_id} any more")
         return True
-    state = asked(job.status, sleep)
+    state = ask(job.status, sleep)
     if state == "DONE":
         try:
-            outcomes = repeated(job.result, sleep)
+            outcomes = repeat(job.result, sleep)
         except Exception as error:
             if is_transport_error(error):
-                raise refused(error) from None
+                raise refusal(error) from None
             # it is asked for again each time, and must not keep the results of other jobs back
             told = f"its result cannot be read: {type(error).__name__}: {without_secrets(error)}"
-            ledger.ended(attempt.tag, "lost", told, charged(job, sleep))
+            ledger.record_end(attempt.tag, "lost", told, seconds_charged(job, sleep))
             return True
         problem = _mismatch(plan, attempt, outcomes)
         if problem is None:
             counts = [Counts.from_shots(array, plan.n_qubits) for array in outcomes]
-            ledger.collected(attempt.tag, counts[0], counts[1] if plan.readout else None, charged(job, sleep))
+            ledger.record_collected(
+                attempt.tag, counts[0], counts[1] if plan.readout else None, seconds_charged(job, sleep)
+            )
         else:
-            ledger.ended(attempt.tag, "failed", problem, charged(job, sleep))
+            ledger.record_end(attempt.tag, "failed", problem, seconds_charged(job, sleep))
     elif state == "ERROR":
-        message = without_secrets(asked(job.error_message, sleep)) or "the service gives no reason"
-        ledger.ended(attempt.tag, "failed", message, charged(job, sleep))
+        message = without_secrets(ask(job.error_message, sleep)) or "the service gives no reason"
+        ledger.record_end(attempt.tag, "failed", message, seconds_charged(job, sleep))
     elif state == "CANCELLED":
-        ledger.ended(attempt.tag, "cancelled", "it was cancelled at the service", charged(job, sleep))
+        ledger.record_end(attempt.tag, "cancelled", "it was cancelled at the service", seconds_charged(job, sleep))
     else:
         if attempt.state == "lost":
-            ledger.found_again(attempt.tag)
+            ledger.record_found(attempt.tag)
         return False
     return True
 
@@ -299,18 +303,23 @@ def _mismatch(plan: Plan, attempt: Attempt, outcomes: list[np.ndarray]) -> str |
     if rows != wanted:
         return f"the result has {rows} rows of outcomes instead of {wanted}"
     for array in outcomes:
-        if array.ndim != 3 or array.shape[1] == 0 or array.shape[2] != n_bytes:
+        if array.ndim == 3 and array.shape[1] < plan.shots:
+            return f"the result has {array.shape[1]} shots instead of {plan.shots}"
+        if array.ndim != 3 or array.shape[2] != n_bytes:
             return f"the result has outcomes of shape {array.shape}, which are not those of {plan.n_qubits} qubits"
     return None
 
 
-def _recorded(plan: Plan, ledger: Ledger) -> list[ChunkStatus]:
+def _statuses(plan: Plan, ledger: Ledger) -> list[ChunkStatus]:
+    """What the ledger says of each chunk; of a plan that it does not know, that nothing was sent."""
+    known = ledger.attempts(plan.plan_id)
+    if not known:
+        return [ChunkStatus(number, "planned", None, 0, None) for number in range(len(plan.chunks))]
     return [
-        ChunkStatus(a.number, a.state, a.job_id, ledger.count_attempts(plan.plan_id, a.number), a.error)
-        for a in ledger.attempts(plan.plan_id)
+        ChunkStatus(a.number, a.state, a.job_id, ledger.count_attempts(plan.plan_id, a.number), a.error) for a in known
     ]
 
 
-def _together(plan: Plan, ledger: Ledger) -> Collected:
+def _results(plan: Plan, ledger: Ledger) -> Results:
     states = Counter(attempt.state for attempt in ledger.attempts(plan.plan_id))
-    return Collected.from_chunks(plan, ledger.counts(plan.plan_id), dict(states), ledger.seconds(plan.plan_id))
+    return Results.from_chunks(plan, ledger.counts(plan.plan_id), dict(states), ledger.seconds_charged(plan.plan_id))

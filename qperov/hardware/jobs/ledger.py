@@ -17,6 +17,7 @@ from typing import Any
 from qperov.errors import HardwareError
 from qperov.hardware.jobs.counts import Counts
 from qperov.hardware.plan.plan import Plan
+from qperov.hardware.plan.plan_file import from_json, to_json
 
 SCHEMA_VERSION = 2
 
@@ -67,6 +68,8 @@ class Ledger:
     ----------
     path : str or Path
         ":memory:" for one that dies with the process.
+    read_only : bool
+        Look at a file that is there, and change nothing.
 
     Raises
     ------
@@ -74,24 +77,33 @@ class Ledger:
         The file is no ledger, or one of another version.
     """
 
-    def __init__(self, path: str | Path = ":memory:") -> None:
+    def __init__(self, path: str | Path = ":memory:", read_only: bool = False) -> None:
         self.path = str(path)
         try:
-            self._connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            # a job that is paid must be on the disk before it is sent, not merely in the system's cache
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._connection.execute("PRAGMA foreign_keys = ON")
-            with self._transaction():
-                (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-                if version == 0:
-                    for statement in filter(str.strip, SCHEMA.split(";")):
-                        self._connection.execute(statement)
-                    self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            if read_only:
+                address = f"{Path(path).resolve().as_uri()}?mode=ro"
+                self._connection = sqlite3.connect(address, timeout=30, isolation_level=None, uri=True)
+            else:
+                self._connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+                self._set_up()
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         except sqlite3.Error as error:
             raise HardwareError(f"{self.path} is no ledger of qperov, or cannot be opened: {error}") from None
-        if version not in (0, SCHEMA_VERSION):
-            raise HardwareError(f"the ledger {self.path} is of version {version}, this is version {SCHEMA_VERSION}")
+        if version != SCHEMA_VERSION:
+            remedy = "upgrade qperov" if version > SCHEMA_VERSION else "name another file with --ledger"
+            message = f"the ledger {self.path} is of version {version}, this qperov reads {SCHEMA_VERSION}: {remedy}"
+            raise HardwareError(message)
+
+    def _set_up(self) -> None:
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        # a job that is paid must be on the disk before it is sent, not merely in the system's cache
+        self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.execute("PRAGMA foreign_keys = ON")
+        with self._transaction():
+            if self._connection.execute("PRAGMA user_version").fetchone() == (0,):
+                for statement in filter(str.strip, SCHEMA.split(";")):
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def close(self) -> None:
         """Close the file."""
@@ -118,13 +130,13 @@ class Ledger:
                     plan.plan_id,
                     plan.created,
                     plan.kind,
-                    plan.target.name,
+                    plan.backend.name,
                     plan.calibrated,
                     plan.circuit_hash,
                     " ".join(plan.order),
                     plan.cost.seconds,
                     plan.content,
-                    plan.to_json(),
+                    to_json(plan),
                 ),
             )
             self._connection.executemany(
@@ -141,17 +153,19 @@ class Ledger:
             There is none, or more than one.
         """
         found = [row for row in self.plans() if row.startswith(plan_id)]
-        if len(found) != 1:
-            raise HardwareError(f"{len(found) or 'no'} plans in {self.path} begin with {plan_id!r}")
+        if not found:
+            raise HardwareError(f"{plan_id!r} is no plan file, and no plan in {self.path} has an id that begins so")
+        if len(found) > 1:
+            raise HardwareError(f"{len(found)} plans in {self.path} begin with {plan_id!r}: give more of the id")
         rows = self._connection.execute("SELECT document FROM plans WHERE plan_id = ?", (found[0],))
-        return Plan.from_json(rows.fetchone()[0])
+        return from_json(rows.fetchone()[0])
 
-    def planned(self, content: str) -> Plan | None:
-        """The oldest plan that measures the same, whatever the machine's calibration was when it was compiled."""
+    def find_plan(self, content: str) -> Plan | None:
+        """The oldest plan that measures the same, whatever the backend's calibration was when it was compiled."""
         rows = self._connection.execute(
             "SELECT document FROM plans WHERE content = ? ORDER BY created, plan_id LIMIT 1", (content,)
         ).fetchone()
-        return None if rows is None else Plan.from_json(rows[0])
+        return None if rows is None else from_json(rows[0])
 
     def plans(self) -> list[str]:
         """Ids of all plans, oldest first."""
@@ -180,7 +194,7 @@ class Ledger:
         )
         return rows.fetchone()[0]
 
-    def intend(self, plan: Plan, number: int, attempt: int) -> None:
+    def record_intent(self, plan: Plan, number: int, attempt: int) -> None:
         """Say that a job is going to be sent, now: the transaction before; once more before each repetition."""
         with self._transaction():
             self._connection.execute(
@@ -189,19 +203,19 @@ class Ledger:
                 (plan.tag(number, attempt), plan.plan_id, number, attempt, _now()),
             )
 
-    def sent(self, tag: str, job_id: str) -> None:
+    def record_sent(self, tag: str, job_id: str) -> None:
         """Record the id that the service gave to a job: the transaction after."""
         self._change(tag, state="submitted", job_id=job_id, submitted=_now())
 
-    def ended(self, tag: str, state: str, error: str | None = None, seconds: float | None = None) -> None:
+    def record_end(self, tag: str, state: str, error: str | None = None, seconds: float | None = None) -> None:
         """Record that a job failed, was cancelled or was lost; not of one that another process has collected."""
         self._change(tag, state=state, error=error, seconds=seconds, ended=_now())
 
-    def found_again(self, tag: str) -> None:
+    def record_found(self, tag: str) -> None:
         """Record that the service knows a job that was lost."""
         self._change(tag, state="submitted", error=None, ended=None)
 
-    def spent(self, plan_id: str, number: int, attempt: int, estimate: float) -> float:
+    def seconds_spent(self, plan_id: str, number: int, attempt: int, estimate: float) -> float:
         """Seconds that the tries of a chunk before a given one were charged; an estimate where that is not known."""
         rows = self._connection.execute(
             "SELECT coalesce(sum(coalesce(seconds, ?)), 0) FROM attempts "
@@ -210,7 +224,7 @@ class Ledger:
         )
         return float(rows.fetchone()[0])
 
-    def collected(self, tag: str, counts: Counts, readout: Counts | None, seconds: float | None = None) -> None:
+    def record_collected(self, tag: str, counts: Counts, readout: Counts | None, seconds: float | None = None) -> None:
         """Store the counts of a job together with the news that it is done."""
         with self._transaction():
             self._connection.execute(
@@ -230,13 +244,13 @@ class Ledger:
         )
         return [(start, stop, _counts(counts), _counts(readout)) for start, stop, counts, readout in rows]
 
-    def seconds(self, plan_id: str) -> float:
-        """Seconds on the machine that the service has charged so far."""
+    def seconds_charged(self, plan_id: str) -> float:
+        """QPU seconds that the service has charged so far."""
         rows = self._connection.execute("SELECT coalesce(sum(seconds), 0) FROM attempts WHERE plan_id = ?", (plan_id,))
         return float(rows.fetchone()[0])
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """Only one process at a time may submit from a ledger; the lock falls with the process that holds it.
 
         Raises

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-#: Seconds that each job takes on the machine, and each execution (one shot of one circuit) on top.
+#: Seconds that each job takes of QPU time, and each execution (one shot of one circuit) on top.
 SECONDS_PER_JOB = 2.0
 SECONDS_PER_EXECUTION = 0.00035
 
@@ -21,7 +21,7 @@ OPEN_PLAN_SECONDS = 600.0
 
 
 def qpu_seconds(executions: int, jobs: int = 1) -> float:
-    """Time on the machine: 2 s a job and 0.35 ms an execution.
+    """QPU time: 2 s a job and 0.35 ms an execution.
 
     Examples
     --------
@@ -31,7 +31,9 @@ def qpu_seconds(executions: int, jobs: int = 1) -> float:
     return SECONDS_PER_JOB * jobs + SECONDS_PER_EXECUTION * executions
 
 
-def chunks(n_bindings: int, shots: int, extra_bindings: int = 0) -> list[tuple[int, int]]:
+def chunks(
+    n_bindings: int, shots: int, extra_bindings: int = 0, max_bindings: int | None = None
+) -> list[tuple[int, int]]:
     """Rows of bindings (start, stop) of each job, of nearly equal number, as few jobs as the limits allow.
 
     Parameters
@@ -39,13 +41,15 @@ def chunks(n_bindings: int, shots: int, extra_bindings: int = 0) -> list[tuple[i
     n_bindings, shots : int
     extra_bindings : int
         That each job holds besides, for the readout.
+    max_bindings : int or None
+        Limit of a job besides those of IBM.
 
     Raises
     ------
     ValueError
         So many shots that no job can hold a single row.
     """
-    largest = min(MAX_BINDINGS, MAX_EXECUTIONS // shots - extra_bindings)
+    largest = min(max_bindings or MAX_BINDINGS, MAX_BINDINGS, MAX_EXECUTIONS // shots - extra_bindings)
     if largest < 1:
         raise ValueError(f"a job holds {MAX_EXECUTIONS} executions at most, so {shots} shots are too many")
     jobs = -(-n_bindings // largest)
@@ -66,7 +70,7 @@ class Cost:
     jobs, executions, payload_bytes : int
         The payload is that of all jobs together, encoded as the client library does.
     seconds : float
-        Time on the machine.
+        QPU time.
     """
 
     pairs: int

@@ -22,7 +22,7 @@ class Options:
     transpiler_seed : int
         The first seed that is tried.
     layout_trials : int
-        Seeds that are tried; the circuit of the highest expected fidelity by the machine's error rates is kept.
+        Seeds that are tried; the circuit of the highest expected fidelity by the backend's error rates is kept.
     layout : tuple of int or None
         Physical qubits to use instead, one a wire.
     dynamical_decoupling : "XX", "XpXm", "XY4" or None

@@ -52,7 +52,7 @@ class Pairs:
 
 
 def full(n_samples: int, diagonal: bool = False) -> Pairs:
-    """Each pair of K(X, X) once; with ``diagonal`` also each sample with itself, which shows a machine's noise."""
+    """Each pair of K(X, X) once; with ``diagonal`` also each sample with itself, which shows the noise of a backend."""
     first, second = np.triu_indices(n_samples, 0 if diagonal else 1)
     return Pairs("full", (n_samples, n_samples), first, second, np.empty(0, int))
 
@@ -87,7 +87,7 @@ def nystroem(n_samples: int, landmarks: np.ndarray, diagonal: bool = False) -> P
     return Pairs("nystroem", (n_samples, len(landmarks)), found[:, 0], found[:, 1], landmarks)
 
 
-def listed(n_pairs: int) -> Pairs:
+def pair_list(n_pairs: int) -> Pairs:
     """Pairs in a list: row i of one set of samples with row i of another, which follows it."""
     first = np.arange(n_pairs)
     return Pairs("pairs", (n_pairs, 1), first, first + n_pairs, np.empty(0, int))

@@ -2,45 +2,45 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from qperov.errors import BudgetError, HardwareError
+from qperov.errors import BudgetError
 from qperov.hardware.plan import cost as costs
 from qperov.hardware.plan.cost import Cost
 from qperov.hardware.plan.options import Options
 from qperov.hardware.plan.pairs import Pairs
+from qperov.hardware.plan.samples import Samples
 from qperov.hardware.services.service import Request
-
-#: Version of the plan file.
-VERSION = 2
 
 
 @dataclass(frozen=True)
-class Target:
-    """The machine of a plan.
+class BackendSpec:
+    """The backend of a plan.
 
     Attributes
     ----------
     name : str
-        "aer", "fake_…", or a name at IBM.
+        "aer", "fake_…", or a name at the service.
     noise : float or None
         Of "aer".
     seed : int or None
         Of simulated shots.
+    service : str
+        "" for IBM and the simulators of its backends; "qiskit:module.factory" for what that function returns.
     """
 
     name: str
     noise: float | None = None
     seed: int | None = 0
+    service: str = ""
+
+    def as_dict(self) -> dict[str, str | float | None]:
+        """Its attributes by name, those that are empty left out: hashes of plans must not change with new ones."""
+        return {name: value for name, value in asdict(self).items() if name != "service" or value}
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Plan:
     Attributes
     ----------
     kind : "fidelity", "bloch" or "autoencoder"
-    target : Target
+    backend : BackendSpec
     calibrated : str or None
-        When the machine's error rates, which the compiler went by, were measured.
+        When the backend's error rates, which the compiler went by, were measured.
     pairs : Pairs or None
         For fidelities.
     n_samples : int
@@ -70,7 +70,7 @@ class Plan:
     shots : int
     options : Options
     depth, two_qubit_gates, expected_fidelity
-        See `qperov.hardware.plan.compiling.Compiled`.
+        See `qperov.hardware.plan.compile.CompiledCircuit`.
     cost : Cost
     budget_seconds : float or None
     created : str
@@ -79,12 +79,14 @@ class Plan:
         circuits change with that.
     label : str
         Tells deliberate repetitions of the same plan apart.
-    labels : ndarray of shape (n_samples,) or None
-        What a model is to learn.
+    max_bindings : int or None
+        Rows of bindings that the service takes in one job; None for the limit of IBM's.
+    samples : Samples or None
+        What is measured, where it comes from, and what was done to it.
     """
 
     kind: str
-    target: Target
+    backend: BackendSpec
     calibrated: str | None
     pairs: Pairs | None
     n_samples: int
@@ -106,14 +108,15 @@ class Plan:
     created: str
     content: str
     label: str = ""
-    labels: np.ndarray | None = field(default=None)
+    max_bindings: int | None = None
+    samples: Samples | None = None
 
     @property
     def plan_id(self) -> str:
         """A hash of all that decides what is measured; equal plans share it, and their results."""
         content = (
             self.kind,
-            asdict(self.target),
+            self.backend.as_dict(),
             self.circuit_hash,
             self.order,
             self.shots,
@@ -128,7 +131,22 @@ class Plan:
     @property
     def chunks(self) -> list[tuple[int, int]]:
         """Rows of bindings of each job."""
-        return costs.chunks(len(self.bindings), self.shots, 2 if self.readout else 0)
+        return costs.chunks(len(self.bindings), self.shots, 2 if self.readout else 0, self.max_bindings)
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """What a model is to learn."""
+        return None if self.samples is None else self.samples.labels
+
+    def axes(self) -> tuple[list[str], list[str]]:
+        """Ids of the rows and of the columns of the kernel matrix; their numbers where the samples have no ids."""
+        ids = list(map(str, range(self.n_samples))) if self.samples is None else list(self.samples.ids)
+        if self.pairs is None or self.pairs.form == "full":
+            return ids, ids
+        if self.pairs.form == "nystroem":
+            return ids, [ids[row] for row in self.pairs.landmarks]
+        n_rows = self.pairs.shape[0]
+        return ids[:n_rows], ids[n_rows:] if self.pairs.form == "rectangular" else ["value"]
 
     def tag(self, number: int, attempt: int) -> str:
         """The content tag of one job."""
@@ -159,7 +177,7 @@ class Plan:
         )
 
     def seconds(self, number: int) -> float:
-        """Time on the machine that the job for one chunk takes."""
+        """QPU time that the job for one chunk takes."""
         start, stop = self.chunks[number]
         return costs.qpu_seconds((stop - start + (2 if self.readout else 0)) * self.shots)
 
@@ -168,101 +186,6 @@ class Plan:
         if self.budget_seconds is None:
             return math.inf
         return self.budget_seconds * self.seconds(number) / self.cost.seconds
-
-    # --- the file -------------------------------------------------------------------------------
-
-    def to_json(self) -> str:
-        """The plan as text, numbers to read first."""
-        arrays: dict[str, Any] = {"bindings": self.bindings}
-        if self.pairs is not None:
-            arrays |= {name: getattr(self.pairs, name) for name in ("first", "second", "landmarks")}
-        if self.labels is not None:
-            arrays["labels"] = self.labels
-        stream = io.BytesIO()
-        np.savez_compressed(stream, **arrays)
-        document = {"version": VERSION, "plan_id": self.plan_id}
-        document |= {name: value for name, value in vars(self).items() if name not in ("bindings", "labels", "pairs")}
-        document |= {
-            "target": asdict(self.target),
-            "options": self.options.as_dict(),
-            "cost": asdict(self.cost),
-            "pairs": None if self.pairs is None else {"form": self.pairs.form, "shape": self.pairs.shape},
-            "arrays": base64.b64encode(stream.getvalue()).decode(),
-        }
-        return json.dumps(document | {"checksum": _checksum(document)}, indent=1)
-
-    @staticmethod
-    def from_json(text: str) -> Plan:
-        """What `to_json` wrote.
-
-        Raises
-        ------
-        HardwareError
-            It is no plan, of another version, or was changed since.
-        """
-        try:
-            document = json.loads(text)
-            if document["version"] != VERSION:
-                raise HardwareError("the plan is of another version of qperov: make it again")
-            if document.pop("checksum") != _checksum(document):
-                raise HardwareError("the plan was changed after it was made: make it again")
-            del document["version"]
-            plan_id = document.pop("plan_id")
-            with np.load(io.BytesIO(base64.b64decode(document.pop("arrays"))), allow_pickle=False) as found:
-                arrays = dict(found)
-            described = document.pop("pairs")
-            pairs = None
-            if described is not None:
-                places = (arrays.pop(name) for name in ("first", "second", "landmarks"))
-                pairs = Pairs(described["form"], tuple(described["shape"]), *places)
-            plan = Plan(
-                **document
-                | {
-                    "target": Target(**document["target"]),
-                    "options": Options.from_dict(document["options"]),
-                    "cost": Cost(**document["cost"]),
-                    "order": tuple(document["order"]),
-                    "qubits": tuple(document["qubits"]),
-                    "pairs": pairs,
-                    "bindings": arrays["bindings"],
-                    "labels": arrays.get("labels"),
-                }
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise HardwareError(
-                f"this is no plan of `qperov hardware plan` ({type(error).__name__}: {error})"
-            ) from None
-        if plan.plan_id != plan_id:
-            # jobs are recorded and tagged by it
-            raise HardwareError("this version of qperov would number the plan or cut its jobs otherwise: make it again")
-        return plan
-
-    def write(self, path: str | Path) -> None:
-        """Write the plan file."""
-        path = Path(path)
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(self.to_json(), encoding="utf-8")
-        temporary.replace(path)
-
-
-def _checksum(document: dict[str, Any]) -> str:
-    """Of all that is in a plan's file, prices, budget and circuits too."""
-    return blake2b(json.dumps(document, sort_keys=True).encode(), digest_size=16).hexdigest()
-
-
-def read_plan(path: str | Path) -> Plan:
-    """The plan of a file.
-
-    Raises
-    ------
-    HardwareError
-        The file cannot be read, or is no plan.
-    """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise HardwareError(f"the plan {path} cannot be read: {error}") from None
-    return Plan.from_json(text)
 
 
 @dataclass(frozen=True)
@@ -274,7 +197,7 @@ class Settings:
     shots : int
     options : Options
     budget_seconds : float or None
-        Seconds on the machine that the whole plan may take at most.
+        QPU time that the whole plan may take at most.
     label : str
     """
 
@@ -294,6 +217,6 @@ def check_budget(seconds: float, budget_seconds: float | None) -> None:
     """Raise BudgetError if it would be exceeded."""
     if budget_seconds is not None and seconds > budget_seconds:
         raise BudgetError(
-            f"it costs {seconds:.0f} s on the machine and the budget is {budget_seconds:.0f} s: take fewer samples or "
+            f"it costs {seconds:.0f} s of QPU time and the budget is {budget_seconds:.0f} s: take fewer samples or "
             "shots, landmarks (nystroem), or a projected kernel, whose cost grows with N instead of N²"
         )

@@ -1,4 +1,4 @@
-"""Plans made from kernels and autoencoders: compiled for a machine, priced, and refused if they cost too much."""
+"""Plans made from kernels and autoencoders: compiled for a backend, priced, and refused if they cost too much."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qperov_circuits import Gate
 
 from qperov.errors import HardwareError
 from qperov.hardware.plan import cost as costs
-from qperov.hardware.plan.compiling import compiled, digest, ordered_bindings, readout_circuit, to_text
+from qperov.hardware.plan.compile import compile_measurement, digest, ordered_bindings, readout_circuit, to_text
 from qperov.hardware.plan.cost import Cost
 from qperov.hardware.plan.measurement import (
     Circuit,
@@ -24,7 +24,7 @@ from qperov.hardware.plan.measurement import (
     fidelity_measurement,
 )
 from qperov.hardware.plan.pairs import Pairs
-from qperov.hardware.plan.plan import Plan, Settings, Target, check_budget
+from qperov.hardware.plan.plan import BackendSpec, Plan, Settings, check_budget
 from qperov.hardware.services.sampler import payload_bytes
 from qperov.hardware.services.service import Service
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 DEFAULTS = Settings()
 
 #: From the hash of what is to be measured to a plan of it that was made before, if there is one.
-Planned: TypeAlias = Callable[[str], Plan | None]
+FindPlan: TypeAlias = Callable[[str], Plan | None]
 
 
 def plan_fidelities(
@@ -42,9 +42,9 @@ def plan_fidelities(
     samples: ArrayLike,
     pairs: Pairs,
     service: Service,
-    target: Target,
+    backend: BackendSpec,
     settings: Settings = DEFAULTS,
-    planned: Planned | None = None,
+    find_plan: FindPlan | None = None,
 ) -> Plan:
     """Plan the fidelities of pairs of samples.
 
@@ -56,19 +56,19 @@ def plan_fidelities(
         Scaled features; for a rectangular matrix or a list those of the rows, then those of the columns.
     pairs : Pairs
     service : Service
-        That will run it; it is asked for its machine only.
-    target : Target
+        That will run it; it is asked for its backend only.
+    backend : BackendSpec
     settings : Settings
-    planned : callable or None
-        Finds an earlier plan, which is then not compiled anew and keeps its jobs, also if the machine was calibrated
-        meanwhile: `qperov.hardware.jobs.ledger.Ledger.planned`.
+    find_plan : callable or None
+        Finds an earlier plan, which is then not compiled anew and keeps its jobs, also if the backend was calibrated
+        meanwhile: `qperov.hardware.jobs.ledger.Ledger.find_plan`.
 
     Raises
     ------
     BudgetError
         It costs more than ``settings.budget_seconds``.
     HardwareError
-        It does not fit the machine.
+        It does not fit the backend.
     ValueError
         Samples that are not finite, or no pair at all.
     """
@@ -76,17 +76,17 @@ def plan_fidelities(
     if len(pairs.first) == 0:
         raise ValueError("there is no pair to measure: give at least two samples")
     measurement = fidelity_measurement(circuit, x[pairs.first], x[pairs.second])
-    return _plan(measurement, service, target, settings, len(pairs.first), len(x), pairs, planned)
+    return _plan(measurement, service, backend, settings, len(pairs.first), len(x), pairs, find_plan)
 
 
 def plan_bloch(
     circuit: Circuit,
     samples: ArrayLike,
     service: Service,
-    target: Target,
+    backend: BackendSpec,
     settings: Settings = DEFAULTS,
     pairs: Pairs | None = None,
-    planned: Planned | None = None,
+    find_plan: FindPlan | None = None,
 ) -> Plan:
     """Plan the Bloch vectors of samples, in three bases; arguments and exceptions as for `plan_fidelities`.
 
@@ -94,7 +94,7 @@ def plan_bloch(
     """
     measurement = bloch_measurement(circuit, samples)
     n_samples = len(measurement.bindings) // 3
-    return _plan(measurement, service, target, settings, n_samples, n_samples, pairs, planned)
+    return _plan(measurement, service, backend, settings, n_samples, n_samples, pairs, find_plan)
 
 
 def plan_autoencoder(
@@ -102,7 +102,7 @@ def plan_autoencoder(
     vectors: ArrayLike,
     code_qubits: int,
     service: Service,
-    target: Target,
+    backend: BackendSpec,
     settings: Settings = DEFAULTS,
 ) -> Plan:
     """Plan the loss and the code of an encoder on samples, one PUB a job; exceptions as for `plan_fidelities`.
@@ -113,39 +113,39 @@ def plan_autoencoder(
         Of fixed angles; the first wires are the trash, the last ``code_qubits`` the code.
     vectors : array of shape (n_samples, 2**n_qubits)
     code_qubits : int
-    service, target, settings
+    service, backend, settings
     """
     measurement = autoencoder_measurement(encoder, vectors)
     if not 1 <= code_qubits < measurement.n_qubits:
         raise ValueError(f"a code takes 1 to {measurement.n_qubits - 1} qubits, got {code_qubits}")
     n_samples = len(measurement.bindings)
-    return replace(_plan(measurement, service, target, settings, n_samples, n_samples, None), code_qubits=code_qubits)
+    return replace(_plan(measurement, service, backend, settings, n_samples, n_samples, None), code_qubits=code_qubits)
 
 
 def _plan(
     measurement: Measurement,
     service: Service,
-    target: Target,
+    backend: BackendSpec,
     settings: Settings,
     n_pairs: int,
     n_samples: int,
     pairs: Pairs | None,
-    planned: Planned | None = None,
+    find_plan: FindPlan | None = None,
 ) -> Plan:
-    content = _content(measurement, target, settings)
-    earlier = None if planned is None else planned(content)
+    content = _content(measurement, backend, settings)
+    earlier = None if find_plan is None else find_plan(content)
     if earlier is not None:
         check_budget(earlier.cost.seconds, settings.budget_seconds)
-        return replace(earlier, pairs=pairs, n_samples=n_samples, budget_seconds=settings.budget_seconds)
-    machine = service.machine(measurement.n_qubits)
+        return replace(earlier, pairs=pairs, n_samples=n_samples, budget_seconds=settings.budget_seconds, samples=None)
+    qiskit_backend = service.backend(measurement.n_qubits)
     options = settings.options
-    main = compiled(measurement, machine, options)
-    readout = to_text(readout_circuit(main, machine)) if options.readout_mitigation else None
+    main = compile_measurement(measurement, qiskit_backend, options)
+    readout = to_text(readout_circuit(main, qiskit_backend)) if options.readout_mitigation else None
     bindings = ordered_bindings(measurement, main.order)
     plan = Plan(
         kind=measurement.kind,
-        target=target,
-        calibrated=_calibrated(machine),
+        backend=backend,
+        calibrated=_calibrated(qiskit_backend),
         pairs=pairs,
         n_samples=n_samples,
         n_qubits=measurement.n_qubits,
@@ -172,7 +172,7 @@ def _plan(
     executions = (len(bindings) + extra * jobs) * settings.shots
     seconds = costs.qpu_seconds(executions, jobs)
     plan = replace(plan, cost=Cost(n_pairs, jobs * (2 if readout else 1), jobs, executions, 0, seconds))
-    sizes = [payload_bytes(plan.request(number), machine) for number in range(jobs)]
+    sizes = [payload_bytes(plan.request(number), qiskit_backend) for number in range(jobs)]
     if max(sizes) > costs.MAX_PAYLOAD_BYTES:
         raise HardwareError(
             f"a job would send {max(sizes) / 1e6:.0f} MB, the limit is {costs.MAX_PAYLOAD_BYTES / 1e6:.0f} MB"
@@ -181,16 +181,18 @@ def _plan(
     return replace(plan, cost=replace(plan.cost, payload_bytes=sum(sizes)))
 
 
-def _content(measurement: Measurement, target: Target, settings: Settings) -> str:
+def _content(measurement: Measurement, backend: BackendSpec, settings: Settings) -> str:
     what = (measurement.kind, digest(measurement.circuit), measurement.names, measurement.bindings.shape)
-    how = (target, settings.shots, settings.options, settings.label)
-    found = blake2b(repr((what, how)).encode(), digest_size=16)
+    # written as version 0.1 did: ledgers find by it what was measured, and paid, before
+    where = f"Target({', '.join(f'{name}={value!r}' for name, value in backend.as_dict().items())})"
+    how = f"({where}, {settings.shots!r}, {settings.options!r}, {settings.label!r})"
+    found = blake2b(f"({what!r}, {how})".encode(), digest_size=16)
     found.update(np.ascontiguousarray(measurement.bindings).tobytes())
     return found.hexdigest()
 
 
-def _calibrated(machine: BackendV2) -> str | None:
-    """Time of the machine's last calibration, as ISO 8601."""
-    properties = getattr(machine, "properties", None)
+def _calibrated(qiskit_backend: BackendV2) -> str | None:
+    """Time of the backend's last calibration, as ISO 8601."""
+    properties = getattr(qiskit_backend, "properties", None)
     found = getattr(properties() if callable(properties) else None, "last_update_date", None)
     return None if found is None else found.isoformat()

@@ -11,20 +11,20 @@ import numpy as np
 
 from qperov.errors import AccountError, HardwareError, QperovError
 from qperov.hardware.services.credentials import check_account, check_installed, without_secrets
-from qperov.hardware.services.sampler import outcomes, remote_options, sampled
-from qperov.hardware.services.service import Request, is_transport_error, repeated
+from qperov.hardware.services.sampler import outcomes, remote_options, run_sampler
+from qperov.hardware.services.service import Request, is_transport_error, repeat
 
 if TYPE_CHECKING:
     from qiskit.providers import BackendV2
 
 
 class IBMService:
-    """A machine of IBM's cloud.
+    """A backend of IBM's cloud.
 
     Parameters
     ----------
     name : str
-        Of the machine, such as "ibm_fez".
+        Of the backend, such as "ibm_fez".
     service : QiskitRuntimeService or None
         None for the account of the store or the environment of qiskit-ibm-runtime; there is no other way to give one.
     """
@@ -64,9 +64,9 @@ class IBMService:
         except Exception as error:
             if is_transport_error(error):
                 raise HardwareError(f"IBM cannot be reached: {without_secrets(error)}") from None
-            raise HardwareError(f"there is no machine {self.name!r} for you: {without_secrets(error)}") from None
+            raise HardwareError(f"there is no backend {self.name!r} for you: {without_secrets(error)}") from None
 
-    def machine(self, n_qubits: int) -> BackendV2:
+    def backend(self, n_qubits: int) -> BackendV2:
         """What circuits are compiled for."""
         return self._backend
 
@@ -74,16 +74,16 @@ class IBMService:
     def open(self, mode: str) -> Iterator[Callable[[Request], IBMJob]]:
         """Submit requests one by one ("job"), or together in a "batch" or "session" that is closed at the end."""
         if mode == "job":
-            yield lambda request: IBMJob(sampled(self._backend, request, remote_options(request)))
+            yield lambda request: IBMJob(run_sampler(self._backend, request, remote_options(request)))
             return
         from qiskit_ibm_runtime import Batch, Session
 
         together = (Batch if mode == "batch" else Session)(backend=self._backend)
         try:
-            yield lambda request: IBMJob(sampled(together, request, remote_options(request)))
+            yield lambda request: IBMJob(run_sampler(together, request, remote_options(request)))
         finally:
             # closing takes no more jobs; those that it has go on. A session that stays open is paid
-            repeated(together.close)
+            repeat(together.close)
 
     def find(self, job_id: str | None = None, tag: str | None = None) -> list[IBMJob]:
         """The job of that id, or all jobs of that tag, oldest first."""
@@ -136,5 +136,5 @@ class IBMJob:
             return
 
     def usage(self) -> float:
-        """Seconds on the machine that are charged."""
+        """QPU seconds that are charged."""
         return float(self._job.usage() or 0.0)

@@ -15,7 +15,7 @@ import numpy as np
 
 from qperov.hardware.services.credentials import check_installed
 from qperov.hardware.services.service import Request
-from qperov.hardware.services.simulators import simulated, simulator
+from qperov.hardware.services.simulators import simulate, simulator_backend
 
 if TYPE_CHECKING:
     from qiskit.providers import BackendV2
@@ -51,14 +51,14 @@ class LocalService:
         self._connection = sqlite3.connect(path, timeout=30, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute(SCHEMA)
-        self._machines: dict[int, BackendV2] = {}
+        self._backends: dict[int, BackendV2] = {}
 
-    def machine(self, n_qubits: int) -> BackendV2:
+    def backend(self, n_qubits: int) -> BackendV2:
         """What circuits are compiled for."""
         key = n_qubits if self.name == "aer" else 0
-        if key not in self._machines:
-            self._machines[key] = simulator(self.name, n_qubits, self.noise)
-        return self._machines[key]
+        if key not in self._backends:
+            self._backends[key] = simulator_backend(self.name, n_qubits, self.noise)
+        return self._backends[key]
 
     @contextmanager
     def open(self, mode: str) -> Iterator[Callable[[Request], LocalJob]]:
@@ -114,7 +114,7 @@ class LocalJob:
                 return [found[name] for name in sorted(found)]
         request = Request.from_bytes(self._column("request"))
         service = self._service
-        outcomes = simulated(service.machine(request.n_qubits), request, service._seed(request.tag))
+        outcomes = simulate(service.backend(request.n_qubits), request, service._seed(request.tag))
         stream = io.BytesIO()
         arrays: dict[str, Any] = {f"pub{number}": array for number, array in enumerate(outcomes)}
         np.savez_compressed(stream, **arrays)

@@ -1,4 +1,4 @@
-"""Qiskit's Sampler, of whatever release: the only place where circuits are handed to a machine."""
+"""Qiskit's Sampler, of whatever release: the only place where circuits are handed to a backend."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qperov.hardware.plan.compiling import READOUT_BINDINGS, from_text
+from qperov.hardware.plan.compile import READOUT_BINDINGS, from_text
 from qperov.hardware.plan.measurement import REGISTER
 from qperov.hardware.plan.options import Options
 from qperov.hardware.services.service import Request
@@ -22,7 +22,7 @@ def has_client_side_sampler() -> bool:
     return find_spec(CLIENT_SIDE) is not None
 
 
-def sampled(mode: Any, request: Request, options: dict[str, Any]) -> Any:
+def run_sampler(mode: Any, request: Request, options: dict[str, Any]) -> Any:
     """The job of qiskit-ibm-runtime that runs a request: one PUB, and a small one for the readout if it is asked for.
 
     Parameters
@@ -51,7 +51,7 @@ def outcomes(result: Any) -> list[np.ndarray]:
 
 
 def remote_options(request: Request) -> dict[str, Any]:
-    """The Sampler's options for a real machine."""
+    """The Sampler's options for a real backend."""
     chosen = Options.from_dict(request.options)
     options: dict[str, Any] = {
         "default_shots": request.shots,
@@ -66,7 +66,7 @@ def remote_options(request: Request) -> dict[str, Any]:
     return options
 
 
-def payload_bytes(request: Request, machine: Any) -> int:
+def payload_bytes(request: Request, backend: Any) -> int:
     """Size of a request on the wire, measured by encoding it as the client library does."""
     import json
 
@@ -75,8 +75,8 @@ def payload_bytes(request: Request, machine: Any) -> int:
     encoder = _encoder()
     coerced = [SamplerPub.coerce(pub, request.shots) for pub in pubs(request)]
     chosen = remote_options(request)
-    if machine.name == "aer":
-        # its gates are not those of a real machine, and cannot be twirled or scheduled
+    if backend.name == "aer":
+        # its gates are not those of a real backend, and cannot be twirled or scheduled
         chosen = {"default_shots": request.shots}
     if not has_client_side_sampler():
         return len(json.dumps({"pubs": coerced, "options": chosen}, cls=encoder))
@@ -86,7 +86,7 @@ def payload_bytes(request: Request, machine: Any) -> int:
     from qiskit_ibm_runtime.quantum_program.params_converters import QUANTUM_PROGRAM_PARAMS_CONVERTERS
 
     options = SamplerOptions(**chosen)
-    program, executor_options = prepare(coerced, options, request.shots, backend=machine)
+    program, executor_options = prepare(coerced, options, request.shots, backend=backend)
     converter = QUANTUM_PROGRAM_PARAMS_CONVERTERS[Executor._SCHEMA_VERSION]
     return len(json.dumps(converter.encoder(program, executor_options).model_dump(mode="json"), cls=encoder))
 

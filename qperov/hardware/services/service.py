@@ -36,7 +36,7 @@ class Request:
     tag : str
         Names the content; a job can be found by it.
     circuit, readout : str or None
-        Compiled circuits as `qperov.hardware.plan.compiling.to_text` writes them.
+        CompiledCircuit circuits as `qperov.hardware.plan.compile.to_text` writes them.
     bindings : ndarray of shape (n_bindings, n_parameters)
     n_qubits : int
         That are measured.
@@ -44,7 +44,7 @@ class Request:
     options : dict
         As of `qperov.hardware.plan.options.Options.as_dict`.
     seconds : int or None
-        Time on the machine after which the job must be stopped.
+        QPU time after which the job must be stopped.
     """
 
     tag: str
@@ -92,7 +92,7 @@ class Job(Protocol):
         """Stop it, if it has not ended."""
 
     def usage(self) -> float:
-        """Seconds on the machine that are charged."""
+        """QPU seconds that are charged."""
 
 
 class Service(Protocol):
@@ -101,7 +101,7 @@ class Service(Protocol):
     #: Seconds after which a job that was accepted can surely be found by its tag.
     settling: float
 
-    def machine(self, n_qubits: int) -> BackendV2:
+    def backend(self, n_qubits: int) -> BackendV2:
         """What circuits are compiled for."""
 
     def open(self, mode: str) -> AbstractContextManager[Callable[[Request], Job]]:
@@ -142,7 +142,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def repeated(call: Callable[[], Result], sleep: Callable[[float], None] = time.sleep) -> Result:
+def repeat(call: Callable[[], Result], sleep: Callable[[float], None] = time.sleep) -> Result:
     """The result of a call that changes nothing at the service, repeated with growing waits while it is lost."""
     for wait in waits():
         try:

@@ -1,4 +1,4 @@
-"""Machines that are simulated here: an ideal one, one with depolarising noise, and IBM's by their snapshots."""
+"""Backends that are simulated here: an ideal one, one with depolarising noise, and IBM's by their snapshots."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qperov.errors import HardwareError
-from qperov.hardware.plan.compiling import from_text, to_text
-from qperov.hardware.services.sampler import has_client_side_sampler, outcomes, sampled
+from qperov.hardware.plan.compile import from_text, to_text
+from qperov.hardware.services.sampler import has_client_side_sampler, outcomes, run_sampler
 from qperov.hardware.services.service import Request
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
     from qiskit.providers import BackendV2
 
-#: The ideal machine's gates, and those of the one with noise.
+#: The ideal backend's gates, and those of the one with noise.
 IDEAL_GATES = ("h", "x", "rx", "ry", "rz", "p", "cx", "cz", "rxx", "ryy", "rzz")
 NOISY_GATES = ("rz", "sx", "x", "cx")
 
@@ -28,12 +28,12 @@ ANGLE_DECIMALS = 12
 
 
 def is_simulator(name: str) -> bool:
-    """Whether a machine of that name is simulated here."""
+    """Whether a backend of that name is simulated here."""
     return name == "aer" or name.startswith("fake_")
 
 
-def simulator(name: str, n_qubits: int, noise: float | None = None) -> BackendV2:
-    """The machine that circuits are compiled for.
+def simulator_backend(name: str, n_qubits: int, noise: float | None = None) -> BackendV2:
+    """The backend that circuits are compiled for.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def simulator(name: str, n_qubits: int, noise: float | None = None) -> BackendV2
     raise HardwareError(f"there is no simulator {name!r}: use aer, fake_fez, fake_manila, …")
 
 
-def simulated(machine: BackendV2, request: Request, seed: int | None) -> list[np.ndarray]:
+def simulate(backend: BackendV2, request: Request, seed: int | None) -> list[np.ndarray]:
     """Outcomes of a request, by the local testing mode of qiskit-ibm-runtime on Aer.
 
     Only the qubits that the circuits touch are simulated, with the noise of just these; to prepare the noise of all
@@ -72,7 +72,7 @@ def simulated(machine: BackendV2, request: Request, seed: int | None) -> list[np
     circuits = [from_text(text) for text in (request.circuit, request.readout) if text is not None]
     touched = sorted({c.find_bit(q).index for c in circuits for i in c.data for q in i.qubits if _acts(i)})
     small = [to_text(_on_few(circuit, touched)) for circuit in circuits]
-    engine = _engine(machine, touched)
+    aer = _aer(backend, touched)
     few = Request(
         request.tag,
         small[0],
@@ -87,7 +87,7 @@ def simulated(machine: BackendV2, request: Request, seed: int | None) -> list[np
         options["simulator"]["angle_decimals"] = ANGLE_DECIMALS
     if seed is not None:
         options["simulator"]["seed_simulator"] = seed
-    return outcomes(sampled(engine, few, options).result())
+    return outcomes(run_sampler(aer, few, options).result())
 
 
 def _acts(instruction: Any) -> bool:
@@ -111,22 +111,22 @@ def _on_few(circuit: QuantumCircuit, touched: list[int]) -> QuantumCircuit:
     return few
 
 
-def _engine(machine: BackendV2, touched: list[int]) -> Any:
-    """Aer with the noise of some of a machine's qubits, renumbered from 0."""
+def _aer(backend: BackendV2, touched: list[int]) -> Any:
+    """Aer with the noise of some of a backend's qubits, renumbered from 0."""
     from qiskit_aer import AerSimulator
 
-    model = _noise_model(machine, touched)
+    model = _noise_model(backend, touched)
     if model is None:
         return AerSimulator()
     return AerSimulator(noise_model=model, method="density_matrix" if len(touched) <= 10 else "automatic")
 
 
-def _noise_model(machine: BackendV2, touched: list[int]) -> Any:
+def _noise_model(backend: BackendV2, touched: list[int]) -> Any:
     from qiskit_aer.noise import NoiseModel
 
-    if machine.name == "aer":
-        return _depolarising(machine.noise)
-    return NoiseModel.from_backend(_part(machine, touched))
+    if backend.name == "aer":
+        return _depolarising(backend.noise)
+    return NoiseModel.from_backend(_part(backend, touched))
 
 
 def _depolarising(noise: float | None) -> Any:
@@ -141,11 +141,11 @@ def _depolarising(noise: float | None) -> Any:
     return model
 
 
-def _part(machine: BackendV2, touched: list[int]) -> BackendV2:
-    """A machine of some of another one's qubits."""
+def _part(backend: BackendV2, touched: list[int]) -> BackendV2:
+    """A backend of some of another one's qubits."""
     from qiskit.transpiler import Target
 
-    whole = machine.target
+    whole = backend.target
     place = {qubit: number for number, qubit in enumerate(touched)}
     properties = None if whole.qubit_properties is None else [whole.qubit_properties[q] for q in touched]
     part = Target(num_qubits=len(touched), dt=whole.dt, qubit_properties=properties)
@@ -157,7 +157,7 @@ def _part(machine: BackendV2, touched: list[int]) -> BackendV2:
         }
         if kept:
             part.add_instruction(whole.operation_from_name(name), kept, name=name)
-    return _machine(f"part_of_{machine.name}", part)
+    return _backend(f"part_of_{backend.name}", part)
 
 
 def _all_connected(n_qubits: int, noise: float | None) -> BackendV2:
@@ -169,7 +169,7 @@ def _all_connected(n_qubits: int, noise: float | None) -> BackendV2:
         [*(IDEAL_GATES if noise is None else NOISY_GATES), "measure"], num_qubits=n_qubits
     )
     if noise is None:
-        return _machine("aer", plain, noise)
+        return _backend("aer", plain, noise)
     target = Target(num_qubits=n_qubits)
     # a depolarising error p of n qubits has the average gate infidelity p (2ⁿ − 1) / 2ⁿ
     infidelity = {"rz": 0.0, "sx": noise * ONE_QUBIT_SHARE / 2, "x": noise * ONE_QUBIT_SHARE / 2}
@@ -178,10 +178,10 @@ def _all_connected(n_qubits: int, noise: float | None) -> BackendV2:
         places = permutations(range(n_qubits), 2 if name == "cx" else 1)
         properties = {place: InstructionProperties(error=error) for place in places}
         target.add_instruction(plain.operation_from_name(name), properties, name=name)
-    return _machine("aer", target, noise)
+    return _backend("aer", target, noise)
 
 
-def _machine(name: str, target: Any, noise: float | None = None) -> BackendV2:
+def _backend(name: str, target: Any, noise: float | None = None) -> BackendV2:
     """A backend that is its target and nothing else."""
     from qiskit.providers import BackendV2, Options
 

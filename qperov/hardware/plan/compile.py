@@ -1,4 +1,4 @@
-"""A measurement turned into a circuit that a machine can run, with what is known about its errors."""
+"""A measurement turned into a circuit that a backend can run, with what is known about its errors."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Compiled:
-    """A circuit in a machine's own gates.
+class CompiledCircuit:
+    """A circuit in a backend's own gates.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class Compiled:
         The physical qubits that are measured, wire 0 first.
     depth, two_qubit_gates : int
     expected_fidelity : float
-        Π (1 − e) over all gates and measurements, by the machine's error rates; idle errors are not in it.
+        Π (1 − e) over all gates and measurements, by the backend's error rates; idle errors are not in it.
     """
 
     circuit: QuantumCircuit
@@ -49,21 +49,21 @@ class Compiled:
         return digest(self.circuit)
 
 
-def compiled(measurement: Measurement, machine: BackendV2, options: Options) -> Compiled:
-    """The circuit of a measurement for a machine: of several seeds the one with the highest expected fidelity.
+def compile_measurement(measurement: Measurement, backend: BackendV2, options: Options) -> CompiledCircuit:
+    """The circuit of a measurement for a backend: of several seeds the one with the highest expected fidelity.
 
     Raises
     ------
     HardwareError
-        The machine has too few qubits, or the circuit came back with parameters that nobody gave.
+        The backend has too few qubits, or the circuit came back with parameters that nobody gave.
     """
     from qiskit import transpile
     from qiskit.exceptions import QiskitError
 
-    if machine.num_qubits is not None and machine.num_qubits < measurement.n_qubits:
+    if backend.num_qubits is not None and backend.num_qubits < measurement.n_qubits:
         raise HardwareError(
-            f"{machine.name} has {machine.num_qubits} qubits, the circuit needs {measurement.n_qubits}: "
-            "use fewer features, n_qubits to write them in several rounds, or another machine"
+            f"{backend.name} has {backend.num_qubits} qubits, the circuit needs {measurement.n_qubits}: "
+            "use fewer features, n_qubits to write them in several rounds, or another backend"
         )
     layout = None if options.layout is None else list(reversed(options.layout))
     found = []
@@ -71,16 +71,16 @@ def compiled(measurement: Measurement, machine: BackendV2, options: Options) -> 
         try:
             circuit = transpile(
                 measurement.circuit,
-                machine,
+                backend,
                 optimization_level=options.optimization_level,
                 seed_transpiler=options.transpiler_seed + trial,
                 initial_layout=layout,
             )
         except QiskitError as error:
-            raise HardwareError(f"the circuit cannot be compiled for {machine.name}: {error}") from None
+            raise HardwareError(f"the circuit cannot be compiled for {backend.name}: {error}") from None
         # a global phase changes no outcome, and is slow to send where it depends on parameters
         circuit.global_phase = 0
-        found.append(_described(circuit, machine))
+        found.append(_describe(circuit, backend))
     best = max(found, key=lambda trial: (trial.expected_fidelity, -trial.two_qubit_gates, -trial.depth))
     _check_order(best, measurement.names)
     return best
@@ -94,7 +94,7 @@ def ordered_bindings(measurement: Measurement, order: Sequence[str]) -> np.ndarr
     return measurement.bindings[:, [measurement.names.index(name) for name in order]]
 
 
-def readout_circuit(main: Compiled, machine: BackendV2) -> QuantumCircuit:
+def readout_circuit(main: CompiledCircuit, backend: BackendV2) -> QuantumCircuit:
     """The same qubits, each turned by one common angle and measured: 0 shows misread zeros, π misread ones."""
     from qiskit import ClassicalRegister, QuantumCircuit, transpile
     from qiskit.circuit import Parameter
@@ -107,7 +107,7 @@ def readout_circuit(main: Compiled, machine: BackendV2) -> QuantumCircuit:
         circuit.rx(angle, qubit)
         circuit.measure(qubit, register[bit])
     return transpile(
-        circuit, machine, optimization_level=1, initial_layout=list(range(circuit.num_qubits)), seed_transpiler=0
+        circuit, backend, optimization_level=1, initial_layout=list(range(circuit.num_qubits)), seed_transpiler=0
     )
 
 
@@ -136,15 +136,15 @@ def from_text(text: str) -> QuantumCircuit:
     return qpy.load(io.BytesIO(base64.b64decode(text)))[0]
 
 
-def _described(circuit: QuantumCircuit, machine: BackendV2) -> Compiled:
+def _describe(circuit: QuantumCircuit, backend: BackendV2) -> CompiledCircuit:
     measured = {}
     survival = 1.0
     for instruction in circuit.data:
         qubits = tuple(circuit.find_bit(qubit).index for qubit in instruction.qubits)
-        survival *= 1 - _error_rate(machine, instruction.operation.name, qubits)
+        survival *= 1 - _error_rate(backend, instruction.operation.name, qubits)
         if instruction.operation.name == "measure":
             measured[circuit.find_bit(instruction.clbits[0]).index] = qubits[0]
-    return Compiled(
+    return CompiledCircuit(
         circuit,
         tuple(parameter.name for parameter in circuit.parameters),
         tuple(measured[bit] for bit in sorted(measured, reverse=True)),
@@ -154,15 +154,15 @@ def _described(circuit: QuantumCircuit, machine: BackendV2) -> Compiled:
     )
 
 
-def _error_rate(machine: BackendV2, name: str, qubits: tuple[int, ...]) -> float:
-    if name not in machine.target:
+def _error_rate(backend: BackendV2, name: str, qubits: tuple[int, ...]) -> float:
+    if name not in backend.target:
         return 0.0
-    properties = (machine.target[name] or {}).get(qubits)
+    properties = (backend.target[name] or {}).get(qubits)
     error = getattr(properties, "error", None)
     return 0.0 if error is None else min(float(error), 1.0)
 
 
-def _check_order(circuit: Compiled, names: Sequence[str]) -> None:
+def _check_order(circuit: CompiledCircuit, names: Sequence[str]) -> None:
     """Bindings follow ``circuit.parameters``: every name must be one of ours, and there only once."""
     unknown = set(circuit.order) - set(names)
     if unknown or len(set(circuit.order)) != len(circuit.order):

@@ -16,7 +16,7 @@ from qperov.hardware.plan.plan import Plan
 
 
 @dataclass(frozen=True)
-class Collected:
+class Results:
     """Measured values.
 
     Attributes
@@ -31,7 +31,7 @@ class Collected:
     misreading : tuple of float or None
         Mean over qubits and jobs of P(read 1 | 0) and of P(read 0 | 1).
     seconds : float
-        Time on the machine that was charged.
+        QPU time that was charged.
     """
 
     plan: Plan
@@ -47,7 +47,7 @@ class Collected:
         chunks: Sequence[tuple[int, int, Counts | None, Counts | None]],
         states: dict[str, int],
         seconds: float,
-    ) -> Collected:
+    ) -> Results:
         """Values of all chunks that are there; each is corrected by the readout of its own job."""
         width: tuple[int, ...] = {"fidelity": (), "bloch": (plan.n_qubits,)}.get(plan.kind, (1 + plan.code_qubits,))
         raw = np.full((len(plan.bindings), *width), np.nan)
@@ -72,7 +72,7 @@ class Collected:
                 float(np.mean([m.one_for_zero for m in found])),
                 float(np.mean([m.zero_for_one for m in found])),
             )
-        return Collected(plan, raw, mitigated, states, misreading, seconds)
+        return Results(plan, raw, mitigated, states, misreading, seconds)
 
     @property
     def complete(self) -> bool:

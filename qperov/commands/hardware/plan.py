@@ -1,0 +1,167 @@
+"""``qperov hardware plan``: what a measurement would be, and what it would cost."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qperov.commands.hardware.samples import SampleChoice
+from qperov.commands.options import checking, with_values
+
+if TYPE_CHECKING:
+    from qperov.hardware.plan.plan import BackendSpec, Plan, Settings
+    from qperov.hardware.plan.samples import Samples
+    from qperov.hardware.services.service import Service
+
+KERNELS = ("fidelity", "projected", "autoencoder")
+
+
+@dataclass(frozen=True)
+class KernelChoice:
+    """What is measured."""
+
+    kernel: Annotated[str, typer.Option(help="fidelity, projected or autoencoder.")] = "fidelity"
+    feature_map: Annotated[str, typer.Option(help="Name of the feature map.")] = "zz"
+    reps: Annotated[int, typer.Option(help="Repetitions of the feature map.", min=1)] = 2
+    entanglement: Annotated[str, typer.Option(help="Pairs that the feature map entangles.")] = "linear"
+    bandwidth: Annotated[float, typer.Option(help="Factor on the features, positive.")] = 0.1
+    n_qubits: Annotated[int | None, typer.Option(help="Qubits, if fewer than the features would take.", min=1)] = None
+    encoder: Annotated[Path | None, typer.Option(help="File of a trained autoencoder.")] = None
+    landmarks: Annotated[
+        int | None, typer.Option(help="Nyström: as many samples, drawn by the seed, make the columns.", min=1)
+    ] = None
+    diagonal: Annotated[
+        bool, typer.Option("--diagonal", help="Measure each sample with itself too, which shows the noise.")
+    ] = False
+
+    def check(self) -> None:
+        """Raise BadParameter for what cannot be measured."""
+        if self.kernel not in KERNELS:
+            raise typer.BadParameter(f"one of {', '.join(KERNELS)}", param_hint="--kernel")
+        if (self.kernel == "autoencoder") != (self.encoder is not None):
+            raise typer.BadParameter("--kernel autoencoder and --encoder FILE go together", param_hint="--encoder")
+        if not (self.bandwidth > 0 and math.isfinite(self.bandwidth)):
+            raise typer.BadParameter(f"a positive number, not {self.bandwidth:g}", param_hint="--bandwidth")
+
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of the kernel's class, but gamma, which is chosen when the results are collected."""
+        return {name: getattr(self, name) for name in ("feature_map", "reps", "entanglement", "n_qubits", "bandwidth")}
+
+
+@dataclass(frozen=True)
+class RunChoice:
+    """Where and how it is run."""
+
+    backend: Annotated[str, typer.Option(help="A backend at IBM (ibm_fez), or aer, fake_fez, fake_manila, ….")]
+    noise: Annotated[float | None, typer.Option(help="Depolarising noise of aer.")] = None
+    shots: Annotated[int, typer.Option(help="Runs of each circuit.", min=1)] = 1024
+    budget_seconds: Annotated[
+        float | None, typer.Option(help="Refuse a plan that takes more QPU time; jobs are stopped there.")
+    ] = None
+    optimization_level: Annotated[int, typer.Option(help="Of the transpiler.", min=0, max=3)] = 3
+    transpiler_seed: Annotated[int, typer.Option(help="First seed of the transpiler.", min=0)] = 0
+    layout_trials: Annotated[int, typer.Option(help="Layouts compared by the backend's error rates.", min=1)] = 4
+    layout: Annotated[str | None, typer.Option(help="Physical qubits instead, separated by commas.")] = None
+    decoupling: Annotated[str, typer.Option(help="Dynamical decoupling: XX, XpXm, XY4 or none.")] = "XpXm"
+    twirling: Annotated[bool, typer.Option(help="Pauli twirling of gates and measurements.")] = True
+    readout: Annotated[bool, typer.Option(help="Measure the readout errors in each job, and undo them.")] = True
+    session: Annotated[bool, typer.Option("--session", help="Open a session, which is paid as long as it is.")] = False
+    label: Annotated[str, typer.Option(help="A name that makes a repetition of the same plan a new one.")] = ""
+
+    def settings(self) -> Settings:
+        """The settings of a plan."""
+        from qperov.hardware.plan.options import Options
+        from qperov.hardware.plan.plan import Settings
+
+        with checking("--layout"):
+            layout = None if self.layout is None else tuple(int(qubit) for qubit in self.layout.split(","))
+        with checking("--layout/--decoupling"):
+            options = Options(
+                optimization_level=self.optimization_level,
+                transpiler_seed=self.transpiler_seed,
+                layout_trials=self.layout_trials,
+                layout=layout,
+                dynamical_decoupling=None if self.decoupling == "none" else self.decoupling,
+                twirl_gates=self.twirling,
+                twirl_measurement=self.twirling,
+                readout_mitigation=self.readout,
+                mode="session" if self.session else "auto",
+            )
+        with checking("--budget-seconds"):
+            return Settings(self.shots, options, self.budget_seconds, self.label)
+
+
+@with_values
+def plan(
+    chosen: SampleChoice,
+    kernel: KernelChoice,
+    run: RunChoice,
+    out: Annotated[Path, typer.Option(help="The plan file.")] = Path("plan.json"),
+) -> None:
+    """Compile, price and write down what is to be run; nothing is submitted.
+
+    \b
+    qperov hardware plan features.csv --id-column id --backend ibm_fez --kernel projected --budget-seconds 120
+    qperov hardware submit plan.json
+    qperov hardware collect plan.json --out kernel.csv
+    """
+    from contextlib import closing
+    from dataclasses import replace
+
+    from qperov.commands.hardware.display import describe_plan
+    from qperov.commands.hardware.samples import read_samples
+    from qperov.hardware.jobs.backend import Backend, open_service
+    from qperov.hardware.plan.plan_file import write_plan
+    from qperov.hardware.services.credentials import check_installed
+
+    kernel.check()
+    if chosen.columns is not None and kernel.landmarks is not None:
+        raise typer.BadParameter("columns and landmarks exclude each other", param_hint="--columns")
+    check_installed()
+    samples, n_rows = read_samples(chosen)
+    samples = replace(samples, kernel={"kernel": kernel.kernel} | kernel.arguments())
+    spec = Backend(run.backend, noise=run.noise, seed=chosen.seed).spec()
+    with closing(open_service(spec)) as service:
+        found = _plan(kernel, samples, n_rows, service, spec, run.settings())
+    write_plan(replace(found, samples=samples), out)
+    typer.echo(describe_plan(found))
+    typer.echo(f"wrote {out}; nothing was submitted: qperov hardware submit {out}")
+
+
+def _plan(
+    chosen: KernelChoice, samples: Samples, n_rows: int, service: Service, spec: BackendSpec, settings: Settings
+) -> Plan:
+    """The plan of a matrix whose first ``n_rows`` samples are its rows, if not all of them are rows and columns."""
+    import numpy as np
+
+    from qperov.hardware.plan import pairs as forms
+    from qperov.hardware.plan.planning import plan_autoencoder, plan_bloch, plan_fidelities
+    from qperov.quantum.autoencoder.autoencoder import QuantumAutoencoder
+    from qperov.quantum.autoencoder.compression import amplitudes
+    from qperov.quantum.kernels.fidelity import FidelityKernel
+
+    x = np.asarray(samples.features)
+    if chosen.encoder is not None:
+        model = QuantumAutoencoder.load(chosen.encoder)
+        with checking("FEATURES"):
+            vectors = amplitudes(x, model.n_qubits_, "raise")
+        return plan_autoencoder(model.gates(), vectors, model.code_qubits, service, spec, settings)
+    if n_rows:
+        pairs = forms.rectangular(n_rows, len(x) - n_rows)
+    elif chosen.landmarks is not None:
+        drawn = np.random.default_rng(samples.random_state).permutation(len(x))[: chosen.landmarks]
+        pairs = forms.nystroem(len(x), np.sort(drawn), chosen.diagonal)
+    else:
+        pairs = forms.full(len(x), chosen.diagonal)
+    kernel = FidelityKernel(**chosen.arguments())
+    scaled = chosen.bandwidth * x
+    with checking("--feature-map/--entanglement/--n-qubits"):
+        kernel.circuit(scaled[0].tolist())
+    with checking("FEATURES"):
+        if chosen.kernel == "fidelity":
+            return plan_fidelities(kernel.circuit, scaled, pairs, service, spec, settings)
+        return plan_bloch(kernel.circuit, scaled, service, spec, settings, pairs)

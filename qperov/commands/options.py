@@ -1,0 +1,105 @@
+"""Options that several commands share, and commands that take groups of options as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DEFAULT_STORE = Path("qperov.db")
+StorePath = Annotated[Path, typer.Option("--store", help="The SQLite store.")]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where crystals and their labels come from."""
+
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="File, folder or archive: POSCAR/CONTCAR, CIF, VASP runs, extxyz, ASE databases; or the name of a "
+            "dataset that `qperov data list` shows."
+        ),
+    ]
+    labels: Annotated[Path | None, typer.Option(help="CSV or Parquet table with the target.")] = None
+    target: Annotated[
+        str | None, typer.Option(help="Column of the table, or energy / energy_per_atom from the runs themselves.")
+    ] = None
+    id_columns: Annotated[
+        str | None,
+        typer.Option(help="Columns of the table that name a structure, separated by commas; deduced where possible."),
+    ] = None
+    unit: Annotated[str | None, typer.Option(help="Unit of the target, such as eV/cell; deduced where possible.")] = (
+        None
+    )
+    convert: Annotated[
+        str | None, typer.Option(help="Unit wanted. Energies are shown in meV/atom unless this says otherwise.")
+    ] = None
+    energy: Annotated[str, typer.Option(help="Energy of a VASP run: toten (last) or sigma0.")] = "toten"
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first file or label that cannot be used.")] = (
+        False
+    )
+
+
+def with_values(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command one option for each field of the dataclasses among its parameters."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    parameters = []
+    for parameter in signature(command).parameters.values():
+        if parameter.name in groups:
+            kind = groups[parameter.name]
+            own = get_type_hints(kind, include_extras=True)
+            found = [(field.name, field.default, own[field.name]) for field in fields(kind)]
+        else:
+            found = [(parameter.name, parameter.default, hints[parameter.name])]
+        for name, value, annotation in found:
+            default = Parameter.empty if value is MISSING else value
+            parameters.append(Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation))
+
+    @wraps(command)
+    def expanded(**given: Any) -> Any:
+        values = {name: kind(**{f.name: given.pop(f.name) for f in fields(kind)}) for name, kind in groups.items()}
+        return command(**given, **values)
+
+    expanded.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    expanded.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return expanded
+
+
+@contextmanager
+def checking(option: str) -> Iterator[None]:
+    """Say of a value that the library refuses on which option it stands."""
+    from qperov.errors import OptionError, QperovError
+
+    try:
+        yield
+    except QperovError:
+        raise
+    except ValueError as error:
+        raise OptionError(f"{option}: {error}") from error
+
+
+@contextmanager
+def as_typed() -> Iterator[None]:
+    """Call the arguments of `qperov.read` in its errors by their options."""
+    from qperov.commands.screen import typed
+    from qperov.errors import EmptyDatasetError, OptionError, ReadingError
+
+    try:
+        yield
+    except ReadingError as error:
+        raise type(error)(error.path, typed(error.reason)) from error
+    except EmptyDatasetError as error:
+        raise EmptyDatasetError(typed(str(error))) from error
+    except ValueError as error:
+        raise OptionError(typed(str(error))) from error
