@@ -63,12 +63,8 @@ def fetch(
 
     service = service_named(source, filter, target, unit, page_size, store.parent)
     with screen.bar("Fetching") as advance:
-
-        def tell(done: int, total: int | None, what: str) -> None:
-            advance(done, max(done, total or 0), f"Fetching {what}")
-
         report = fetch_into(
-            service, store, name or _name_of(source), most=most, restart=restart, strict=strict, progress=tell
+            service, store, name or _name_of(source), most=most, restart=restart, strict=strict, progress=advance
         )
     _tell(report, store, every_issue)
 

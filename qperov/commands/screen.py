@@ -30,7 +30,7 @@ def status(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
+def bar(what: str) -> Iterator[Callable[[int, int | None, str], None]]:
     """A progress bar on standard error, if that is a terminal; call what it yields with (done, total, detail)."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -40,7 +40,7 @@ def bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=None)
 
-        def advance(done: int, total: int, detail: str) -> None:
+        def advance(done: int, total: int | None, detail: str) -> None:
             progress.update(task, completed=done, total=total, description=detail or what)
 
         yield advance
