@@ -173,12 +173,12 @@ def relaxed(
         before.name,
         protocol,
         potential=potential,
-        jobs=jobs,
+        n_jobs=jobs,
         batch=BATCH,
-        progress=lambda state: told(state.done, len(before)),
+        progress=lambda done, total, what: told(done, len(before)),
     )
     ended: dict[str, tuple[Structure, float]] = {}
-    if report.progress.converged:
+    if report.counts.converged:
         after = relaxed_dataset(store, before.name, report)
         energies = energies_of(after, elements).tolist()
         ended = dict(zip(after.ids, zip(after.structures, energies, strict=True), strict=True))

@@ -34,7 +34,7 @@ from qperov.datasets.store import Store
 from qperov.datasets.structure_text import from_text
 from qperov.potentials.label_factory import FactoryReport
 from qperov.potentials.protocols import Protocol
-from qperov.potentials.queue import Failure
+from qperov.potentials.queue import RelaxationFailure
 
 NAME = "abx3"
 CAUTIONS = (
@@ -104,7 +104,9 @@ def ends(task: Task, dataset: str, report: FactoryReport, states: tuple[str, ...
     }
 
 
-def relaxed_cells(task: Task, start: CrystalDataset) -> tuple[dict[str, RelaxedPerovskite], list[Failure], str]:
+def relaxed_cells(
+    task: Task, start: CrystalDataset
+) -> tuple[dict[str, RelaxedPerovskite], list[RelaxationFailure], str]:
     """Relaxed cells by id, what failed altogether, and what the labels say of themselves."""
     report = relaxed_by(task.factory, start, task.protocol)
     found = ends(task, start.name, report, ("converged", "unconverged"))

@@ -29,7 +29,7 @@ from qperov.datasets.embedded.cpx222 import RelaxedOrdering, RelaxedSet, read_re
 from qperov.datasets.store import Store
 from qperov.potentials.label_factory import FactoryReport, label_dataset, relaxed_dataset
 from qperov.potentials.protocols import Protocol
-from qperov.potentials.queue import Progress, RelaxationStates
+from qperov.potentials.queue import RelaxationStates
 
 NAME = "cpx222"
 #: Pseudo-cubic edges (Å) of the end members, between which the starting cells lie; the cell relaxes anyway.
@@ -130,13 +130,12 @@ def starting_cells(chosen: Sequence[tuple[str, Ordering]]) -> CrystalDataset:
 def relaxed_by(task: Task, dataset: CrystalDataset, protocol: Protocol) -> FactoryReport:
     """The factory's work on a dataset, with its progress on the screen."""
 
-    def tell(progress: Progress) -> None:
-        left = "" if progress.seconds_left is None else f", about {progress.seconds_left / 60:.0f} min left"
-        print(f"\r{dataset.name}: {progress.done} of {progress.total}{left}   ", end="", flush=True)
+    def tell(done: int, total: int | None, what: str) -> None:
+        print(f"\r{dataset.name}: {done} of {total}, {what}   ", end="", flush=True)
 
     with Store(task.store) as store:
         store.add(dataset)
-    report = label_dataset(task.store, dataset.name, protocol, jobs=task.jobs, batch=task.batch, progress=tell)
+    report = label_dataset(task.store, dataset.name, protocol, n_jobs=task.jobs, batch=task.batch, progress=tell)
     print(f"\n{report.provenance}")
     for failure in report.failures:
         print(f"{failure.id}: {failure.kind}: {failure.reason}")

@@ -12,6 +12,7 @@ import sys
 import traceback
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -26,10 +27,11 @@ from local_service import Answer, LocalService, local_service
 from perovskites import perovskite
 from pymatgen.core import Lattice, Structure
 
+from qperov.datasets.databases import fetching, http
 from qperov.datasets.databases.fetch_record import fetch_record
 from qperov.datasets.databases.fetching import About, Fetched, Page, fetch
 from qperov.datasets.databases.folder import Folder
-from qperov.datasets.databases.http import HttpClient, check_url
+from qperov.datasets.databases.http import HttpClient, check_onward, check_url
 from qperov.datasets.databases.jarvis import Jarvis, json_items
 from qperov.datasets.databases.materials_project import MaterialsProject, without_key
 from qperov.datasets.databases.optimade import PROVIDERS, Optimade
@@ -134,11 +136,11 @@ def test_all_pages_are_fetched_with_origin_and_licence(service: LocalService, tm
         Answer(page(entry("d", edge=4.1), total=4)),
         license="https://example.org/terms",
     )
-    seen: list[tuple[int, int | None]] = []
-    report = fetch(asked, tmp_path / "s.db", "sto", progress=lambda done, total: seen.append((done, total)))
+    seen: list[tuple[int, int | None, str]] = []
+    report = fetch(asked, tmp_path / "s.db", "sto", progress=lambda *step: seen.append(step))
     assert (report.added, report.structures, report.record.pages, report.issues) == (4, 4, 3, ())
     assert report.record.complete
-    assert seen == [(2, 4), (3, 4), (4, 4)]
+    assert seen == [(2, 4, "page 1"), (3, 4, "page 2"), (4, 4, "page 3")]
     assert report.record.source == f"Test base ({service.url}/v1)"
     assert (report.record.version, report.record.licence) == (
         "OPTIMADE 1.1.0, server 9.8",
@@ -280,10 +282,38 @@ def test_links_in_a_circle_end_the_fetch(service: LocalService, tmp_path: Path) 
         fetch(asked, tmp_path / "s.db", "sto")
 
 
-@pytest.mark.parametrize("following", ["file:///etc/passwd", "http://user:pass@example.org/v1/structures", "ftp://x/y"])
+def test_endless_pages_end_the_fetch_and_keep_what_came(
+    service: LocalService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = [Answer(page(following=link(service, number + 1))) for number in range(fetching.MOST_EMPTY_PAGES + 5)]
+    asked = provider(service, Answer(page(entry("a"), following=link(service, 1))), *pages[1:])
+    with pytest.raises(FetchError, match=r"10 pages in a row without an entry.*goes on"):
+        fetch(asked, tmp_path / "s.db", "sto")
+    assert len(service.asked) == 1 + 1 + fetching.MOST_EMPTY_PAGES
+    more = [Answer(page(entry(f"e{n}", edge=4 + n / 100), following=link(service, n + 1))) for n in range(6)]
+    asked = provider(service, *more)
+    monkeypatch.setattr(fetching, "MOST_PAGES", 3)
+    with pytest.raises(FetchError, match=r"after 3 pages.*the same call goes on"):
+        fetch(asked, tmp_path / "s.db", "more")
+    monkeypatch.setattr(fetching, "MOST_SECONDS", 0.0)
+    with pytest.raises(FetchError, match=r"after 1 pages.*the same call goes on"):
+        fetch(asked, tmp_path / "s.db", "more")
+    with Store(tmp_path / "s.db") as store:
+        assert store.load("more").ids == ("e0", "e1", "e2", "e3")
+
+
+@pytest.mark.parametrize(
+    "following",
+    [
+        "http://localhost.example/v1/structures",
+        "file:///etc/passwd",
+        "http://user:pass@example.org/v1/structures",
+        "ftp://x/y",
+    ],
+)
 def test_links_out_of_the_web_are_refused(service: LocalService, tmp_path: Path, following: str) -> None:
     asked = provider(service, Answer(page(entry("a"), following=following)))
-    with pytest.raises(FetchError, match="link to the next page is unusable"):
+    with pytest.raises(FetchError, match="leads on is unusable"):
         fetch(asked, tmp_path / "s.db", "sto")
 
 
@@ -299,9 +329,9 @@ def test_a_relative_link_and_a_pause_are_minded(service: LocalService, tmp_path:
 
 def test_a_link_with_an_unquoted_filter_is_followed(service: LocalService, tmp_path: Path) -> None:
     asked = provider(
-        service, Answer(page(entry("a"), following=f'{service.url}/v1/structures?filter=elements HAS "Sr"&page=%31'))
+        service, Answer(page(entry("a"), following=f'{service.url}/v1/structures?filter=elements HAS "Sr"&page=%2F'))
     )
-    service.on("/v1/structures?filter=elements%20HAS%20%22Sr%22&page=%31", Answer(page(entry("b", edge=4.0))))
+    service.on("/v1/structures?filter=elements%20HAS%20%22Sr%22&page=%2F", Answer(page(entry("b", edge=4.0))))
     assert fetch(asked, tmp_path / "s.db", "sto").structures == 2
 
 
@@ -513,6 +543,43 @@ def test_a_service_is_not_asked_before_the_time_that_it_names(service: LocalServ
         patient().get_json(f"{service.url}/y")
     service.on("/z", Answer(b"", 503, {"Retry-After": "soon"}), Answer([]))
     assert patient().get_json(f"{service.url}/z") == []
+
+
+def test_a_way_to_another_host_is_an_error(service: LocalService) -> None:
+    service.on("/x", Answer(b"", 302, {"Location": "/y"}))
+    service.on("/y", Answer({"ok": 1}))
+    assert patient().get_json(f"{service.url}/x") == {"ok": 1}
+    service.on("/x", Answer(b"", 302, {"Location": "http://localhost:9/y"}))
+    with pytest.raises(FetchError, match=r"localhost:9/y is on another host; if you trust it, give its address"):
+        patient().get_json(f"{service.url}/x")
+    service.on("/x", Answer(b"", 302, {"Location": "file:///etc/passwd"}))
+    with pytest.raises(FetchError, match="not an https"):
+        patient().get_json(f"{service.url}/x")
+    assert service.asked == ["/x", "/y", "/x", "/x"]
+    with pytest.raises(FetchError, match="not encrypted"):
+        check_onward("https://x.org/a", "http://x.org/a")
+    check_onward("http://x.org/a", "https://x.org/a")
+    check_onward("https://x.org", "https://s3.store.com/a", ("store.com",))
+    with pytest.raises(FetchError, match="another host"):
+        check_onward("https://x.org", "https://badstore.com/a", ("store.com",))
+
+
+def test_an_archive_may_be_sent_on_to_the_hosts_named(service: LocalService, tmp_path: Path) -> None:
+    with local_service() as other:
+        other.on("/file", Answer(b"content"))
+        service.on("/x", Answer(b"", 302, {"Location": f"{other.url}/file".replace("127.0.0.1", "localhost")}))
+        patient().download(f"{service.url}/x", tmp_path / "a", ("localhost",))
+    assert (tmp_path / "a").read_bytes() == b"content"
+
+
+def test_what_trickles_in_is_given_up(service: LocalService, monkeypatch: pytest.MonkeyPatch) -> None:
+    service.on("/x", Answer(b" " * 200_000 + b"[]"))
+    hurried = replace(patient(), most_seconds=0.0)
+    with pytest.raises(FetchError, match=r"not whole after 0 s; given up after 4 attempts"):
+        hurried.get_json(f"{service.url}/x")
+    monkeypatch.setattr(http, "MOST_BYTES", 1000)
+    with pytest.raises(FetchError, match="ask for smaller pages"):
+        patient().get_json(f"{service.url}/x")
 
 
 def test_refusals_are_not_repeated(service: LocalService) -> None:
@@ -778,20 +845,19 @@ def test_a_broken_archive_is_named(tmp_path: Path, content: bytes) -> None:
 def test_lists_are_read_in_pieces_as_json_reads_them(items: list[dict], piece: int, indent: int | None) -> None:
     text = json.dumps(items, indent=indent)
 
-    class Slow(io.StringIO):
-        def read(self, size: int | None = -1) -> str:
-            return super().read(piece)
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            return super().read(0 if size == 0 else piece)
 
-    assert list(json_items(Slow(text), "x")) == items
-    if items:
-        with pytest.raises(FileFormatError):
-            list(json_items(Slow(text[:-1]), "x"))
+    assert list(json_items(Slow(text.encode()), "x")) == items
+    with pytest.raises(FileFormatError):
+        list(json_items(Slow(text[:-1].encode()), "x"))
 
 
 def test_what_is_no_list_is_refused() -> None:
     for text in ("", "{}", '[{"a": 1} ; 2]'):
         with pytest.raises(FileFormatError):
-            list(json_items(io.StringIO(text), "x"))
+            list(json_items(io.BytesIO(text.encode()), "x"))
 
 
 # --- folders ------------------------------------------------------------------------------------

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from ase.calculators.emt import EMT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
@@ -24,10 +25,12 @@ from qperov.crystals.dft.presets import PRESETS
 from qperov.datasets.dataset import CrystalDataset
 from qperov.datasets.store import Store
 from qperov.datasets.structure_text import to_text
-from qperov.errors import RelaxationError, StoreError
+from qperov.errors import LostWorkerError, RelaxationError, StoreError
+from qperov.potentials import queue
 from qperov.potentials.label_factory import label_dataset, relaxed_dataset
 from qperov.potentials.protocols import Protocol
-from qperov.potentials.queue import MOST_ATTEMPTS, Claim, Outcome, Progress, RelaxationStates
+from qperov.potentials.queue import MOST_ATTEMPTS, Claim, FactoryCounts, RelaxationStates
+from qperov.potentials.relaxation import Relaxation
 
 PROTOCOL = Protocol(potential="emt", cell="fixed", fmax=0.05, steps=40)
 FINISHED = ("converged", "unconverged", "failed")
@@ -90,7 +93,7 @@ def work(left):
         count()
         evaluated(self, *arguments)
     Store.__init__, EMT.calculate = open_store, calculate
-    factory.label_dataset(path, "alloys", PROTOCOL, lease=0.1)
+    factory.label_dataset(path, "alloys", PROTOCOL)
 
 for attempt in range(40):
     child = os.fork()
@@ -122,111 +125,105 @@ def test_kills_at_random_points_neither_repeat_nor_lose_anything(tmp_path: Path)
     assert [row[6] for row in rows(undisturbed)] == [1] * 10
 
 
-#: Forks three workers at once; each writes down what it takes.
-CROWD = """
-import json, os, time
-from pathlib import Path
-from ase.calculators.emt import EMT
-import qperov.potentials.label_factory as factory
-from qperov.potentials.queue import RelaxationStates
-from test_label_factory import PROTOCOL
-path, log = Path({path!r}), Path({log!r})
-claim, calculate = RelaxationStates.claim, EMT.calculate
-
-def noted(self, worker, lease, most=1):
-    found = claim(self, worker, lease, most)
-    with log.open("a") as stream:
-        stream.write("".join(f"{{each.key}} {{worker}}\\n" for each in found))
-    return found
-
-def slowly(self, *arguments):
-    time.sleep(0.002)
-    calculate(self, *arguments)
-
-RelaxationStates.claim, EMT.calculate = noted, slowly
-children = []
-for _ in range(3):
-    child = os.fork()
-    if child == 0:
-        factory.label_dataset(path, "alloys", PROTOCOL)
-        os._exit(0)
-    children.append(child)
-print(json.dumps([os.waitpid(child, 0)[1] for child in children]))
-"""
-
-
 def test_workers_at_once_never_take_the_same_structure(tmp_path: Path) -> None:
-    path, log = stored(tmp_path / "s.db", alloys(24)), tmp_path / "log"
-    assert run_script(CROWD.format(path=str(path), log=str(log))) == [[0, 0, 0]]
-    taken = [line.split() for line in log.read_text().splitlines()]
-    assert Counter(key for key, _ in taken) == {str(row[0]): 1 for row in rows(path)}
-    assert len({worker for _, worker in taken}) == 3
-    assert [(row[1], row[6]) for row in rows(path)] == [("converged", 1)] * 24
+    path = stored(tmp_path / "s.db", alloys(24))
+    label_dataset(path, "alloys", PROTOCOL, n_jobs=3)
+    assert [(row[1], row[6]) for row in rows(path)] == [("converged", 1)] * 24, "each was taken once"
+    assert len({row[2].partition(":")[0] for row in rows(path)}) > 1, "by several processes"
+
+
+def test_a_second_call_on_the_store_is_refused(tmp_path: Path) -> None:
+    path = stored(tmp_path / "s.db", alloys(2))
+
+    def again(done: int, total: int | None, what: str) -> None:
+        with pytest.raises(StoreError, match="another call relaxes crystals of this store"):
+            label_dataset(path, "alloys", PROTOCOL)
+
+    assert label_dataset(path, "alloys", PROTOCOL, progress=again).counts.converged == 2
+    assert label_dataset(path, "alloys", PROTOCOL).counts.converged == 2
+
+
+def kills_its_process() -> Any:
+    """A calculator that is too much for its process."""
+
+    class Deadly(EMT):
+        def calculate(self, *_: Any) -> None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return Deadly()
+
+
+def test_a_process_that_vanishes_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([*sys.path, str(Path(__file__).parent)]))
+    path = stored(tmp_path / "s.db", alloys(1))
+    deadly = Protocol(potential="test_label_factory:kills_its_process", cell="fixed", steps=1)
+    monkeypatch.setattr(queue, "MOST_ATTEMPTS", 1)
+    with pytest.raises(LostWorkerError, match="out of memory, or killed"):
+        label_dataset(path, "alloys", deadly, n_jobs=2)
+    report = label_dataset(path, "alloys", deadly, n_jobs=2)
+    assert [(failure.id, failure.kind) for failure in report.failures] == [("cell/0", "LostWorkerError")]
+    assert report.failures[0].reason.startswith("taken 1 times, and each time its process vanished")
+
+
+def relaxed(claim: Claim) -> Relaxation:
+    return Relaxation(claim.structure, 1.0, 0.1, None, 1, True, 1.0, "")
 
 
 @settings(max_examples=60, deadline=None)
 @given(
     moves=st.lists(
-        st.tuples(st.sampled_from(["claim", "finish", "fail", "renew", "wait", "release"]), st.integers(0, 2)),
-        max_size=40,
+        st.tuples(st.sampled_from(["claim", "finish", "fail", "resume", "release"]), st.integers(0, 2)), max_size=40
     )
 )
 def test_claims_are_exclusive_and_outcomes_final_in_any_order(moves: list[tuple[str, int]]) -> None:
-    clock = [1000.0]
     with Store(":memory:") as store:
         store.add(alloys(3))
-        states = RelaxationStates(store, "alloys", "p", lambda: clock[0])
+        states = RelaxationStates(store, "alloys", "p")
         states.enqueue({})
-        held: dict[int, tuple[str, float, Claim]] = {}
+        held: dict[int, str] = {}
         seen: dict[str, list[Claim]] = {name: [] for name in "abc"}
         done: set[int] = set()
         for move, which in moves:
             worker = "abc"[which]
-            clock[0] += 1
-            live = {key for key, (_, until, _) in held.items() if until > clock[0]}
             if move == "claim":
-                for claim in states.claim(worker, 10.0, 2):
-                    assert claim.key not in live | done, "taken while another holds it, or done already"
-                    held[claim.key] = (worker, clock[0] + 10, claim)
+                for claim in states.claim(worker, 2):
+                    assert claim.key not in held.keys() | done, "taken while another holds it, or done already"
+                    held[claim.key] = worker
                     seen[worker].append(claim)
-                lost = {key for (key,) in store.connection.execute("SELECT id FROM relaxations WHERE state = 'failed'")}
-                done |= lost
-                held = {key: value for key, value in held.items() if key not in lost}
             elif move in ("finish", "fail") and seen[worker]:
                 claim = seen[worker].pop(0)
-                mine = claim.key in held and held[claim.key][0] == worker
+                mine = held.get(claim.key) == worker
                 if move == "finish":
-                    kept = states.finish(claim, worker, Outcome(claim.structure, 1.0, 0.1, None, 1, True, 1.0))
+                    kept = states.finish(claim, worker, relaxed(claim))
                 else:
                     kept = states.fail(claim, worker, RelaxationError("broken"))
                 assert kept == mine, "an outcome counts if the claim was not lost, and only then"
                 if kept:
                     done.add(claim.key)
                     del held[claim.key]
-            elif move == "renew":
-                mine_now = {key for key, value in held.items() if value[0] == worker}
-                assert states.renew(worker, 10.0) == len(mine_now)
-                held |= {key: (worker, clock[0] + 10, held[key][2]) for key in mine_now}
+            elif move == "resume":
+                states.resume()
+                held = {}
+                done |= {
+                    key for (key,) in store.connection.execute("SELECT id FROM relaxations WHERE state = 'failed'")
+                }
             elif move == "release":
                 states.release(worker)
-                held = {key: value for key, value in held.items() if value[0] != worker}
-            else:
-                clock[0] += 7
-        found = states.progress()
+                held = {key: name for key, name in held.items() if name != worker}
+        found = states.counts()
         assert (found.total, found.done, found.running) == (3, len(done), len(held))
 
 
 def test_what_kills_its_workers_is_given_up(tmp_path: Path) -> None:
-    clock = [0.0]
     with Store(stored(tmp_path / "s.db", alloys(2))) as store:
-        states = RelaxationStates(store, "alloys", "p", lambda: clock[0])
+        states = RelaxationStates(store, "alloys", "p")
         states.enqueue({})
         for attempt in range(MOST_ATTEMPTS):
-            assert len(states.claim(f"worker {attempt}", 10.0)) == 1
-            clock[0] += 11
-        (other,) = states.claim("the next", 10.0)
-        assert states.finish(other, "the next", Outcome(other.structure, 1.0, 0.1, None, 1, True, 1.0))
-        assert states.claim("the next", 10.0) == []
+            assert len(states.claim(f"worker {attempt}")) == 1
+            states.resume()
+        (other,) = states.claim("the next")
+        assert states.finish(other, "the next", relaxed(other))
+        assert states.claim("the next") == []
         (failure,) = states.failures()
     assert (failure.id, failure.kind) == ("cell/0", "LostWorkerError")
     assert failure.reason.startswith("taken 5 times, and each time its process vanished")
@@ -240,12 +237,12 @@ def test_a_finished_structure_is_never_repeated(tmp_path: Path) -> None:
     twice = CrystalDataset("alloys", (*data.structures, data.structures[0]), (*data.ids, "copy"))
     path = stored(tmp_path / "s.db", twice)
     first = label_dataset(path, "alloys", PROTOCOL)
-    assert first.progress.converged == 3, "the copy is the same structure"
+    assert first.counts.converged == 3, "the copy is the same structure"
     before = rows(path)
-    assert label_dataset(path, "alloys", PROTOCOL, retry=True).progress == first.progress
+    assert label_dataset(path, "alloys", PROTOCOL, retry=True).counts == first.counts
     assert rows(path) == before
     stored(path, alloys(4, "more"))
-    assert label_dataset(path, "more", PROTOCOL).progress.converged == 4
+    assert label_dataset(path, "more", PROTOCOL).counts.converged == 4
     assert rows(path)[:3] == before
     assert len(rows(path)) == 4, "structures of another dataset are not done again"
     relaxed = relaxed_dataset(path, "alloys", first)
@@ -264,7 +261,7 @@ def test_failures_are_listed_with_their_reason_and_can_be_tried_again(tmp_path: 
     mixed = CrystalDataset("mixed", (iron, *good.structures, wild), ("iron", *good.ids, "wild"))
     path = stored(tmp_path / "s.db", mixed)
     report = label_dataset(path, "mixed", Protocol(potential="emt", cell="fixed", fmax=1e-5, steps=3))
-    assert (report.progress.converged, report.progress.unconverged, report.progress.failed) == (0, 3, 1)
+    assert (report.counts.converged, report.counts.unconverged, report.counts.failed) == (0, 3, 1)
     assert [failure.id for failure in report.failures] == list(mixed.ids)
     assert (report.failures[0].kind, report.failures[0].reason[:25]) == ("RelaxationError", "Fe2: NotImplementedError:")
     assert report.failures[1].kind == "Unconverged"
@@ -300,12 +297,13 @@ def test_labels_say_what_they_are_and_split_by_the_start(tmp_path: Path) -> None
 
 def test_several_processes_and_their_progress(tmp_path: Path) -> None:
     path = stored(tmp_path / "s.db", alloys(6))
-    seen: list[Progress] = []
-    report = label_dataset(path, "alloys", PROTOCOL, jobs=2, batch=2, progress=seen.append)
-    assert report.progress.converged == 6
-    assert seen[-1] == report.progress
+    seen: list[tuple[int, int | None, str]] = []
+    report = label_dataset(path, "alloys", PROTOCOL, n_jobs=2, batch=2, progress=lambda *step: seen.append(step))
+    assert report.counts.converged == 6
+    assert [total for _, total, _ in seen] == [6, 6, 6]
+    assert seen[-1] == (6, 6, report.counts.words)
     with pytest.raises(ValueError, match="by its name"):
-        label_dataset(path, "alloys", PROTOCOL, potential=object(), jobs=2)
+        label_dataset(path, "alloys", PROTOCOL, potential=object(), n_jobs=2)
     with pytest.raises(StoreError, match="no dataset 'brass'"):
         label_dataset(path, "brass", PROTOCOL)
 
@@ -314,10 +312,10 @@ def test_several_processes_and_their_progress(tmp_path: Path) -> None:
 def test_the_estimate_is_mean_time_times_what_is_left_over_workers(
     waiting: int, done: int, workers: int, seconds: float
 ) -> None:
-    found = Progress(waiting, workers, done, 0, 0, workers, seconds)
+    found = FactoryCounts(waiting, workers, done, 0, 0, workers, seconds)
     assert found.seconds_left == pytest.approx(seconds * (waiting + workers) / workers)
     assert found.total == waiting + workers + done
-    assert Progress(waiting, 0, 0, 0, 0, 0, None).seconds_left is None
+    assert FactoryCounts(waiting, 0, 0, 0, 0, 0, None).seconds_left is None
 
 
 # --- the store ----------------------------------------------------------------------------------
@@ -329,7 +327,7 @@ def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> N
         for table in ("relaxations", "protocols"):
             store.connection.execute(f"DROP TABLE {table}")
         store.connection.execute("PRAGMA user_version = 1")
-    assert label_dataset(path, "alloys", PROTOCOL).progress.converged == 2
+    assert label_dataset(path, "alloys", PROTOCOL).counts.converged == 2
     with Store(path) as store:
         assert store.connection.execute("PRAGMA user_version").fetchone() == (2,)
         assert store.load("alloys").fingerprint == alloys(2).fingerprint
@@ -384,12 +382,10 @@ def test_the_command_writes_inputs(app: typer.Typer, tmp_path: Path) -> None:
 
 
 def test_progress_is_told_in_words() -> None:
-    from qperov.commands.relax import _in_words
-
-    assert _in_words(Progress(5, 1, 0, 0, 0, 1, None)) == "Relaxing"
-    assert _in_words(Progress(18, 2, 4, 0, 0, 2, 6.0)) == "Relaxing, about 60 s left, 2 at work"
-    assert "20 min" in _in_words(Progress(199, 1, 0, 0, 0, 1, 6.0))
-    assert "2.0 h" in _in_words(Progress(1199, 1, 0, 0, 0, 1, 6.0))
+    assert FactoryCounts(5, 1, 0, 0, 0, 1, None).words == "Relaxing"
+    assert FactoryCounts(18, 2, 4, 0, 0, 2, 6.0).words == "Relaxing, about 60 s left, 2 at work"
+    assert "20 min" in FactoryCounts(199, 1, 0, 0, 0, 1, 6.0).words
+    assert "2.0 h" in FactoryCounts(1199, 1, 0, 0, 0, 1, 6.0).words
 
 
 def test_structures_are_claimed_as_they_were_stored(tmp_path: Path) -> None:
@@ -397,5 +393,5 @@ def test_structures_are_claimed_as_they_were_stored(tmp_path: Path) -> None:
     with Store(stored(tmp_path / "s.db", data)) as store:
         states = RelaxationStates(store, "alloys", "p")
         states.enqueue({})
-        claims = states.claim("w", 60.0, 3)
+        claims = states.claim("w", 3)
     assert [to_text(claim.structure) for claim in claims] == [to_text(structure) for structure in data.structures]

@@ -228,6 +228,6 @@ def test_tlvae_crystals_go_through() -> None:
     assert report.per_structure["formula"].tolist() == ["AlPtS3", "AlPtO3", "GaPd3O", "GaPdO3"]
     found = counts(report)
     assert (found["distance"], found["covalent_distance"], found["unique"], found["novel"]) == (4, 4, 4, 4)
-    # one has no charges that balance; none has its cations in octahedra that share corners
-    assert (found["valid"], found["common_charges"], found["corner_sharing"]) == (3, 0, 0)
+    # one has no charges that balance; one (Ga³⁺, Pd³⁺) has common ones; none has octahedra that share corners
+    assert (found["valid"], found["common_charges"], found["corner_sharing"]) == (3, 1, 0)
     assert found["dissimilar"] == 4

@@ -64,12 +64,8 @@ def fetch(
     with checking("SOURCE/--filter"):
         service = service_named(source, filter, target, unit, page_size, store.parent)
     with screen.bar("Fetching") as advance:
-
-        def tell(done: int, total: int | None, *_: str) -> None:
-            advance(done, max(done, total or 0), "Fetching")
-
         report = fetch_into(
-            service, store, name or _name_of(source), most=most, restart=restart, strict=strict, progress=tell
+            service, store, name or _name_of(source), most=most, restart=restart, strict=strict, progress=advance
         )
     _tell(report, store, every_issue)
 

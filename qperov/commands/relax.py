@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +14,6 @@ from qperov.commands.options import DEFAULT_STORE, Source, StorePath, checking
 
 if TYPE_CHECKING:
     from qperov.potentials.label_factory import FactoryReport
-    from qperov.potentials.queue import Progress
 
 #: Failures that are shown on the screen unless all are asked for.
 FEW_FAILURES = 10
@@ -43,8 +42,8 @@ def relax(
 ) -> None:
     """Relax the crystals of a dataset with an interatomic potential, and store them with their energies.
 
-    It may be stopped or killed at any moment: the same command goes on where it stopped, and may run several times at
-    once. By default the potential is CHGNet, which is machine-learned and no DFT; the labels say so.
+    It may be stopped or killed at any moment: the same command goes on where it stopped. By default the
+    potential is CHGNet, which is machine-learned and no DFT; the labels say so.
 
     \b
     qperov data import crystals/ --name mine
@@ -61,13 +60,9 @@ def relax(
         chosen = replace(chosen, potential=potential)
     source = _stored(dataset, store)
     with screen.bar("Relaxing") as advance:
-
-        def watch(progress: Progress) -> None:
-            advance(progress.done, progress.total, _in_words(progress))
-
-        report = label_dataset(store, source, chosen, jobs=jobs, batch=batch, retry=retry, progress=watch)
+        report = label_dataset(store, source, chosen, n_jobs=jobs, batch=batch, retry=retry, progress=advance)
     _tell(report, every_failure)
-    if not report.progress.converged:
+    if not report.counts.converged:
         raise typer.Exit(1)
     relaxed = relaxed_dataset(store, source, report, name or f"{source}-{Path(protocol).stem}")
     with Store(store) as opened:
@@ -118,19 +113,8 @@ def _stored(name: str, store: Path) -> str:
     return crystals.name
 
 
-def _in_words(progress: Progress) -> str:
-    left = progress.seconds_left
-    return "Relaxing" if left is None else f"Relaxing, about {_duration(left)} left, {progress.workers} at work"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 def _tell(report: FactoryReport, every_failure: bool) -> None:
-    found: Any = report.progress
+    found = report.counts
     screen.echo(
         f"{found.converged} converged, {found.unconverged} did not within the steps, {found.failed} failed "
         f"(protocol {report.protocol_id})"

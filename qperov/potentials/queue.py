@@ -1,10 +1,10 @@
-"""The states of relaxations in the store: which crystal waits, which process has it, what came out."""
+"""The states of relaxations in the store: which crystal waits, which worker has it, what came out."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from qperov.datasets.dataset import CrystalDataset
 from qperov.datasets.store import Store
 from qperov.datasets.structure_text import content_id, from_text, to_text
 from qperov.errors import LostWorkerError, ReadingError, StoreError, UnfinishedRunError
+from qperov.potentials.relaxation import Relaxation
 
 #: A crystal whose workers vanished so often is given up: it may be what kills them.
 MOST_ATTEMPTS = 5
@@ -33,19 +34,6 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a relaxation gave; its fields are those of the table, see ``potentials.relaxation.Relaxation``."""
-
-    structure: Structure
-    energy: float
-    greatest_force: float
-    greatest_stress: float | None
-    steps: int
-    converged: bool
-    seconds: float
-
-
-@dataclass(frozen=True)
 class End:
     """How a relaxation ended: longest force (eV/Å), greatest stress (GPa) where there is one, and steps."""
 
@@ -55,7 +43,7 @@ class End:
 
 
 @dataclass(frozen=True)
-class Failure:
+class RelaxationFailure:
     """A crystal that could not be relaxed, or not to the end."""
 
     id: str
@@ -64,14 +52,14 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Progress:
+class FactoryCounts:
     """How far a dataset has come under a protocol, in different structures.
 
     Attributes
     ----------
     waiting, running, converged, unconverged, failed : int
     workers : int
-        Processes that hold a crystal and are alive.
+        Tasks that hold a crystal.
     seconds_each : float or None
         Mean time of a relaxation so far.
     """
@@ -101,13 +89,22 @@ class Progress:
             return None
         return self.seconds_each * (self.total - self.done) / max(1, self.workers)
 
+    @property
+    def words(self) -> str:
+        """What is done, and for how long still."""
+        left = self.seconds_left
+        if left is None:
+            return "Relaxing"
+        span = f"{left:.0f} s" if left < 90 else f"{left / 60:.0f} min" if left < 5400 else f"{left / 3600:.1f} h"
+        return f"Relaxing, about {span} left, {self.workers} at work"
+
 
 class RelaxationStates:
     """Relaxations of one dataset by one protocol.
 
-    A worker takes crystals by ``claim`` in a transaction that no other process can share, promises by ``renew`` that
-    it lives, and gives the outcome by ``finish`` or ``fail``. A claim whose lease ran out may be taken by another; what
-    the late worker still brings is then refused, so that each crystal has one outcome.
+    A worker takes crystals by ``claim`` in a transaction that no other can share, and gives the outcome by ``finish``
+    or ``fail``. What a worker that was stopped had taken, ``resume`` lets wait again; what that worker still brings is
+    refused, so that each crystal has one outcome.
 
     Parameters
     ----------
@@ -115,15 +112,12 @@ class RelaxationStates:
     dataset : str
     protocol : str
         Id of the protocol.
-    clock : callable
-        Seconds since 1970; all processes that share a store share a machine.
     """
 
-    def __init__(self, store: Store, dataset: str, protocol: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: Store, dataset: str, protocol: str) -> None:
         self.store = store
         self.dataset = dataset
         self.protocol = protocol
-        self.clock = clock
 
     def enqueue(self, settings: dict[str, object]) -> int:
         """Let every crystal of the dataset wait that this protocol has not met; returns how many are new.
@@ -146,37 +140,41 @@ class RelaxationStates:
             )
             return connection.execute("SELECT COUNT(*) FROM relaxations").fetchone()[0] - before
 
-    def claim(self, worker: str, lease: float, most: int = 1) -> list[Claim]:
-        """Take up to ``most`` crystals that wait, or whose worker is gone, for ``lease`` seconds."""
+    def resume(self) -> None:
+        """Let wait again what workers had taken that are gone; give up what was lost ``MOST_ATTEMPTS`` times."""
         with self.store.transaction():
-            now = self.clock()
-            self._give_up_lost(now)
+            self.store.connection.execute(
+                "UPDATE relaxations AS r SET state = 'failed', ended = ?, kind = ?, reason ="
+                " 'taken ' || attempts || ' times, and each time its process vanished: out of memory, or killed?'"
+                f" WHERE {_OF_DATASET} AND r.state = 'running' AND r.attempts >= ?",
+                (time.time(), LostWorkerError.__name__, self.protocol, self.dataset, MOST_ATTEMPTS),
+            )
+            self.store.connection.execute(
+                f"UPDATE relaxations AS r SET state = 'waiting', worker = NULL WHERE {_OF_DATASET}"
+                " AND r.state = 'running'",
+                (self.protocol, self.dataset),
+            )
+
+    def claim(self, worker: str, most: int = 1) -> list[Claim]:
+        """Take up to ``most`` crystals that wait."""
+        with self.store.transaction():
             rows = self.store.connection.execute(
                 f"SELECT r.id, s.content FROM relaxations r JOIN structures s ON s.id = r.structure WHERE {_OF_DATASET}"
-                " AND (r.state = 'waiting' OR (r.state = 'running' AND r.lease <= ?)) ORDER BY r.id LIMIT ?",
-                (self.protocol, self.dataset, now, most),
+                " AND r.state = 'waiting' ORDER BY r.id LIMIT ?",
+                (self.protocol, self.dataset, most),
             ).fetchall()
             self.store.connection.executemany(
-                "UPDATE relaxations SET state = 'running', worker = ?, lease = ?, attempts = attempts + 1 WHERE id = ?",
-                [(worker, now + lease, key) for key, _ in rows],
+                "UPDATE relaxations SET state = 'running', worker = ?, attempts = attempts + 1 WHERE id = ?",
+                [(worker, key) for key, _ in rows],
             )
         return [Claim(key, from_text(content)) for key, content in rows]
 
-    def renew(self, worker: str, lease: float) -> int:
-        """Promise that the worker lives for ``lease`` seconds more; returns how many crystals it holds."""
-        with self.store.transaction():
-            renewed = self.store.connection.execute(
-                "UPDATE relaxations SET lease = ? WHERE worker = ? AND state = 'running'",
-                (self.clock() + lease, worker),
-            )
-            return renewed.rowcount
-
-    def finish(self, claim: Claim, worker: str, outcome: Outcome) -> bool:
+    def finish(self, claim: Claim, worker: str, outcome: Relaxation) -> bool:
         """Keep an outcome; False if the claim was lost to another worker meanwhile, and nothing was kept."""
         relaxed = content_id(outcome.structure)
         values = (
             "converged" if outcome.converged else "unconverged",
-            *(self.clock(), outcome.seconds, relaxed, outcome.energy, outcome.greatest_force),
+            *(time.time(), outcome.seconds, relaxed, outcome.energy, outcome.greatest_force),
             *(outcome.greatest_stress, outcome.steps, claim.key, worker),
         )
         with self.store.transaction():
@@ -187,7 +185,7 @@ class RelaxationStates:
             )
             changed = connection.execute(
                 "UPDATE relaxations SET state = ?, ended = ?, seconds = ?, relaxed = ?, energy = ?, greatest_force = ?,"
-                " greatest_stress = ?, steps = ?, lease = NULL WHERE id = ? AND worker = ? AND state = 'running'",
+                " greatest_stress = ?, steps = ? WHERE id = ? AND worker = ? AND state = 'running'",
                 values,
             )
             return changed.rowcount == 1
@@ -196,9 +194,9 @@ class RelaxationStates:
         """Keep the reason of a failure; False if the claim was lost meanwhile."""
         with self.store.transaction():
             changed = self.store.connection.execute(
-                "UPDATE relaxations SET state = 'failed', ended = ?, kind = ?, reason = ?, lease = NULL"
+                "UPDATE relaxations SET state = 'failed', ended = ?, kind = ?, reason = ?"
                 " WHERE id = ? AND worker = ? AND state = 'running'",
-                (self.clock(), type(error).__name__, str(error), claim.key, worker),
+                (time.time(), type(error).__name__, str(error), claim.key, worker),
             )
             return changed.rowcount == 1
 
@@ -206,7 +204,7 @@ class RelaxationStates:
         """Let what the worker holds wait again: it stops before the end."""
         with self.store.transaction():
             self.store.connection.execute(
-                "UPDATE relaxations SET state = 'waiting', worker = NULL, lease = NULL, attempts = attempts - 1"
+                "UPDATE relaxations SET state = 'waiting', worker = NULL, attempts = attempts - 1"
                 " WHERE worker = ? AND state = 'running'",
                 (worker,),
             )
@@ -223,25 +221,17 @@ class RelaxationStates:
             )
             return changed.rowcount
 
-    def next_expiry(self) -> float | None:
-        """When the first lease of a crystal in work runs out; None if none is in work."""
-        return self.store.connection.execute(
-            f"SELECT MIN(r.lease) FROM relaxations r WHERE {_OF_DATASET} AND r.state = 'running'",
-            (self.protocol, self.dataset),
-        ).fetchone()[0]
-
-    def progress(self) -> Progress:
+    def counts(self) -> FactoryCounts:
         """Counts, workers and the mean time so far."""
         connection, of = self.store.connection, (self.protocol, self.dataset)
         counts = dict(
             connection.execute(f"SELECT r.state, COUNT(*) FROM relaxations r WHERE {_OF_DATASET} GROUP BY r.state", of)
         )
         (workers,) = connection.execute(
-            f"SELECT COUNT(DISTINCT r.worker) FROM relaxations r WHERE {_OF_DATASET} AND r.lease > ?",
-            (*of, self.clock()),
+            f"SELECT COUNT(DISTINCT r.worker) FROM relaxations r WHERE {_OF_DATASET} AND r.state = 'running'", of
         ).fetchone()
         (mean,) = connection.execute(f"SELECT AVG(r.seconds) FROM relaxations r WHERE {_OF_DATASET}", of).fetchone()
-        return Progress(
+        return FactoryCounts(
             waiting=counts.get("waiting", 0),
             running=counts.get("running", 0),
             converged=counts.get("converged", 0),
@@ -251,7 +241,7 @@ class RelaxationStates:
             seconds_each=mean,
         )
 
-    def failures(self) -> list[Failure]:
+    def failures(self) -> list[RelaxationFailure]:
         """Entries that failed or did not converge, in the order of the dataset, with the reason."""
         rows = self.store.connection.execute(
             "SELECT m.source, r.state, r.kind, r.reason, r.greatest_force, r.steps FROM relaxations r"
@@ -260,9 +250,9 @@ class RelaxationStates:
             (self.protocol, self.dataset),
         )
         return [
-            Failure(source, kind, reason)
+            RelaxationFailure(source, kind, reason)
             if state == "failed"
-            else Failure(source, "Unconverged", f"longest force {force:.3f} eV/Å after {steps} steps")
+            else RelaxationFailure(source, "Unconverged", f"longest force {force:.3f} eV/Å after {steps} steps")
             for source, state, kind, reason, force, steps in rows
         ]
 
@@ -313,12 +303,4 @@ class RelaxationStates:
             issues=tuple(issues),
             cautions=tuple(cautions),
             known_groups=before.groups[[place[source] for source, _, _ in rows]],
-        )
-
-    def _give_up_lost(self, now: float) -> None:
-        self.store.connection.execute(
-            "UPDATE relaxations AS r SET state = 'failed', ended = ?, lease = NULL, kind = ?, reason ="
-            " 'taken ' || attempts || ' times, and each time its process vanished: out of memory, or killed?'"
-            f" WHERE {_OF_DATASET} AND r.state = 'running' AND r.lease <= ? AND r.attempts >= ?",
-            (now, LostWorkerError.__name__, self.protocol, self.dataset, now, MOST_ATTEMPTS),
         )

@@ -181,6 +181,8 @@ class _Course:
     slot: Any = field(init=False)
     optimiser: Any = field(init=False)
     volume: float = field(init=False)
+    #: Where the crystal stands now.
+    gradient: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         if not self.given.is_ordered:
@@ -205,8 +207,8 @@ class _Course:
 
     def advance(self) -> bool:
         """Take one step; False when there is nothing left to do."""
-        gradient = self.optimiser.optimizable.get_gradient()
-        self._check(gradient)
+        self.gradient = self.optimiser.optimizable.get_gradient()
+        self._check()
         if self.optimiser.nsteps >= self.protocol.steps or self._converged():
             return False
         self.optimiser.step()
@@ -242,15 +244,15 @@ class _Course:
             provenance=provenance(self.protocol, potential),
         )
 
-    def _check(self, gradient: np.ndarray) -> None:
+    def _check(self) -> None:
         energy = self.atoms.get_potential_energy()
-        if not (np.isfinite(gradient).all() and np.isfinite(energy)):
+        if not (np.isfinite(self.gradient).all() and np.isfinite(energy)):
             raise DivergedError(
                 f"{self.given.formula}: energy or forces are not finite after {self.optimiser.nsteps} steps"
             )
 
     def _converged(self) -> bool:
-        return bool(self.optimiser.gradient_converged(self.optimiser.optimizable.get_gradient()))
+        return bool(self.optimiser.gradient_converged(self.gradient))
 
     def _greatest_stress(self) -> float | None:
         try:

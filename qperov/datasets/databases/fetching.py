@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,12 @@ from qperov.errors import (
     ReadingError,
     StoreError,
 )
+from qperov.evaluation.progress import Progress
+
+#: A call that meets so many pages in a row without an entry, so many pages, or takes so long, stops.
+MOST_EMPTY_PAGES = 10
+MOST_PAGES = 100_000
+MOST_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +119,7 @@ def fetch(
     most: int | None = None,
     restart: bool = False,
     strict: bool = False,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> FetchReport:
     """Put what a service has into the store as a dataset.
 
@@ -132,13 +139,14 @@ def fetch(
         Ask for all pages again, also of a fetch that is complete: entries that are new are added.
     strict : bool
         Raise the first issue; its page is not kept.
-    progress : callable, optional
-        Called with the number of entries that came, and of all where the service tells.
+    progress : Progress, optional
+        Called after each page with the number of entries that came, and of all where the service tells.
 
     Raises
     ------
     FetchError
-        If the service gives no answer, refuses, or goes round in circles.
+        If the service gives no answer, refuses, goes round in circles, or comes to no end (``MOST_EMPTY_PAGES``,
+        ``MOST_PAGES``, ``MOST_SECONDS``); what came is kept.
     StoreError
         If the name is taken, or a fetch of this name asked for something else.
     EmptyDatasetError
@@ -181,7 +189,7 @@ class _Fetch:
         about: About,
         record: FetchRecord,
         strict: bool,
-        progress: Callable[[int, int | None], None] | None,
+        progress: Progress | None,
     ) -> None:
         self.store = store
         self.service = service
@@ -196,12 +204,13 @@ class _Fetch:
     def run(self, most: int | None) -> FetchReport:
         seen = {self.record.next}
         came = len(self.known)
+        begun, pages, empty = time.monotonic(), 0, 0
         while not self.record.complete and (most is None or len(self.known) < most):
             page = self.service.page(self.record.next)
             cut = self._keep(page, most)
             came += len(page.items)
             if self.progress is not None:
-                self.progress(came, page.total)
+                self.progress(came, page.total, f"page {self.record.pages + 1}")
             if cut:
                 break  # the record still points to this page, the rest of which another call may want
             if page.next is not None and page.next in seen:
@@ -210,10 +219,23 @@ class _Fetch:
             ended = _today() if page.next is None else None
             self.record = replace(self.record, next=page.next, pages=self.record.pages + 1, ended=ended)
             keep_record(self.store, self.record)
+            pages, empty = pages + 1, 0 if page.items else empty + 1
+            if not self.record.complete:
+                self._check_limits(pages, empty, time.monotonic() - begun)
         if self.record.complete and not self.known:
             first = f"; the first of {len(self.issues)} problems: {self.issues[0]}" if self.issues else ""
             raise EmptyDatasetError(f"{self.about.source}: nothing usable for {self.record.query}{first}")
         return FetchReport(self.record, self.added, len(self.known), tuple(self.issues))
+
+    def _check_limits(self, pages: int, empty: int, seconds: float) -> None:
+        """Refuse to go on for ever."""
+        if empty >= MOST_EMPTY_PAGES:
+            words = f"{empty} pages in a row without an entry, and still no end"
+        elif pages >= MOST_PAGES or seconds >= MOST_SECONDS:
+            words = f"not at an end after {pages} pages and {seconds / 3600:.1f} hours"
+        else:
+            return
+        raise FetchError(f"{self.about.source}: {words}; {len(self.known)} crystals are kept, the same call goes on")
 
     def _keep(self, page: Page, most: int | None) -> bool:
         """Put a page into the store; whether it was cut short, since that made enough crystals."""

@@ -1,30 +1,34 @@
-"""Asks services on the network: politely, with a limit on time and size, again where that may help."""
+"""Asks services on the network: politely, within limits on time and size, again where that may help."""
 
 from __future__ import annotations
 
-import http.client
 import json
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+from urllib3.util.retry import Retry
 
 from qperov.errors import FetchError
+from qperov.evaluation.progress import Progress
 
 #: Answers after which the same question may be answered later.
 TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
 #: An answer of more bytes is no page of crystals.
 MOST_BYTES = 2**28
+#: A download of more bytes is no archive of crystals.
+MOST_ARCHIVE_BYTES = 2**33
 #: Characters of a URL or of an answer that a message shows.
 _SHOWN = 300
-_PIECE = 2**20
+_PIECE = 2**16
 
 Answer = TypeVar("Answer")
 
@@ -32,7 +36,7 @@ Answer = TypeVar("Answer")
 class TransientError(Exception):
     """Not answered now; ``wait`` says for how many seconds the service asks to be left alone."""
 
-    def __init__(self, reason: str, wait: float | None = None) -> None:
+    def __init__(self, reason: str, wait: float = 0.0) -> None:
         super().__init__(reason)
         self.wait = wait
 
@@ -45,6 +49,8 @@ class HttpClient:
     ----------
     timeout : float
         Seconds without a byte after which an attempt is given up.
+    most_seconds : float
+        Seconds after which an attempt is given up, however steadily bytes trickle in.
     attempts : int
     first_wait : float
         Seconds before the second attempt; doubled before each one that follows, or what the service asks for.
@@ -54,6 +60,7 @@ class HttpClient:
     """
 
     timeout: float = 60.0
+    most_seconds: float = 600.0
     attempts: int = 6
     first_wait: float = 1.0
     longest_wait: float = 120.0
@@ -65,25 +72,29 @@ class HttpClient:
         Raises
         ------
         FetchError
-            If the service refuses, does not answer after all attempts, or answers anything but JSON.
+            If the service refuses, does not answer after all attempts, sends on to another host, or answers anything
+            but JSON.
         """
 
         def parsed() -> Any:
-            with self._opened(url) as answer:
-                content = answer.read(MOST_BYTES + 1)
-            if len(content) > MOST_BYTES:
-                raise FetchError(f"{shown(url)}: an answer of more than {MOST_BYTES >> 20} MiB; ask for smaller pages")
+            content = bytearray()
+            with self._opened(url, {"Accept": "application/json, */*"}) as answer:
+                for piece in self._pieces(answer):
+                    content += piece
+                    if len(content) > MOST_BYTES:
+                        raise FetchError(f"{shown(url)}: more than {MOST_BYTES >> 20} MiB; ask for smaller pages")
             try:
                 return json.loads(content)
             except (ValueError, RecursionError) as error:
-                raise TransientError(f"the answer is not JSON ({error}): {content[:60]!r}") from error
+                raise TransientError(f"the answer is not JSON ({error}): {bytes(content[:60])!r}") from error
 
-        return self.repeated(lambda: _guarded(parsed), shown(url))
+        return self.repeated(parsed, shown(url))
 
-    def download(self, url: str, path: Path, progress: Callable[[int, int | None], None] | None = None) -> None:
+    def download(self, url: str, path: Path, hosts: tuple[str, ...] = (), progress: Progress | None = None) -> None:
         """Write what stands behind a URL to a file; a part that is there already is not fetched again.
 
-        The part stands in ``path`` with ``.part`` behind its name until it is whole.
+        The part stands in ``path`` with ``.part`` behind its name until it is whole. ``hosts`` are those to which the
+        service may send on, with all below them.
 
         Raises
         ------
@@ -94,21 +105,21 @@ class HttpClient:
 
         def fetched() -> None:
             begun = part.stat().st_size if part.exists() else 0
-            with self._opened(url, {"Range": f"bytes={begun}-"} if begun else {}) as answer:
-                begun = begun if answer.status == 206 else 0
-                length = answer.headers.get("Content-Length")
-                total = begun + int(length) if length and length.isdigit() else None
-                done = begun
-                with part.open("ab" if begun else "wb") as file:
-                    while piece := answer.read(_PIECE):
+            headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={begun}-"} if begun else {})
+            with self._opened(url, headers, hosts) as answer:
+                done = begun if answer.status_code == 206 else 0
+                length = answer.headers.get("Content-Length", "")
+                total = done + int(length) if length.isdigit() else None
+                with part.open("ab" if done else "wb") as file:
+                    for piece in self._pieces(answer):
                         file.write(piece)
                         done += len(piece)
+                        if done > MOST_ARCHIVE_BYTES:
+                            raise FetchError(f"{shown(url)}: more than {MOST_ARCHIVE_BYTES >> 30} GiB; given up")
                         if progress is not None:
-                            progress(done, total)
-            if total is not None and done < total:
-                raise TransientError(f"broken off after {done} of {total} bytes")
+                            progress(done, total, path.name)
 
-        self.repeated(lambda: _guarded(fetched), shown(url))
+        self.repeated(fetched, shown(url))
         part.replace(path)
 
     def repeated(self, action: Callable[[], Answer], what: str) -> Answer:
@@ -117,19 +128,43 @@ class HttpClient:
             try:
                 return action()
             except TransientError as error:
-                wait = max(self.first_wait * 2 ** (attempt - 1), error.wait or 0.0)
                 if attempt == self.attempts:
                     raise FetchError(f"{what}: {error}; given up after {attempt} attempts") from None
-                if (error.wait or 0.0) > self.longest_wait:
+                if error.wait > self.longest_wait:
                     raise FetchError(f"{what}: {error}; it asks to wait {error.wait:.0f} s: try again later") from None
-                self.sleep(min(wait, self.longest_wait))
+                self.sleep(min(max(self.first_wait * 2 ** (attempt - 1), error.wait), self.longest_wait))
         raise ValueError("attempts must be positive")
 
-    def _opened(self, url: str, headers: dict[str, str] | None = None) -> Any:
+    @contextmanager
+    def _opened(self, url: str, headers: dict[str, str], hosts: tuple[str, ...] = ()) -> Iterator[requests.Response]:
+        """The answer, its body not read yet; what goes wrong on the network is transient, or final."""
         check_url(url)
-        agent = {"User-Agent": f"qperov/{version('qperov')}", "Accept": "application/json, */*"}
-        request = urllib.request.Request(url, headers=agent | (headers or {}))
-        return urllib.request.build_opener().open(request, timeout=self.timeout)
+
+        def check_redirect(answer: requests.Response, **_: Any) -> None:
+            if answer.is_redirect:
+                check_onward(answer.url, urljoin(answer.url, answer.headers["location"]), hosts)
+
+        headers = {"User-Agent": f"qperov/{version('qperov')}"} | headers
+        hooks: Any = {"response": check_redirect}
+        try:
+            with closing(requests.get(url, headers=headers, timeout=self.timeout, stream=True, hooks=hooks)) as answer:
+                if not answer.ok:
+                    raise _refusal(answer, b"".join(islice(self._pieces(answer), 16)))
+                yield answer
+        except requests.ConnectionError as error:
+            raise TransientError(f"cannot be reached: {error}") from error
+        except (requests.Timeout, urllib3.exceptions.HTTPError) as error:
+            raise TransientError(f"broken off ({type(error).__name__}: {error})") from error
+        except requests.RequestException as error:
+            raise FetchError(f"{shown(url)}: {type(error).__name__}: {error}") from error
+
+    def _pieces(self, answer: requests.Response) -> Iterator[bytes]:
+        """The body as it comes in, so that the clock is looked at even when little comes."""
+        end = time.monotonic() + self.most_seconds
+        while piece := answer.raw.read1(_PIECE, decode_content=True):
+            yield piece
+            if time.monotonic() > end:
+                raise TransientError(f"broken off: not whole after {self.most_seconds:.0f} s")
 
 
 def check_url(url: str) -> None:
@@ -147,49 +182,42 @@ def check_url(url: str) -> None:
         raise ValueError(f"{parts.hostname}: a URL must not carry a user name or a password: it would be written down")
 
 
+def check_onward(url: str, onward: str, hosts: tuple[str, ...] = ()) -> None:
+    """Refuse a way that leads from a URL out of the web, to another host (but ``hosts``), or from https to http.
+
+    Raises
+    ------
+    FetchError
+    """
+    try:
+        check_url(onward)
+        here, there = urlsplit(url), urlsplit(onward)
+        names = (here.hostname, *hosts)
+        if here.scheme == "https" and there.scheme == "http":
+            raise ValueError(f"{shown(onward)} is not encrypted")
+        if not any(there.hostname == name or (there.hostname or "").endswith(f".{name}") for name in names):
+            raise ValueError(f"{shown(onward)} is on another host; if you trust it, give its address")
+    except ValueError as error:
+        raise FetchError(f"{shown(url)}: where it leads on is unusable: {error}") from error
+
+
 def shown(url: str) -> str:
     """A URL as messages show it."""
     return url if len(url) <= _SHOWN else url[:_SHOWN] + "…"
 
 
-def _guarded(action: Callable[[], Answer]) -> Answer:
-    """Turn what goes wrong on the network into a transient error, or into a final one."""
+def _refusal(answer: requests.Response, body: bytes) -> Exception:
+    """The error for an answer other than a success, with the details that JSON:API gives in its body."""
     try:
-        return action()
-    except urllib.error.HTTPError as error:
-        with error:
-            said = _detail(error)
-        reason = f"HTTP {error.code} {error.reason}{said and f': {said}'}"
-        if error.code in TRANSIENT:
-            raise TransientError(reason, _retry_after(error.headers.get("Retry-After"))) from error
-        raise FetchError(f"{shown(error.url)}: {reason}") from None
-    except urllib.error.URLError as error:
-        raise TransientError(f"cannot be reached: {error.reason}") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise TransientError(f"broken off ({type(error).__name__}: {error})") from error
-
-
-def _detail(error: urllib.error.HTTPError) -> str:
-    """What the body of an error says: the details of JSON:API errors where there are such."""
+        errors = json.loads(body)["errors"]
+        said = "; ".join(str(each.get("detail") or each.get("title")) for each in errors)[:_SHOWN]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        said = ""
+    reason = f"HTTP {answer.status_code} {answer.reason}{said and f': {said}'}"
+    if answer.status_code not in TRANSIENT:
+        return FetchError(f"{shown(answer.url)}: {reason}")
     try:
-        content = error.read(100_000)
-        details = [str(each.get("detail") or each.get("title")) for each in json.loads(content)["errors"]]
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError):
-        return ""
-    return "; ".join(details)[:_SHOWN]
-
-
-def _retry_after(header: str | None) -> float | None:
-    """Seconds that the header asks for, which stands as a number or as a date."""
-    if header is None:
-        return None
-    try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
-    try:
-        when = parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())
+        wait = Retry(retry_after_max=10**9).parse_retry_after(answer.headers.get("Retry-After", "0"))
+    except urllib3.exceptions.InvalidHeader:
+        wait = 0.0
+    return TransientError(reason, wait)

@@ -7,18 +7,15 @@ K. Choudhary et al., npj Comput. Mater. 6, 173 (2020), doi:10.1038/s41524-020-00
 
 from __future__ import annotations
 
-import io
-import json
-import re
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any
 
+import ijson
 import numpy as np
 from pymatgen.core import Element, Lattice, Structure
 
@@ -63,8 +60,8 @@ UNITS = {
 }
 #: What stands where a property was not calculated.
 _ABSENT = (None, "na", "", -99999, "-99999")
-_PIECE = 2**20
-_GAP = re.compile(r"[\s,]*")
+#: Hosts to which figshare sends on for its files, with all below them.
+HOSTS = ("figshare.com", "amazonaws.com")
 
 
 @dataclass(eq=False)
@@ -134,7 +131,7 @@ class Jarvis:
             return Path(self.archive)
         path = self.folder / f"jarvis-{self.archive}-{published.release}.json.zip"
         if not path.exists():
-            self.client.download(published.url, path)
+            self.client.download(published.url, path, HOSTS)
         return path
 
     def _item(self, entry: Any, number: int) -> Fetched | ReadingError:
@@ -180,53 +177,37 @@ def _structure(atoms: Any, jid: str) -> Structure:
 
 def _entries(path: Path) -> Iterator[Any]:
     """The objects of the list in an archive, one at a time: all at once would take gigabytes."""
-    with _opened(path) as text:
-        yield from json_items(text, str(path))
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[TextIO]:
     try:
         if path.suffix != ".zip":
-            with path.open(encoding="utf-8") as text:
-                yield text
+            with path.open("rb") as stream:
+                yield from json_items(stream, path)
             return
         with zipfile.ZipFile(path) as archive:
             members = [name for name in archive.namelist() if name.endswith(".json")]
             if len(members) != 1:
                 raise FileFormatError(path, f"an archive of JARVIS holds one JSON file, not {len(members)}")
-            with archive.open(members[0]) as binary, io.TextIOWrapper(binary, encoding="utf-8") as text:
-                yield text
+            with archive.open(members[0]) as member:
+                yield from json_items(member, path)
     except OSError as error:
         raise UnreadableFileError(path, str(error)) from error
-    except (zipfile.BadZipFile, zlib.error, UnicodeDecodeError) as error:
+    except (zipfile.BadZipFile, zlib.error) as error:
         raise FileFormatError(path, f"not an archive of JARVIS ({error}); delete it to fetch it anew") from error
 
 
-def json_items(text: TextIO, path: str) -> Iterator[Any]:
-    """The items of a JSON list of objects, read piece by piece.
+def json_items(stream: IO[bytes], path: str | Path) -> Iterator[Any]:
+    """The items of a JSON list, read piece by piece; numbers with a decimal point are ``Decimal``.
 
     Raises
     ------
     FileFormatError
-        If it is no such list, or ends early.
+        If it is no list, or broken, or ends early.
     """
-    decoder = json.JSONDecoder()
-    held = text.read(_PIECE).lstrip()
-    if not held.startswith("["):
-        raise FileFormatError(path, "not a list of entries")
-    place = 1
-    while True:
-        gap = _GAP.match(held, place)
-        place = gap.end() if gap else place
-        if held.startswith("]", place):
-            return
-        try:
-            item, place = decoder.raw_decode(held, place)
-        except ValueError as error:  # the piece ends within an item, or the list is broken
-            piece = text.read(_PIECE)
-            if not piece:
-                raise FileFormatError(path, f"the list of entries is broken, or ends early ({error})") from error
-            held, place = held[place:] + piece, 0
-            continue
-        yield item
+    try:
+        events = ijson.parse(stream)
+        first = next(events)
+        if first[1] != "start_array":
+            raise FileFormatError(path, "not a list of entries")
+        yield from ijson.items(chain([first], events), "item")
+    except ijson.JSONError as error:
+        words = " ".join(str(error).split())
+        raise FileFormatError(path, f"the list of entries is broken, or ends early ({words})") from error

@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote, urlencode, urljoin
+from urllib.parse import urlencode, urljoin
 
 from qperov.datasets.databases.fetching import About, Fetched, Page
-from qperov.datasets.databases.http import HttpClient, check_url, shown
+from qperov.datasets.databases.http import HttpClient, check_onward, check_url, shown
 from qperov.datasets.databases.optimade_structure import STRUCTURE_FIELDS, structure_of
 from qperov.errors import FetchError, FileFormatError, InvalidLabelError, QperovError, ReadingError
 
@@ -40,7 +40,6 @@ PROVIDERS = {
 _NOT_CALCULATED = -99999.0
 #: A provider that asks for a longer pause between pages is asked to be more patient with us.
 _LONGEST_PAUSE = 30.0
-_URL_CHARACTERS = "%:/?#[]@!$&'()*+,;="
 _VERSIONED = re.compile(r"/v\d+(\.\d+)*/?$")
 
 
@@ -193,11 +192,8 @@ def _next(answer: dict[str, Any], url: str) -> str | None:
     link = link.get("href") if isinstance(link, dict) else link
     if not link:
         return None
-    following = quote(urljoin(url, str(link)), safe=_URL_CHARACTERS)  # some providers leave the filter unquoted
-    try:
-        check_url(following)
-    except ValueError as error:
-        raise FetchError(f"{shown(url)}: the link to the next page is unusable: {error}") from error
+    following = urljoin(url, str(link))
+    check_onward(url, following)
     return following
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from pymatgen.core import Structure
 
+from qperov.errors import MissingDependencyError
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -31,6 +33,8 @@ def judge(criterion: Callable[[Structure], Verdict], structure: Structure) -> Ve
     """Ask a criterion; where it crashes the crystal has failed, for the reason that the exception gives."""
     try:
         return criterion(structure)
+    except MissingDependencyError:
+        raise  # no fault of the crystal
     except Exception as error:
         return Verdict(False, crash(error))
 
