@@ -182,25 +182,26 @@ def write_predictions(path: Path, model: StoredModel, predictions: Predictions, 
     """
     import pandas as pd
 
+    from qperov.storage.atomic import atomic_path, write_text
+
     ending = path.suffix.lower()
     table = predictions.table.assign(error="")
     if failures:
         lost = [{"id": failure.id, "error": f"{failure.kind}: {failure.reason}"} for failure in failures]
         table = pd.concat([table, pd.DataFrame(lost)], ignore_index=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
     if ending == ".json":
         text = json.dumps(_content(model, predictions, table), indent=1, ensure_ascii=False, allow_nan=False)
-        partial.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
-    else:
-        known = {"confidence": predictions.confidence, "unit": model.unit, "model": model.name}
-        for place, (column, value) in enumerate(known.items(), start=table.columns.get_loc("high") + 1):
-            table.insert(place, column, value)
+        write_text(path, text + "\n")
+        return
+    known = {"confidence": predictions.confidence, "unit": model.unit, "model": model.name}
+    for place, (column, value) in enumerate(known.items(), start=table.columns.get_loc("high") + 1):
+        table.insert(place, column, value)
+    with atomic_path(path) as temporary:
         if ending == ".csv":
-            table.to_csv(partial, index=False, encoding="utf-8", errors="backslashreplace")
+            table.to_csv(temporary, index=False, encoding="utf-8", errors="backslashreplace")
         else:
-            table.to_parquet(partial, index=False)
-    partial.replace(path)
+            table.to_parquet(temporary, index=False)
 
 
 def _content(model: StoredModel, predictions: Predictions, table: pd.DataFrame) -> dict[str, Any]:

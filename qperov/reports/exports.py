@@ -50,8 +50,8 @@ from qperov.evaluation.results import METRICS, Comparison
 from qperov.records.record import Record
 from qperov.records.study import Study
 from qperov.reports.latex import latex_table
-from qperov.reports.page import write_text
 from qperov.reports.words import findings as say
+from qperov.storage.atomic import write_text
 
 SCHEMA = "qperov-metrics/1"
 CONFIDENCE = 0.95

@@ -11,7 +11,7 @@ from qperov.reports.exports import write_exports
 from qperov.reports.figures.charts import draw_chart
 from qperov.reports.figures.style import draw_parity, draw_scores, save
 from qperov.reports.maps.section import map_section
-from qperov.reports.page import Section, embedded, plain, render, write_text
+from qperov.reports.page import Section, embedded, plain, render
 from qperov.reports.words import findings as say
 from qperov.reports.words.introduction import asked, contestants, data_facts, spread, target, title
 from qperov.reports.words.page_tables import (
@@ -26,6 +26,7 @@ from qperov.reports.words.page_tables import (
     tested_pairs,
 )
 from qperov.reports.words.sources import sources
+from qperov.storage.atomic import write_text
 
 MAP_SEED = 0
 FEW_ISSUES = 10

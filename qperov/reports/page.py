@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -80,14 +79,6 @@ def embedded(file: Path) -> str:
     """A picture as a data: address."""
     kind = {".png": "image/png", ".svg": "image/svg+xml"}[file.suffix]
     return f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"
-
-
-def write_text(target: Path, text: str) -> Path:
-    """Write a file in one step: whoever opens it meanwhile sees the old one or the new one, whole."""
-    partial = target.with_name(f".{target.name}.partial")
-    partial.write_text(text, encoding="utf-8", errors="backslashreplace")
-    os.replace(partial, target)
-    return target
 
 
 def plain(values: Mapping[str, Any]) -> list[tuple[str, str]]:

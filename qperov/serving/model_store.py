@@ -9,8 +9,6 @@ A folder holds ``model.json`` (what the model was trained on, its scores, versio
 from __future__ import annotations
 
 import platform
-import secrets
-import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
@@ -33,6 +31,7 @@ from qperov.serving.conformal import ConformalResiduals
 from qperov.serving.fitting import Progress, fit_models, groups_of, held_out_errors
 from qperov.serving.pipeline_file import NETWORK, PIPELINE, write_pipeline
 from qperov.serving.stages import points_of, predictions_of
+from qperov.storage.atomic import atomic_path
 from qperov.storage.checked_folder import write_index
 from qperov.storage.plain_values import clean
 
@@ -140,12 +139,11 @@ def _store(
     groups: np.ndarray,
     errors: ConformalResiduals,
 ) -> Path:
-    """Write everything into a hidden folder, which is renamed at the end."""
+    """Write everything into a folder, which appears at the end."""
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / slug(about["name"], taken=[path.name for path in folder.iterdir()])
-    partial = folder / f".{target.name}.{secrets.token_hex(4)}"
-    partial.mkdir()
-    try:
+    with atomic_path(target) as partial:
+        partial.mkdir()
         files = write_pipeline(pipeline, partial)
         spaces = points_of(pipeline, list(dataset.structures))
         fitted = predictions_of(pipeline, spaces)
@@ -168,10 +166,6 @@ def _store(
             "examples": [{"row": int(row), "structure": to_text(dataset.structures[row])} for row in rows],
         }
         write_index(partial, INDEX, body, files)
-        partial.replace(target)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     return target
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from qperov.errors import MissingDependencyError, RecordError
+from qperov.storage.atomic import atomic_path
 from qperov.torch_support import State
 
 FILE_VERSION = 1
@@ -34,14 +34,12 @@ def write_model(path: str | Path, model: str, tensors: State, header: dict[str, 
         safetensors is not installed.
     """
     numpy_files = _safetensors()
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.partial")
     whole = {"format": f"qperov.{model}", "version": FILE_VERSION} | header
     text = json.dumps(whole, allow_nan=False, default=np.generic.item)  # a grid search sets numpy's numbers
     contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
-    numpy_files.save_file(contiguous, unfinished, metadata={"qperov": text})
-    os.replace(unfinished, path)
-    return path
+    with atomic_path(path) as temporary:
+        numpy_files.save_file(contiguous, temporary, metadata={"qperov": text})
+    return Path(path)
 
 
 def read_model(path: str | Path, model: str) -> tuple[State, dict[str, Any]]:

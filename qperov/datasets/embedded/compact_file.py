@@ -13,6 +13,7 @@ import numpy as np
 from pymatgen.core import Lattice, Structure
 
 from qperov.errors import FileFormatError
+from qperov.storage.atomic import atomic_path
 
 #: Positions are kept as whole numbers of this fraction of a cell vector (1e-5 Å in a cell of 10 Å) …
 POSITION_STEP = 1e-6
@@ -25,9 +26,8 @@ Parsed = TypeVar("Parsed")
 def write_compact(content: dict[str, Any], path: str | Path) -> None:
     """Write JSON, compressed; the file is there entirely or not at all."""
     text = json.dumps(content, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
-    partial = Path(path).with_name(Path(path).name + ".partial")
-    partial.write_bytes(gzip.compress(text.encode(), mtime=0))
-    partial.replace(path)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
 def read_compact(content: bytes, path: str, parse: Callable[[dict[str, Any]], Parsed], what: str) -> Parsed:

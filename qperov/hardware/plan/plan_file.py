@@ -18,6 +18,7 @@ from qperov.hardware.plan.options import Options
 from qperov.hardware.plan.pairs import Pairs
 from qperov.hardware.plan.plan import BackendSpec, Plan
 from qperov.hardware.plan.samples import Samples
+from qperov.storage.atomic import write_text
 
 #: Version of the file; 2 was that of qperov 0.1.
 VERSION = 3
@@ -93,10 +94,7 @@ def from_json(text: str) -> Plan:
 
 def write_plan(plan: Plan, path: str | Path) -> None:
     """Write the plan file."""
-    path = Path(path)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(to_json(plan), encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, to_json(plan))
 
 
 def read_plan(path: str | Path) -> Plan:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from qperov.errors import RecordError
+from qperov.storage.atomic import write_text
 
 #: What a file of angles calls itself.
 FILE_FORMAT, FILE_VERSION = "qperov.QuantumAutoencoder", 1
@@ -17,13 +17,9 @@ FILE_FORMAT, FILE_VERSION = "qperov.QuantumAutoencoder", 1
 
 def write_angles(path: str | Path, content: dict[str, Any]) -> Path:
     """Write parameters, angles and history; the file appears whole or not at all."""
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.partial")
     whole = {"format": FILE_FORMAT, "version": FILE_VERSION} | content
     text = json.dumps(whole, indent=1, allow_nan=False, default=np.generic.item)  # a grid search sets numpy's numbers
-    unfinished.write_text(text + "\n", encoding="utf-8")
-    os.replace(unfinished, path)
-    return path
+    return write_text(path, text + "\n")
 
 
 def read_angles(path: str | Path) -> dict[str, Any]:

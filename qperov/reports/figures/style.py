@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from matplotlib.lines import Line2D
 
 from qperov.evaluation.results import Comparison
 from qperov.reports.words.findings import best_baseline, descriptor_names, interval, scored_models, without_descriptor
+from qperov.storage.atomic import atomic_path
 
 INK, GREY, FAINT = "#1f2430", "#6b7280", "#d9dde3"
 # Okabe and Ito's colours, told apart by shape as well
@@ -67,15 +67,14 @@ def save(figure: Figure, path: Path) -> dict[str, Path]:
     with style():
         for kind in ("png", "svg"):
             target = path.with_suffix(f".{kind}")
-            partial = target.with_name(f".{target.name}.partial")
-            # savefig would draw everything twice
-            if kind == "png":
-                FigureCanvasAgg(figure).print_png(partial)
-            else:
-                FigureCanvasSVG(figure).print_svg(partial, metadata={"Date": None})
+            with atomic_path(target) as temporary:
+                # savefig would draw everything twice
+                if kind == "png":
+                    FigureCanvasAgg(figure).print_png(temporary)
+                else:
+                    FigureCanvasSVG(figure).print_svg(temporary, metadata={"Date": None})
             # the layout is settled by the first drawing
             figure.set_layout_engine("none")
-            os.replace(partial, target)
             written[kind] = target
     return written
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from qperov.evaluation.significance import ROPE_SHARE
 from qperov.records.record import Record
 from qperov.reports.figures.style import style
-from qperov.reports.page import Section, plain, render, write_text
+from qperov.reports.page import Section, plain, render
 from qperov.reports.runs.figure import draw_runs
 from qperov.reports.runs.sets import NOT_COMPARABLE, Run, cautions, comparable_sets, named_runs, run_names
 from qperov.reports.runs.tests import RunPair, paired_differences, same_folds
@@ -23,6 +23,7 @@ from qperov.reports.words.introduction import listed, target
 from qperov.reports.words.number_format import significant
 from qperov.reports.words.page_tables import pair_cells
 from qperov.reports.words.sources import BOOTSTRAP, EQUIVALENCE, HOLM, REGION, T_TEST
+from qperov.storage.atomic import write_text
 
 #: Digits of a fingerprint that are shown.
 SHORT = 12
