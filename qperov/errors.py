@@ -171,6 +171,10 @@ class CompositionError(QperovError):
     """A formula or crystal whose ions, sites or ionic radii cannot be told."""
 
 
+class DatasetNameError(QperovError, ValueError):
+    """A name that no dataset may have, or that none has."""
+
+
 class StoreError(QperovError):
     """The SQLite store is of another version, or holds contradicting data."""
 

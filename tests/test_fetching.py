@@ -28,7 +28,6 @@ from perovskites import perovskite
 from pymatgen.core import Lattice, Structure
 
 from qperov.datasets.databases import fetching, http
-from qperov.datasets.databases.fetch_record import fetch_record
 from qperov.datasets.databases.fetching import About, Fetched, Page, fetch
 from qperov.datasets.databases.folder import Folder
 from qperov.datasets.databases.http import HttpClient, check_onward, check_url
@@ -149,8 +148,8 @@ def test_all_pages_are_fetched_with_origin_and_licence(service: LocalService, tm
     assert report.record.begun == datetime.now(UTC).date().isoformat()
     with Store(tmp_path / "s.db") as store:
         data = store.load("sto")
-        assert fetch_record(store, "sto") == report.record
-        assert fetch_record(store, "another") is None
+        assert store.fetch_record("sto") == report.record
+        assert store.fetch_record("another") is None
     assert data.ids == ("a", "b", "c", "d")
     assert data.structures[1] == perovskite_sto()
     first = service.asked[1]
@@ -175,7 +174,7 @@ def test_a_stopped_fetch_goes_on_with_the_next_page(service: LocalService, tmp_p
     with pytest.raises(FetchError, match=r"HTTP 403.*database on holiday"):
         fetch(asked, tmp_path / "s.db", "sto")
     with Store(tmp_path / "s.db") as store:
-        record = fetch_record(store, "sto")
+        record = store.fetch_record("sto")
         assert store.info("sto").structures == 2
     assert record is not None
     assert not record.complete

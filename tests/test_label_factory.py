@@ -318,21 +318,6 @@ def test_the_estimate_is_mean_time_times_what_is_left_over_workers(
     assert FactoryCounts(waiting, 0, 0, 0, 0, 0, None).seconds_left is None
 
 
-# --- the store ----------------------------------------------------------------------------------
-
-
-def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
-    path = stored(tmp_path / "s.db", alloys(2))
-    with Store(path) as store:
-        for table in ("relaxations", "protocols"):
-            store.connection.execute(f"DROP TABLE {table}")
-        store.connection.execute("PRAGMA user_version = 1")
-    assert label_dataset(path, "alloys", PROTOCOL).counts.converged == 2
-    with Store(path) as store:
-        assert store.connection.execute("PRAGMA user_version").fetchone() == (2,)
-        assert store.load("alloys").fingerprint == alloys(2).fingerprint
-
-
 # --- commands -----------------------------------------------------------------------------------
 
 

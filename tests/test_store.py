@@ -7,7 +7,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from dataclasses import replace
+import tempfile
+from contextlib import closing
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
+from qperov.datasets import store_file
 from qperov.datasets.dataset import CrystalDataset
-from qperov.datasets.store import AddedCounts, Store
+from qperov.datasets.store import ISSUES, AddedCounts, Store
 from qperov.datasets.structure_text import content_id, from_text, to_text
-from qperov.errors import FileFormatError, StoreError
+from qperov.errors import DatasetNameError, FileFormatError, StoreError
 
 
 def dataset(n: int = 5, name: str = "salts") -> CrystalDataset:
@@ -51,7 +54,7 @@ def same(one: Structure, other: Structure) -> bool:
 def test_a_dataset_comes_back_bit_by_bit(tmp_path: Path) -> None:
     data = dataset()
     with Store(tmp_path / "s.db") as store:
-        assert store.add(data) == AddedCounts(structures=5, memberships=5, dft_properties=5, issues=1)
+        assert store.add(data) == AddedCounts(structures=5, memberships=5, labels=5, issues=1)
     with Store(tmp_path / "s.db") as store:
         loaded = store.load("salts")
         assert store.names() == ["salts"]
@@ -203,7 +206,7 @@ def test_export(tmp_path: Path, ending: str) -> None:
     assert table["SVR @ run-1"].notna().tolist() == [False, True, False, False, False]
     assert set(table["unit"]) == {"eV/cell"}
     assert all(same(from_text(text), s) for text, s in zip(table["structure"], data.structures, strict=True))
-    assert not list(tmp_path.glob("*.partial"))
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["s.db", path.name]
 
 
 def test_files_that_are_no_store(tmp_path: Path) -> None:
@@ -234,7 +237,150 @@ def test_write_ahead_log_and_foreign_keys(tmp_path: Path) -> None:
         assert reader.names() == [], "a reader is not held up by a writer"
         store.connection.execute("ROLLBACK")
         with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
-            store.connection.execute("INSERT INTO memberships VALUES (1, 'a', 0, 'none', NULL, NULL)")
+            store.connection.execute("INSERT INTO memberships VALUES (1, 'a', 0, 'none', NULL, NULL, NULL)")
+
+
+# --- everything comes back ----------------------------------------------------------------------
+
+
+def assert_equal(one: CrystalDataset, other: CrystalDataset) -> None:
+    """Every field is the same, to the last bit."""
+    for field in fields(CrystalDataset):
+        a, b = getattr(one, field.name), getattr(other, field.name)
+        if field.name == "structures":
+            assert all(same(x, y) for x, y in zip(a, b, strict=True))
+        elif field.name == "issues":
+            assert [(type(x), x.path, x.reason) for x in a] == [(type(x), x.path, x.reason) for x in b]
+        elif isinstance(a, np.ndarray):
+            assert isinstance(b, np.ndarray), field.name
+            assert (a.dtype, a.tobytes()) == (b.dtype, b.tobytes()), field.name
+        else:
+            assert (type(a), a) == (type(b), b), field.name
+
+
+words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@st.composite
+def datasets(draw: st.DrawFn) -> CrystalDataset:
+    n = draw(st.integers(0, 4))
+    each = st.lists(words, min_size=n, max_size=n)
+    issue = st.tuples(st.sampled_from(list(ISSUES.values())), words, words)
+    return CrystalDataset(
+        name="drawn",
+        structures=dataset(n).structures,
+        ids=tuple(draw(st.lists(words, min_size=n, max_size=n, unique=True))),
+        y=draw(st.none() | st.lists(finite, min_size=n, max_size=n)),
+        target=draw(st.none() | words),
+        unit=draw(st.none() | words),
+        provenance=tuple(draw(each)) if draw(st.booleans()) else (),
+        issues=tuple(kind(path, reason) for kind, path, reason in draw(st.lists(issue, max_size=3, unique=True))),
+        cautions=tuple(draw(st.lists(words, max_size=3, unique=True))),
+        known_groups=draw(st.none() | st.lists(st.integers(-5, 5), min_size=n, max_size=n)) if n else None,
+        known_noise=draw(st.none() | finite),
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=datasets())
+def test_every_field_of_a_dataset_comes_back(data: CrystalDataset) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        with Store(Path(folder) / "s.db") as store:
+            store.add(data)
+        with Store(Path(folder) / "s.db") as store:
+            assert_equal(store.load("drawn"), data)
+            assert store.add(data) == AddedCounts(0, 0, 0, 0)
+            assert_equal(store.load("drawn"), data)
+
+
+def test_merged_copies_keep_their_noise_in_the_store(tmp_path: Path) -> None:
+    merged = dataset(6).one_per_class()
+    assert merged.label_noise is not None
+    with Store(tmp_path / "s.db") as store:
+        store.add(merged)
+        assert store.load("salts").label_noise == merged.label_noise
+        with pytest.raises(StoreError, match="stored with label noise"):
+            store.add(replace(merged, known_noise=1.0))
+
+
+def test_cautions_of_additions_join_those_that_are_there(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        store.add(replace(dataset(2), cautions=("by CHGNet, not DFT",)))
+        store.add(replace(dataset(4), cautions=("unrelaxed",)))
+        store.add(dataset(5))
+        assert store.load("salts").cautions == ("by CHGNet, not DFT", "unrelaxed")
+
+
+def test_labels_and_no_labels_do_not_mix_under_one_name(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        store.add(dataset(2))
+        with pytest.raises(StoreError, match="give the dataset another name"):
+            store.add(replace(dataset(4), y=None))
+        assert len(store.load("salts")) == 2
+
+
+@pytest.mark.parametrize("name", ["../../evil/../run", "", "a/b", "a\x1b]0;owned\x07"])
+def test_a_name_that_is_no_identifier_is_refused(tmp_path: Path, name: str) -> None:
+    with Store(tmp_path / "s.db") as store:
+        with pytest.raises(DatasetNameError, match="cannot name a dataset"):
+            store.add(replace(dataset(), name=name))
+        assert store.names() == []
+
+
+def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    path, data = tmp_path / "s.db", dataset(2)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(store_file._VERSION_1)
+        connection.execute(f"PRAGMA application_id = {store_file._APPLICATION_ID}")
+        connection.execute("PRAGMA user_version = 1")
+        connection.execute("INSERT INTO datasets (name) VALUES ('salts')")
+        for i, structure in enumerate(data.structures):
+            row = (content_id(structure), structure.formula, len(structure), to_text(structure))
+            connection.execute("INSERT INTO structures VALUES (?, ?, ?, ?)", row)
+            connection.execute("INSERT INTO memberships VALUES (1, ?, ?, ?, NULL, NULL)", (data.ids[i], i, row[0]))
+        connection.commit()
+    with Store(path) as store:
+        assert store._version() == store_file.SCHEMA_VERSION
+        assert_equal(store.load("salts"), CrystalDataset("salts", data.structures, data.ids))
+
+
+def test_a_store_that_cannot_be_written_is_read(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # other users may not enter pytest's
+        path = Path(folder) / "s.db"
+        with Store(path) as store:
+            store.add(dataset())
+        script = f"""
+import os
+from test_store import Store, StoreError, dataset
+if os.getuid() == 0:
+    os.setuid(65534)
+with Store({str(path)!r}) as store:
+    assert store.load("salts").ids == dataset().ids
+    try:
+        store.add(dataset(9))
+    except StoreError as error:
+        print(error)
+"""
+        path.chmod(0o444)
+        Path(folder).chmod(0o555)
+        paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+        environment = os.environ | {"PYTHONPATH": paths}
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        Path(folder).chmod(0o755)
+    assert done.returncode == 0, done.stderr
+    assert "nothing was written: attempt to write a readonly database" in done.stdout
+
+
+def test_a_full_disk_is_called_by_its_name(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        store.add(dataset(2))
+        (pages,) = store.connection.execute("PRAGMA page_count").fetchone()
+        store.connection.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(StoreError, match=r"nothing was written: .*full"):
+            store.add(dataset(2000))
+        assert store.load("salts").ids == dataset(2).ids
 
 
 species = st.sampled_from(["Cs", "Fe3+", "Fe2.5+", "O2-", "D", "Pb", "X0+", "Fe3+,spin=5"])

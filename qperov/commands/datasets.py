@@ -81,7 +81,7 @@ def import_dataset(
         added = opened.add(dataset)
     screen.echo(
         f"{store}: {'added to' if known else 'new'} dataset {dataset.name!r}, {added.structures} new structures, "
-        f"{added.dft_properties} new labels ({len(dataset)} read)"
+        f"{added.labels} new labels ({len(dataset)} read)"
     )
 
 

@@ -127,9 +127,11 @@ def _criteria(text: str) -> dict[str, Any]:
 
 def _name_of(source: str) -> str:
     """A dataset's name for a source: its last part, without what a shell or a table trips over."""
+    from qperov.datasets.names import name_of
+
     path = Path(source)
     last = path.resolve().name.split(".")[0] if path.exists() else re.sub(r"^https?://", "", source)
-    return re.sub(r"[^\w.]+", "-", last).strip("-")
+    return name_of(last)
 
 
 def _tell(report: FetchReport, store: Path, every_issue: bool) -> None:

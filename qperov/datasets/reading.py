@@ -15,6 +15,7 @@ from qperov.crystals.files.labels import join_labels
 from qperov.crystals.files.vasp_run import EnergyKind
 from qperov.crystals.units import ENERGY_UNITS, convert_energies, unit_of_column
 from qperov.datasets.dataset import CrystalDataset
+from qperov.datasets.names import name_of
 from qperov.errors import DuplicateIdError, EmptyDatasetError, MissingLabelError, ReadingError
 
 _RUN_ENERGIES = {"energy": "eV/cell", "energy_per_atom": "eV/atom"}
@@ -97,7 +98,7 @@ def read(
         else:
             entries[entry_id] = item
     dataset = CrystalDataset(
-        name=root.resolve().name.split(".")[0],
+        name=name_of(root.resolve().name.split(".")[0]),
         structures=tuple(entry.structure for entry in entries.values()),
         ids=tuple(entries),
         issues=tuple(issues),

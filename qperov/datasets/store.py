@@ -1,23 +1,28 @@
-"""SQLite store of structures, DFT properties, predictions and relaxations."""
+"""SQLite store of structures, labels, predictions and relaxations."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import json
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import pandas as pd
 
 from qperov import errors
 from qperov.datasets.dataset import CrystalDataset
-from qperov.datasets.store_schema import open_store
+from qperov.datasets.fetch_record import FetchRecord
+from qperov.datasets.names import check_name
+from qperov.datasets.store_file import StoreFile
 from qperov.datasets.structure_text import content_id, from_text, to_text
 from qperov.errors import ReadingError, StoreError
+from qperov.storage.atomic import atomic_path
+
+#: Classes of issues by their names; what the store names otherwise is a ReadingError.
+ISSUES = {
+    name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, ReadingError)
+}
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class AddedCounts:
 
     structures: int
     memberships: int
-    dft_properties: int
+    labels: int
     issues: int
 
 
@@ -43,48 +48,21 @@ class DatasetInfo:
     predictions: int
 
 
-class Store:
-    """A store in one SQLite file; use it in a ``with`` statement.
-
-    Each write is one transaction: it happens entirely or not at all, also when the process is killed in between.
-    Several processes may read while one writes (write-ahead log).
-
-    Parameters
-    ----------
-    path : str or Path
-        Created if it does not exist.
-
-    Raises
-    ------
-    StoreError
-        If the file is no SQLite file, belongs to another program, or has another schema version.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self.connection = open_store(self.path)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
-        self.connection.close()
+class Store(StoreFile):
+    __doc__ = StoreFile.__doc__
 
     def add(self, dataset: CrystalDataset) -> AddedCounts:
         """Add a dataset under its name, or what is new in it; adding the same twice adds nothing.
 
         Raises
         ------
+        DatasetNameError
+            If the name is no identifier.
         StoreError
-            If the name is taken by a dataset of another target or unit, an id already stands for another structure, or
-            the same property of the same entry has another value. Then nothing is written.
+            If the name is taken by a dataset of another target, unit or label noise, an id already stands for another
+            structure, or the same label of the same entry has another value. Then nothing is written.
         """
+        check_name(dataset.name)
         if dataset.y is not None and not np.isfinite(dataset.y).all():
             raise StoreError(f"{dataset.name}: a label is not finite; nothing was written")
         keys = [content_id(structure) for structure in dataset.structures]
@@ -115,9 +93,10 @@ class Store:
             If there is no dataset of this name.
         """
         key, target, unit = self._find(name)
+        labelled, cautions, noise = self._one("SELECT labelled, cautions, known_noise FROM datasets WHERE id = ?", key)
         rows = self.connection.execute(
-            "SELECT m.source, s.content, p.value, p.provenance, m.symmetry_class FROM memberships m"
-            " JOIN structures s ON s.id = m.structure LEFT JOIN dft_properties p ON p.id = m.property"
+            "SELECT m.source, s.content, l.value, m.provenance, m.symmetry_class FROM memberships m"
+            " JOIN structures s ON s.id = m.structure LEFT JOIN labels l ON l.id = m.label"
             " WHERE m.dataset = ? ORDER BY m.position",
             (key,),
         ).fetchall()
@@ -133,13 +112,36 @@ class Store:
             name=name,
             structures=structures,
             ids=ids,
-            y=None if target is None else np.array(values, dtype=np.float64),
+            y=np.array(values, dtype=np.float64) if labelled else None,
             target=target,
             unit=unit,
-            provenance=provenance if any(provenance) else (),
-            issues=tuple(_issue(*row) for row in issues),
+            provenance=tuple(each or "" for each in provenance) if any(each is not None for each in provenance) else (),
+            issues=tuple(ISSUES.get(kind, ReadingError)(path, reason) for kind, path, reason in issues),
+            cautions=tuple(json.loads(cautions)),
             known_groups=None if not rows or None in classes else np.array(classes),
+            known_noise=noise,
         )
+
+    def entries(self, name: str) -> dict[str, tuple[str, float | None]]:
+        """Content id of the structure, and label, of each entry of a dataset, by the entry's id; {} without it."""
+        rows = self.connection.execute(
+            "SELECT m.source, m.structure, l.value FROM memberships m JOIN datasets d ON d.id = m.dataset"
+            " LEFT JOIN labels l ON l.id = m.label WHERE d.name = ?",
+            (name,),
+        )
+        return {source: (structure, value) for source, structure, value in rows}
+
+    def fetch_record(self, name: str) -> FetchRecord | None:
+        """The record of a dataset's fetch; None if the dataset was not fetched."""
+        columns = ", ".join(field.name for field in fields(FetchRecord))
+        row = self._one(f"SELECT {columns} FROM fetches WHERE dataset = ?", name)
+        return None if row is None else FetchRecord(*row)
+
+    def keep_fetch_record(self, record: FetchRecord) -> None:
+        """Write a record, in place of the one that the dataset has."""
+        marks = ", ".join("?" * len(fields(FetchRecord)))
+        with self.transaction():
+            self.connection.execute(f"INSERT OR REPLACE INTO fetches VALUES ({marks})", astuple(record))
 
     def names(self) -> list[str]:
         """Names of the datasets, sorted."""
@@ -154,7 +156,7 @@ class Store:
             If there is no dataset of this name.
         """
         key, target, unit = self._find(name)
-        structures, labelled = self._one("SELECT COUNT(*), COUNT(property) FROM memberships WHERE dataset = ?", key)
+        structures, labelled = self._one("SELECT COUNT(*), COUNT(label) FROM memberships WHERE dataset = ?", key)
         (issues,) = self._one("SELECT COUNT(*) FROM issues WHERE dataset = ?", key)
         (predictions,) = self._one(
             "SELECT COUNT(*) FROM memberships m JOIN predictions p USING (structure, source) WHERE m.dataset = ?", key
@@ -233,8 +235,8 @@ class Store:
         key, target, unit = self._find(name)
         columns = ["id", "structure_id", "formula", "n_sites", target or "target", "provenance", "structure"]
         rows = self.connection.execute(
-            "SELECT m.source, s.id, s.formula, s.n_sites, p.value, p.provenance, s.content FROM memberships m"
-            " JOIN structures s ON s.id = m.structure LEFT JOIN dft_properties p ON p.id = m.property"
+            "SELECT m.source, s.id, s.formula, s.n_sites, l.value, m.provenance, s.content FROM memberships m"
+            " JOIN structures s ON s.id = m.structure LEFT JOIN labels l ON l.id = m.label"
             " WHERE m.dataset = ? ORDER BY m.position",
             (key,),
         )
@@ -243,41 +245,14 @@ class Store:
         predicted = self.predictions(name)
         for (run, model), part in predicted.groupby(["run", "model"]):
             table.insert(table.columns.size - 1, f"{model} @ {run}", table["id"].map(part.set_index("id")["value"]))
-        partial = path.with_name(path.name + ".partial")
-        if path.suffix == ".parquet":
-            table.to_parquet(partial, index=False)
-        else:
-            table.to_csv(partial, index=False)
-        partial.replace(path)
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """One transaction that writes, undone if anything is raised within it.
-
-        Raises
-        ------
-        StoreError
-            If the file cannot be written.
-        """
-        try:
-            self.connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            raise StoreError(f"{self.path}: cannot be written: {error}") from error
-        try:
-            yield
-        except sqlite3.Error as error:
-            self.connection.execute("ROLLBACK")
-            raise StoreError(f"{self.path}: nothing was written: {error}") from error
-        except BaseException:
-            self.connection.execute("ROLLBACK")
-            raise
-        self.connection.execute("COMMIT")
-
-    def _one(self, query: str, *values: object) -> tuple:
-        return self.connection.execute(query, values).fetchone()
+        with atomic_path(path) as temporary:
+            if path.suffix == ".parquet":
+                table.to_parquet(temporary, index=False)
+            else:
+                table.to_csv(temporary, index=False)
 
     def _counts(self) -> tuple[int, ...]:
-        tables = ("structures", "memberships", "dft_properties", "issues")
+        tables = ("structures", "memberships", "labels", "issues")
         return tuple(self._one(f"SELECT COUNT(*) FROM {table}")[0] for table in tables)
 
     def _find(self, name: str) -> tuple[int, str | None, str | None]:
@@ -288,17 +263,28 @@ class Store:
         return row
 
     def _dataset_key(self, dataset: CrystalDataset) -> int:
-        """The key of the dataset's row, which is made if the name is new."""
+        """The key of the dataset's row, which is made if the name is new; cautions and label noise join it."""
         self.connection.execute(
-            "INSERT OR IGNORE INTO datasets (name, target, unit) VALUES (?, ?, ?)",
-            (dataset.name, dataset.target, dataset.unit),
+            "INSERT OR IGNORE INTO datasets (name, target, unit, labelled) VALUES (?, ?, ?, ?)",
+            (dataset.name, dataset.target, dataset.unit, dataset.y is not None),
         )
-        key, target, unit = self._find(dataset.name)
-        if (target, unit) != (dataset.target, dataset.unit):
+        key, *stored, labelled, cautions, noise = self._one(
+            "SELECT id, target, unit, labelled, cautions, known_noise FROM datasets WHERE name = ?", dataset.name
+        )
+        if (*stored, bool(labelled)) != (dataset.target, dataset.unit, dataset.y is not None):
             raise StoreError(
-                f"{self.path}: {dataset.name!r} is stored with target {target} [{unit}], not {dataset.target} "
+                f"{self.path}: {dataset.name!r} is stored with target {stored[0]} [{stored[1]}], not {dataset.target} "
                 f"[{dataset.unit}]; give the dataset another name"
             )
+        if noise is not None and dataset.known_noise not in (None, noise):
+            raise StoreError(
+                f"{self.path}: {dataset.name!r} is stored with label noise {noise}, not {dataset.known_noise}; give "
+                "the dataset another name"
+            )
+        self.connection.execute(
+            "UPDATE datasets SET cautions = ?, known_noise = COALESCE(known_noise, ?) WHERE id = ?",
+            (json.dumps(list(dict.fromkeys([*json.loads(cautions), *dataset.cautions]))), dataset.known_noise, key),
+        )
         return key
 
     def _add_members(self, dataset: CrystalDataset, key: int, structure_ids: list[str]) -> None:
@@ -306,14 +292,15 @@ class Store:
         for i, (source, structure_id) in enumerate(zip(dataset.ids, structure_ids, strict=True)):
             label = None if dataset.y is None else self._add_label(dataset, i, structure_id)
             known = self._one(
-                "SELECT m.structure, p.value FROM memberships m LEFT JOIN dft_properties p ON p.id = m.property"
+                "SELECT m.structure, l.value FROM memberships m LEFT JOIN labels l ON l.id = m.label"
                 " WHERE m.dataset = ? AND m.source = ?",
                 *(key, source),
             )
             if known is None:
                 group = None if dataset.known_groups is None else int(dataset.known_groups[i])
-                row = (key, source, position, structure_id, label, group)
-                self.connection.execute("INSERT INTO memberships VALUES (?, ?, ?, ?, ?, ?)", row)
+                provenance = dataset.provenance[i] if dataset.provenance else None
+                row = (key, source, position, structure_id, label, group, provenance)
+                self.connection.execute("INSERT INTO memberships VALUES (?, ?, ?, ?, ?, ?, ?)", row)
                 position += 1
             elif known[0] != structure_id:
                 raise StoreError(
@@ -331,12 +318,11 @@ class Store:
         value = float(dataset.y[i])
         provenance = dataset.provenance[i] if dataset.provenance else ""
         self.connection.execute(
-            "INSERT OR IGNORE INTO dft_properties (structure, source, name, value, unit, provenance)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO labels (structure, source, name, value, unit, provenance) VALUES (?, ?, ?, ?, ?, ?)",
             (structure_id, dataset.ids[i], dataset.target or "", value, dataset.unit, provenance),
         )
         key, stored, unit = self._one(
-            "SELECT id, value, unit FROM dft_properties WHERE (structure, source, name, provenance) = (?, ?, ?, ?)",
+            "SELECT id, value, unit FROM labels WHERE (structure, source, name, provenance) = (?, ?, ?, ?)",
             *(structure_id, dataset.ids[i], dataset.target or "", provenance),
         )
         if (stored, unit) != (value, dataset.unit):
@@ -345,8 +331,3 @@ class Store:
                 f"which {value} {dataset.unit} contradicts; nothing was written. Use a new store or another provenance"
             )
         return key
-
-
-def _issue(kind: str, path: str, reason: str) -> ReadingError:
-    found = getattr(errors, kind, ReadingError)
-    return found(path, reason)

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 from pymatgen.core import Structure
 
-from qperov.datasets.databases.fetch_record import FetchRecord, fetch_record, keep_record
 from qperov.datasets.dataset import CrystalDataset
+from qperov.datasets.fetch_record import FetchRecord
+from qperov.datasets.names import check_name
 from qperov.datasets.store import Store
 from qperov.datasets.structure_text import content_id
 from qperov.errors import (
@@ -154,6 +155,7 @@ def fetch(
     ReadingError
         With ``strict``, at the first problem.
     """
+    check_name(name)
     if most is not None and most < 1:
         raise ValueError("most must be positive")
     query = json.dumps(service.query(), sort_keys=True)
@@ -164,12 +166,12 @@ def fetch(
         about = service.about()
         if record is None or restart:
             record = FetchRecord(name, query, about.source, about.version, about.licence, _today())
-            keep_record(opened, record)
+            opened.keep_fetch_record(record)
         return _Fetch(opened, service, about, record, strict, progress).run(most)
 
 
 def _earlier(store: Store, name: str, query: str) -> FetchRecord | None:
-    record = fetch_record(store, name)
+    record = store.fetch_record(name)
     if record is None and name in store.names():
         raise StoreError(f"{store.path}: {name!r} is a dataset that was not fetched; choose another name")
     if record is not None and record.query != query:
@@ -197,7 +199,7 @@ class _Fetch:
         self.record = record
         self.strict = strict
         self.progress = progress
-        self.known = _stored(store, record.dataset)
+        self.known = store.entries(record.dataset)
         self.issues: list[ReadingError] = []
         self.added = 0
 
@@ -218,7 +220,7 @@ class _Fetch:
             seen.add(page.next)
             ended = _today() if page.next is None else None
             self.record = replace(self.record, next=page.next, pages=self.record.pages + 1, ended=ended)
-            keep_record(self.store, self.record)
+            self.store.keep_fetch_record(self.record)
             pages, empty = pages + 1, 0 if page.items else empty + 1
             if not self.record.complete:
                 self._check_limits(pages, empty, time.monotonic() - begun)
@@ -291,16 +293,6 @@ class _Fetch:
             ),
             issues=tuple(issues),
         )
-
-
-def _stored(store: Store, name: str) -> dict[str, tuple[str, float | None]]:
-    """Structure and label of each entry that is there already, by id."""
-    rows = store.connection.execute(
-        "SELECT m.source, m.structure, p.value FROM memberships m JOIN datasets d ON d.id = m.dataset"
-        " LEFT JOIN dft_properties p ON p.id = m.property WHERE d.name = ?",
-        (name,),
-    )
-    return {source: (structure, value) for source, structure, value in rows}
 
 
 def _today() -> str:

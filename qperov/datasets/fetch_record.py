@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, fields
-
-from qperov.datasets.store import Store
-
-_TABLE = """
-CREATE TABLE IF NOT EXISTS fetches (
-    dataset TEXT PRIMARY KEY, query TEXT NOT NULL, source TEXT NOT NULL, version TEXT NOT NULL, licence TEXT NOT NULL,
-    begun TEXT NOT NULL, ended TEXT, next TEXT, pages INTEGER NOT NULL, repeated INTEGER NOT NULL
-) STRICT
-"""
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -59,21 +50,3 @@ class FetchRecord:
         until = f" to {self.ended}" if self.ended not in (None, self.begun) else ""
         rest = "" if self.complete else ", not complete"
         return f"{self.source}, {self.version}, fetched {self.begun}{until}{rest}; {self.licence}"
-
-
-def fetch_record(store: Store, dataset: str) -> FetchRecord | None:
-    """The record of a dataset's fetch; None if the dataset was not fetched."""
-    connection = store.connection
-    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'fetches'").fetchone() is None:
-        return None
-    columns = ", ".join(field.name for field in fields(FetchRecord))
-    row = connection.execute(f"SELECT {columns} FROM fetches WHERE dataset = ?", (dataset,)).fetchone()
-    return None if row is None else FetchRecord(*row)
-
-
-def keep_record(store: Store, record: FetchRecord) -> None:
-    """Write a record, in place of the one that the dataset has."""
-    with store.transaction():
-        store.connection.execute(_TABLE)
-        marks = ", ".join("?" * len(fields(FetchRecord)))
-        store.connection.execute(f"INSERT OR REPLACE INTO fetches VALUES ({marks})", astuple(record))
