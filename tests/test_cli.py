@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 import qperov
 from qperov.commands import main as cli
 from qperov.evaluation import folds
+from qperov.records.runs import UNFINISHED
 
 run = CliRunner()
 
@@ -100,22 +101,16 @@ def test_a_run_that_was_stopped_takes_its_finished_folds_along(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(qperov, "write_record", stop)
+        patched.setattr(qperov.records, "write_record", stop)
         call(*arguments, code=130)
-    kept = len(list((tmp_path / cli.UNFINISHED).glob("*.json")))
+    kept = len(list((tmp_path / UNFINISHED).glob("*/*.json")))
     assert kept > 20
     fitted: list[str] = []
     original = folds._fit_and_predict
     monkeypatch.setattr(folds, "_fit_and_predict", lambda *task: fitted.append(task[0]) or original(*task))
     call(*arguments)
     assert fitted == []
-    assert not (tmp_path / cli.UNFINISHED).exists()
-
-
-def test_a_second_run_does_not_overwrite_the_first(tmp_path: Path) -> None:
-    assert cli._next_run(tmp_path, "demo") == tmp_path / "demo-1"
-    (tmp_path / "demo-1").mkdir()
-    assert cli._next_run(tmp_path, "demo") == tmp_path / "demo-2"
+    assert not (tmp_path / UNFINISHED).exists()
 
 
 def test_describe_tells_compositions_classes_and_ceilings(crystals: Path) -> None:

@@ -29,6 +29,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVR
 
 import qperov
+from qperov.evaluation.finished_folds import FinishedFolds
 from qperov.evaluation.metrics import bootstrap_weights, scores
 from qperov.evaluation.results import METRICS
 from qperov.evaluation.splits import honest_groups
@@ -733,3 +734,84 @@ def test_folds_that_are_done_are_not_done_again(tmp_path):
         model, y = changed.pop("model", Counting()), changed.pop("y", X[:, 0] ** 2)
         qperov.compare({"line": model}, X, y, resume=tmp_path / "done", **({"folds": 4} | changed))
         assert len(fitted) > before or changed == {}
+
+
+EDITED = """
+import sys
+import numpy as np
+import qperov
+from edited_estimator import {estimator}
+
+X = np.random.default_rng(0).normal(size=(40, 2))
+table = qperov.compare({{"model": {estimator}()}}, X, X[:, 0], folds=4, n_bootstrap=50, resume=sys.argv[1]).table
+print(table.set_index("model").loc["model", "mae"])
+"""
+
+
+def test_an_edited_estimator_never_takes_old_folds(tmp_path):
+    module, script = tmp_path / "edited_estimator.py", tmp_path / "script.py"
+
+    def run(estimator, source):
+        module.write_text(source)
+        script.write_text(EDITED.format(estimator=estimator))
+        command = [sys.executable, "-B", script, tmp_path / "done"]
+        error = float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+        return error, len(list((tmp_path / "done").glob("*.json")))
+
+    source = """
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+
+SHIFT = 1.0
+
+def shifted(X):
+    return np.full(len(X), SHIFT)
+
+class Constant(RegressorMixin, BaseEstimator):
+    def fit(self, X, y):
+        return self
+
+    def predict(self, X):
+        return shifted(X)
+
+class Child(Constant):
+    pass
+"""
+    first, kept = run("Constant", source)
+    assert run("Constant", source) == (first, kept), "the same code takes the folds that are done"
+    second, more = run("Constant", source.replace("SHIFT = 1.0", "SHIFT = 2.0"))
+    assert second != first
+    assert more > kept
+    assert run("Constant", source) == (first, more)
+    child, most = run("Child", source)
+    assert (child, most > more) == (first, True)
+    assert run("Child", source.replace("SHIFT = 1.0", "SHIFT = 2.0"))[0] == second
+
+
+def test_code_edited_without_reloading_is_told_by_what_is_loaded(tmp_path, monkeypatch):
+    source = "from sklearn.linear_model import Ridge\nclass Mine(Ridge):\n    def fit(self, X, y):\n        return {}\n"
+    monkeypatch.syspath_prepend(tmp_path)
+    folds, y = FinishedFolds(tmp_path), np.zeros(4)
+    fold = (0, 0, np.arange(2), np.arange(2, 4))
+    (tmp_path / "loaded_estimator.py").write_text(source.format("super().fit(X, y)"))
+    import loaded_estimator
+
+    before = folds.path("m", loaded_estimator.Mine(), y[:, None], fold, y, y)
+    assert folds.path("m", loaded_estimator.Mine(), y[:, None], fold, y, y) == before
+    for parameters in ({"alpha": 2.0}, {"solver": "svd"}):
+        assert folds.path("m", loaded_estimator.Mine(**parameters), y[:, None], fold, y, y) != before
+    loaded_estimator.Mine.fit = lambda self, X, y: self
+    assert folds.path("m", loaded_estimator.Mine(), y[:, None], fold, y, y) != before
+
+
+def test_functions_and_long_arrays_among_parameters_are_told_apart(tmp_path):
+    class Holder(LinearRegression):
+        def __init__(self, held=None):
+            self.held = held
+
+    folds, y = FinishedFolds(tmp_path), np.zeros(4)
+    fold = (0, 0, np.arange(2), np.arange(2, 4))
+    held = [lambda x: x + 1, lambda x: x + 2, np.arange(5000), np.append(np.arange(4999), 0), [Holder(1)], [Holder(2)]]
+    paths = {folds.path("m", Holder(each), y[:, None], fold, y, y) for each in held}
+    assert len(paths) == len(held)
+    assert folds.path("m", Holder(held[2].copy()), y[:, None], fold, y, y) in paths

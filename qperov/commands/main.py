@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -51,8 +51,6 @@ app.add_typer(hardware.app, name="hardware")
 for command in (predict, relax, inputs, report, datasets.describe):
     app.command()(command)
 
-#: Folder, among the runs, of folds that are done in runs that are not.
-UNFINISHED = ".unfinished"
 #: Sections that a report may have beside the comparison.
 STUDIES = ("kernels", "noise", "autoencoder", "learning_curve")
 #: The quick demo takes one crystal of so many.
@@ -199,7 +197,9 @@ def _compare_and_report(
     keep: tuple[str, ...] = (),
 ) -> None:
     from qperov import compare as compare_models
+    from qperov.datasets.names import check_name
     from qperov.records import write_record
+    from qperov.records.runs import claim_run, discard_folds, unfinished_run
     from qperov.reports import build_report
     from qperov.studies.kernel_matrices import kernel_matrices
     from qperov.studies.models import build_suite
@@ -210,7 +210,9 @@ def _compare_and_report(
         raise typer.BadParameter(
             f"no model {unknown[0]!r}; known: best, all, {', '.join(suite.models)}", param_hint="--keep"
         )
-    with screen.bar("Computing descriptors, then fitting") as advance:
+    inputs = repr((dataset.fingerprint, folds, repeats, seed, split, quick, kinds))
+    run = f"{check_name(name)}-{hashlib.blake2b(inputs.encode(), digest_size=8).hexdigest()}"
+    with screen.bar("Computing descriptors, then fitting") as advance, unfinished_run(runs, run) as folds_done:
         comparison = compare_models(
             suite.models,
             dataset,
@@ -221,7 +223,7 @@ def _compare_and_report(
             n_jobs=jobs,
             families=suite.families,
             progress=advance,
-            resume=runs / UNFINISHED,
+            resume=folds_done,
         )
     comparison = replace(comparison, settings=comparison.settings | {"notes": list(suite.notes)})
     screen.print_table(comparison)
@@ -240,13 +242,14 @@ def _compare_and_report(
         kernels = kernel_matrices(suite.models, comparison)
     with screen.status("Writing the record, drawing figures and maps"):
         record = write_record(
-            _next_run(runs, name),
+            claim_run(runs, name),
             comparison,
             task=task,
             dataset=dataset.about,
             studies=sections,
             kernels=kernels,
             compositions=[structure.composition.reduced_formula for structure in dataset.structures],
+            claimed=True,
         )
         page = build_report(record)
     if keep:
@@ -259,7 +262,7 @@ def _compare_and_report(
                 suite.models, dataset, comparison, names, record.path / "models", n_jobs=jobs, progress=advance
             )
         typer.echo(f"models kept: {', '.join(names)}; use them with `qperov predict {record.path} FILES…`")
-    shutil.rmtree(runs / UNFINISHED, ignore_errors=True)
+    discard_folds(runs, run)
     typer.echo(f"\nreport: {page}")
 
 
@@ -306,14 +309,6 @@ def _sections(
         with screen.status("Training quantum autoencoders"):
             sections += autoencoder_studies(dataset, quick=quick, seed=seed)
     return sections
-
-
-def _next_run(runs: Path, name: str) -> Path:
-    """The first of ``runs/name-1``, ``runs/name-2``, … that is not there: records are never overwritten."""
-    number = 1
-    while (runs / f"{name}-{number}").exists():
-        number += 1
-    return runs / f"{name}-{number}"
 
 
 def main() -> None:

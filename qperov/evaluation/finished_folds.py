@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
+import sys
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any
 
+import joblib
 import numpy as np
 from sklearn.base import BaseEstimator
 
-#: Packages whose version changes what a model predicts.
-PACKAGES = ("qperov", "numpy", "scipy", "scikit-learn", "torch")
+from qperov.storage.atomic import write_text
+
+#: Packages that are told by their version, by the names under which they are imported; all others by their code.
+PACKAGES = {"numpy": "numpy", "scipy": "scipy", "sklearn": "scikit-learn", "torch": "torch"}
 
 Fold = tuple[int, int, np.ndarray, np.ndarray]
 
@@ -38,8 +45,10 @@ class FoldResult:
 class FinishedFolds:
     """One small JSON file a fold, named by the content of what was computed.
 
-    A file belongs to a model with all its parameters, the features, the labels, the groups, the rows of the fold, and
-    the versions of the packages; anything else is another file, so that nothing stale is ever taken.
+    A file belongs to a model with its parameters and its code, the features, the labels, the groups, and the rows of
+    the fold. The code is the source of every package that a class or function of the model comes from, of qperov, and
+    the byte code of those classes; of the packages in `PACKAGES` it is the version. What a class of your own imports
+    from another package of your own is not looked at.
 
     Parameters
     ----------
@@ -49,15 +58,16 @@ class FinishedFolds:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._sources: dict[str, str] = {}
 
     def path(
         self, name: str, model: BaseEstimator, X: np.ndarray, fold: Fold, y: np.ndarray, groups: np.ndarray
     ) -> Path:
         """Where the result of a model on a fold belongs."""
         digest = hashlib.blake2b(digest_size=16)
-        parameters = sorted((key, str(value)) for key, value in model.get_params(deep=True).items())
-        versions = [(package, _version(package)) for package in PACKAGES]
-        digest.update(repr((name, type(model).__name__, parameters, fold[:2], versions)).encode())
+        ours = [self._source(package) for package in ("qperov", "qperov_circuits")]
+        versions = [(package, _version(package)) for package in PACKAGES.values()]
+        digest.update(repr((name, self._described(model), fold[:2], ours, versions)).encode())
         for array in (X, y, groups, fold[2], fold[3]):
             contiguous = np.ascontiguousarray(array)
             digest.update(repr((contiguous.shape, str(contiguous.dtype))).encode())
@@ -77,9 +87,63 @@ class FinishedFolds:
         """Write a result so that it is there whole or not at all; floats come back bit by bit."""
         self.directory.mkdir(parents=True, exist_ok=True)
         body = asdict(result) | {"test": result.test.tolist(), "prediction": result.prediction.tolist()}
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(body), encoding="utf-8")
-        partial.replace(path)
+        write_text(path, json.dumps(body))
+
+    def _described(self, value: Any) -> Any:
+        """An estimator or a parameter as plain values that tell it, and its code, from any other."""
+        if isinstance(value, list | tuple):
+            return [self._described(item) for item in value]
+        if isinstance(value, dict):
+            return [(str(key), self._described(item)) for key, item in value.items()]
+        if isinstance(value, type):
+            return [self._code(each) for each in value.__mro__]
+        if isinstance(value, FunctionType):
+            return [self._code(value), self._described(value.__defaults__)]
+        if isinstance(value, partial):
+            return [self._described(part) for part in (value.func, value.args, value.keywords)]
+        if hasattr(value, "get_params"):
+            return [self._described(type(value)), self._described(value.get_params(deep=False))]
+        try:
+            return [joblib.hash(value), self._described(type(value))]
+        except Exception:  # whatever __reduce__ of a foreign class raises
+            text = repr(value)
+            return text if " at 0x" not in text else secrets.token_hex()  # an address tells nothing
+
+    def _code(self, part: type | FunctionType) -> tuple[str, str, str]:
+        package = part.__module__.partition(".")[0]
+        name = f"{part.__module__}.{part.__qualname__}"
+        if package in PACKAGES or package == "builtins":
+            return name, "", ""
+        return name, self._source(package), repr(_byte_code(part))
+
+    def _source(self, package: str) -> str:
+        """Digest of the source of a package, or of a module that is in none."""
+        if package not in self._sources:
+            module = sys.modules.get(package)
+            folders = [Path(folder) for folder in getattr(module, "__path__", ())]
+            files = [file for folder in folders for file in sorted(folder.rglob("*.py"))]
+            if not folders and (file := getattr(module, "__file__", None)):
+                files = [Path(file)]
+            digest = hashlib.blake2b(digest_size=16)
+            for file in files:
+                digest.update(repr((file.name, file.read_bytes() if file.is_file() else b"")).encode())
+            self._sources[package] = digest.hexdigest()
+        return self._sources[package]
+
+
+def _byte_code(part: Any) -> Any:
+    """What a class or function does, as loaded: its source may have been edited since."""
+    if isinstance(part, type):
+        return [(name, _byte_code(member)) for name, member in sorted(vars(part).items())]
+    if isinstance(part, CodeType):
+        return part.co_code, part.co_names, [_byte_code(each) for each in part.co_consts]
+    if isinstance(part, frozenset):
+        return sorted(map(repr, part))
+    if isinstance(part, classmethod | staticmethod | property):
+        return _byte_code(getattr(part, "fget", None) or getattr(part, "__func__", None))
+    if isinstance(part, FunctionType):
+        return _byte_code(part.__code__)
+    return repr(part) if isinstance(part, str | int | float | complex | bytes | None) else type(part).__name__
 
 
 def _version(package: str) -> str:

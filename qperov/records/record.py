@@ -14,10 +14,9 @@ import json
 import os
 import platform
 import re
-import secrets
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -32,6 +31,7 @@ import pyarrow.parquet as pq
 from qperov.errors import RecordError
 from qperov.evaluation.results import Comparison
 from qperov.records.study import Chart, Reference, Study
+from qperov.storage.atomic import atomic_path
 from qperov.storage.plain_values import clean, decode, decode_frame, encode, encode_frame, symmetric, upper_triangle
 
 SCHEMA = 1
@@ -96,6 +96,7 @@ def write_record(
     studies: Sequence[Study] = (),
     kernels: Mapping[str, np.ndarray] | None = None,
     compositions: Sequence[str] = (),
+    claimed: bool = False,
 ) -> Record:
     """Write a run into a new directory and read it back.
 
@@ -106,7 +107,7 @@ def write_record(
     Parameters
     ----------
     directory : str or Path
-        Must not exist yet.
+        Must not exist yet, unless it is ``claimed``.
     comparison : Comparison
     task : dict
         Plain settings and seeds; ``command`` is the command line that repeats the run.
@@ -120,6 +121,8 @@ def write_record(
         is kept, as float32.
     compositions : sequence of str
         The formula of each crystal, or nothing.
+    claimed : bool
+        The directory is there and empty: :func:`~qperov.records.runs.claim_run` made it for this record.
 
     Raises
     ------
@@ -128,7 +131,7 @@ def write_record(
         or finite, or lengths do not fit.
     """
     target = Path(directory)
-    if target.exists() or target.is_symlink():
+    if target.is_symlink() or (target.exists() and not claimed):
         raise RecordError(f"{target} exists: a record is never overwritten; choose another directory")
     if not isinstance(task.get("command"), str):
         raise RecordError("task needs 'command': the command line that repeats the run")
@@ -136,17 +139,18 @@ def write_record(
     triangles = {name: _triangle(name, matrix, len(comparison.ids)) for name, matrix in (kernels or {}).items()}
     if len(compositions) not in (0, len(comparison.ids)):
         raise RecordError(f"{target}: {len(comparison.ids)} ids, but {len(compositions)} compositions")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
-    partial.mkdir()
     try:
-        _write_left_out(partial / "left_out.csv", dataset.get("issues", ()))
-        _write_parts(partial, comparison, dict(task), _dataset(dataset), studies, triangles, list(compositions))
-        partial.rename(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(target) as partial:
+            partial.mkdir()
+            _write_left_out(partial / "left_out.csv", dataset.get("issues", ()))
+            _write_parts(partial, comparison, dict(task), _dataset(dataset), studies, triangles, list(compositions))
     except OSError as error:
         raise RecordError(f"{target} could not be written: {error.strerror or error}") from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if claimed:
+            with suppress(OSError):
+                target.rmdir()  # only where nothing was written
     return read_record(target)
 
 
