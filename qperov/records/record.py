@@ -32,6 +32,7 @@ from qperov.errors import RecordError
 from qperov.evaluation.results import Comparison
 from qperov.records.study import Chart, Reference, Study
 from qperov.storage.atomic import atomic_path
+from qperov.storage.file_version import check_version
 from qperov.storage.plain_values import clean, decode, decode_frame, encode, encode_frame, symmetric, upper_triangle
 
 SCHEMA = 1
@@ -350,11 +351,7 @@ def _read_body(path: Path) -> dict[str, Any]:
         raise RecordError(f"{path}: record.json cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise RecordError(f"{path}: record.json is not valid JSON ({error}); copy the record again") from error
-    if not isinstance(body, dict) or body.get("schema") != SCHEMA:
-        found = body.get("schema") if isinstance(body, dict) else None
-        raise RecordError(
-            f"{path}: record schema {found!r}, but this qperov reads {SCHEMA}; use the qperov that wrote it"
-        )
+    check_version(body.get("schema") if isinstance(body, dict) else None, SCHEMA, f"{path}: record schema")
     if body.pop("digest", None) != _digest(body):
         raise RecordError(f"{path}: record.json was changed after it was written; copy the record again")
     return body

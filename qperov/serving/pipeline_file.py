@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ from qperov.classical.cnn import CNNRegressor
 from qperov.classical.gan import WSPGAN
 from qperov.errors import RecordError
 from qperov.serving.stored_structures import with_crystals, with_texts
-from qperov.serving.trusted_types import TRUSTED
+from qperov.serving.trusted_types import RENAMED, TRUSTED
 
 #: The pipeline, and the network that it ends in, if it does.
 PIPELINE, NETWORK = "pipeline.skops", "network.safetensors"
@@ -79,7 +81,7 @@ def read_pipeline(folder: Path, network: str | None = None) -> Pipeline:
     MissingDependencyError
         The pipeline ends in a network, and PyTorch or safetensors is not installed.
     """
-    from skops.io import load
+    from skops.io import loads
     from skops.io.exceptions import UntrustedTypesFoundException
 
     path = folder / PIPELINE
@@ -87,7 +89,7 @@ def read_pipeline(folder: Path, network: str | None = None) -> Pipeline:
         warnings.simplefilter("ignore", InconsistentVersionWarning)  # whoever reads a model compares versions
         try:
             _check_uncompressed(path)
-            stored = load(path, trusted=list(TRUSTED))
+            stored = loads(_with_names_of_today(path), trusted=list(TRUSTED))
         except UntrustedTypesFoundException as error:
             raise RecordError(
                 f"{path}: refused, nothing of it was built: {error}. No pipeline that qperov stores holds these"
@@ -115,6 +117,23 @@ def _check_uncompressed(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
             raise ValueError("its parts are compressed")
+
+
+def _with_names_of_today(path: Path) -> bytes:
+    """A skops file in which types have the names that they have now."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(path) as stored, zipfile.ZipFile(stream, "w") as renamed:
+        for member in stored.infolist():
+            content = stored.read(member)
+            if member.filename == "schema.json":
+                content = json.dumps(json.loads(content, object_hook=_renamed)).encode()
+            renamed.writestr(member.filename, content)
+    return stream.getvalue()
+
+
+def _renamed(node: dict[str, Any]) -> dict[str, Any]:
+    new = RENAMED.get(f"{node.get('__module__')}.{node.get('__class__')}")
+    return node if new is None else node | dict(zip(("__module__", "__class__"), new.rsplit(".", 1), strict=True))
 
 
 def _support_vector_machines(part: Any) -> Iterator[BaseEstimator]:

@@ -119,8 +119,8 @@ def load_model(path: str | Path) -> StoredModel:
     """
     folder = Path(path)
     about = read_index(folder, INDEX, SCHEMA, FILES)
-    pipeline = read_pipeline(folder, about.get("network"))
     try:
+        pipeline = read_pipeline(folder, about.get("network"))
         training = _columns(folder, "training")
         spaces = {name: _points(folder, name) for name in SPACES if f"{name}.parquet" in about["files"]}
         errors = _columns(folder, "residuals")
@@ -140,9 +140,23 @@ def load_model(path: str | Path) -> StoredModel:
             ids=tuple(training["id"].tolist()),
             notes=_notes(pipeline, about, training),
         )
+    except RecordError as error:
+        raise RecordError(f"{error}{_remedy(about)}") from error
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OSError, pa.ArrowException) as error:
-        raise RecordError(f"{folder}: a part is lacking or garbled ({type(error).__name__}: {error})") from error
+        found = f"{folder}: a part is lacking or garbled ({type(error).__name__}: {error})"
+        raise RecordError(found + _remedy(about)) from error
     return model
+
+
+def _remedy(about: Mapping[str, Any]) -> str:
+    """What to do about a model that another version kept."""
+    versions = about.get("versions")
+    version = versions.get("qperov") if isinstance(versions, dict) else None
+    if version == versions_here().get("qperov"):
+        return ""
+    return (
+        f"; it was kept by qperov {version}: keep it anew with `qperov compare … --keep`, or predict with that version"
+    )
 
 
 def _notes(pipeline: Pipeline, about: Mapping[str, Any], training: Mapping[str, np.ndarray]) -> tuple[str, ...]:

@@ -39,6 +39,25 @@ _OURS = (
     "quantum.simulation.rotations.RotationCircuit",
     "serving.stored_structures.StoredStructure",
 )
+_QUANTUM_OF_0_1 = {
+    "autoencoder.QuantumAutoencoder": "autoencoder.autoencoder.QuantumAutoencoder",
+    "encoded_regressor.EncodedRegressor": "autoencoder.encoded_regressor.EncodedRegressor",
+    "encoded_regressor.TorchHead": "autoencoder.encoded_regressor.TorchHead",
+    "fidelity_kernel.FidelityKernel": "kernels.fidelity.FidelityKernel",
+    "pauli.PauliWord": "simulation.pauli.PauliWord",
+    "projected_kernel.ProjectedKernel": "kernels.projected.ProjectedKernel",
+    "regression.QuantumKernelRidge": "estimators.regression.QuantumKernelRidge",
+    "regression.QuantumSVR": "estimators.regression.QuantumSVR",
+    "rotations.RotationCircuit": "simulation.rotations.RotationCircuit",
+}
+#: Types by the names that files of qperov 0.1 give them, and by those that they have now.
+RENAMED = {
+    "qperov.descriptors.featurizers.PXRDFeaturizer": "qperov.descriptors.featurizer.PXRDFeaturizer",
+    "qperov.descriptors.kinds.Radiation": "qperov.diffraction.patterns.Experiment",
+    "qperov.descriptors.profiles.ProfileGrid": "qperov.diffraction.profiles.ProfileGrid",
+    "qperov.descriptors.rounding.RankPCA": "qperov.descriptors.rank_pca.RankPCA",
+    **{f"qperov.quantum.{old}": f"qperov.quantum.{new}" for old, new in _QUANTUM_OF_0_1.items()},
+}
 #: Kernels of Gaussian processes, which are no estimators.
 _KERNELS = (
     "CompoundKernel",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qperov.errors import RecordError
+from qperov.storage.file_version import check_version
 from qperov.storage.plain_values import decode, encode
 
 
@@ -43,11 +44,7 @@ def read_index(folder: Path, name: str, schema: int, known: Collection[str]) -> 
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise RecordError(f"{folder}: {name} cannot be read ({error}); copy the model again") from error
-    found = body.get("schema") if isinstance(body, dict) else None
-    if found != schema:
-        raise RecordError(
-            f"{folder}: model schema {found!r}, but this qperov reads {schema}; use the qperov that wrote it"
-        )
+    check_version(body.get("schema") if isinstance(body, dict) else None, schema, f"{folder}: model schema")
     if body.pop("digest", None) != _digest(body):
         raise RecordError(f"{folder}: {name} was changed after it was written; copy the model again")
     files = body.pop("files", None)

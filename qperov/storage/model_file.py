@@ -11,6 +11,7 @@ import numpy as np
 
 from qperov.errors import MissingDependencyError, RecordError
 from qperov.storage.atomic import atomic_path
+from qperov.storage.file_version import check_version
 from qperov.torch_support import State
 
 FILE_VERSION = 1
@@ -63,8 +64,7 @@ def read_model(path: str | Path, model: str) -> tuple[State, dict[str, Any]]:
         raise RecordError(f"{path}: no model could be read ({error})") from error
     if not isinstance(header, dict) or header.get("format") != f"qperov.{model}":
         raise RecordError(f"{path}: not a file of a {model}")
-    if header.get("version") != FILE_VERSION:
-        raise RecordError(f"{path}: version {header.get('version')} of such files is unknown, {FILE_VERSION} is known")
+    check_version(header.get("version"), FILE_VERSION, f"{path}: file version")
     return tensors, header
 
 

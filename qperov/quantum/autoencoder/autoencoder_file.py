@@ -10,6 +10,7 @@ import numpy as np
 
 from qperov.errors import RecordError
 from qperov.storage.atomic import write_text
+from qperov.storage.file_version import check_version
 
 #: What a file of angles calls itself.
 FILE_FORMAT, FILE_VERSION = "qperov.QuantumAutoencoder", 1
@@ -36,6 +37,5 @@ def read_angles(path: str | Path) -> dict[str, Any]:
         raise RecordError(f"{path}: no angles of a quantum autoencoder could be read ({error})") from error
     if not isinstance(content, dict) or content.get("format") != FILE_FORMAT:
         raise RecordError(f"{path}: not a file of a quantum autoencoder's angles")
-    if content.get("version") != FILE_VERSION:
-        raise RecordError(f"{path}: version {content.get('version')} of such files is unknown, {FILE_VERSION} is known")
+    check_version(content.get("version"), FILE_VERSION, f"{path}: file version")
     return content
