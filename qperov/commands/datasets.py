@@ -47,11 +47,9 @@ def list_datasets(store: StorePath = DEFAULT_STORE) -> None:
 @app.command()
 def info(name: str, store: StorePath = DEFAULT_STORE) -> None:
     """What a dataset holds, and where its labels come from."""
-    from qperov.datasets.named import load_dataset
+    from qperov.datasets.lookup import find_dataset
 
-    with checking("NAME"):
-        dataset = named_dataset(name, store) or load_dataset(name)
-    _describe(dataset)
+    _describe(find_dataset(name, store))
 
 
 @app.command("import")
@@ -71,8 +69,11 @@ def import_dataset(
     """
     from dataclasses import replace
 
+    from qperov.datasets.names import check_name
     from qperov.datasets.store import Store
 
+    if name is not None:
+        check_name(name)
     dataset = load(source, None, "they are kept with the dataset; `qperov describe --all` prints them")
     if name is not None:
         dataset = replace(dataset, name=name)
@@ -115,13 +116,15 @@ def load(
 
     from qperov.crystals.files.vasp_run import EnergyKind
     from qperov.crystals.units import ENERGY_UNITS
+    from qperov.datasets.lookup import find_dataset
     from qperov.datasets.reading import read
 
     path = source.path
-    if store is not None and not path.exists() and (named := named_dataset(str(path), store)) is not None:
+    if store is not None and not path.exists() and path.name == str(path):
+        found = find_dataset(path.name, store)
         if source.labels is not None or source.target is not None:
             raise typer.BadParameter(f"{path} is a dataset with labels of its own", param_hint="--labels/--target")
-        return named
+        return found
     with screen.bar("Reading") as advance, as_typed():
         dataset = read(
             path,
@@ -138,19 +141,6 @@ def load(
         dataset = dataset.in_unit("meV/atom") if dataset.unit in ENERGY_UNITS else dataset
     screen.tell_issues(dataset.issues, hint, every_issue)
     return dataset
-
-
-def named_dataset(name: str, store: Path) -> CrystalDataset | None:
-    """The embedded or stored dataset of that name, if there is one."""
-    from qperov.datasets.named import EMBEDDED, load_dataset
-    from qperov.datasets.store import Store
-
-    if name in EMBEDDED:
-        return load_dataset(name)
-    if not store.exists():
-        return None
-    with Store(store) as opened:
-        return opened.load(name) if name in opened.names() else None
 
 
 def _describe(dataset: CrystalDataset) -> None:

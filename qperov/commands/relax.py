@@ -50,6 +50,7 @@ def relax(
     qperov relax mine --protocol tilted --jobs 4
     qperov compare mine-tilted
     """
+    from qperov.datasets.names import check_name
     from qperov.datasets.store import Store
     from qperov.potentials.label_factory import label_dataset, relaxed_dataset
     from qperov.potentials.protocols import named_protocol
@@ -59,12 +60,13 @@ def relax(
     if potential is not None:
         chosen = replace(chosen, potential=potential)
     source = _stored(dataset, store)
+    name = check_name(name or f"{source}-{Path(protocol).stem}")
     with screen.bar("Relaxing") as advance:
         report = label_dataset(store, source, chosen, n_jobs=jobs, batch=batch, retry=retry, progress=advance)
     _tell(report, every_failure)
     if not report.counts.converged:
         raise typer.Exit(1)
-    relaxed = relaxed_dataset(store, source, report, name or f"{source}-{Path(protocol).stem}")
+    relaxed = relaxed_dataset(store, source, report, name)
     with Store(store) as opened:
         opened.add(relaxed)
     screen.echo(f"{store}: dataset {relaxed.name!r} holds the {len(relaxed)} relaxed crystals with their energies")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -18,6 +20,7 @@ from qperov.datasets.dataset import CrystalDataset
 from qperov.datasets.embedded.abx3 import embedded_perovskite_set
 from qperov.datasets.embedded.abx3_radii import radius_set
 from qperov.datasets.embedded.cpx222 import embedded_relaxed_set
+from qperov.errors import DatasetNameError
 
 #: Embedded datasets and what they are.
 EMBEDDED = {
@@ -65,10 +68,11 @@ def ordering_task(name: str) -> OrderingTask:
 
     Raises
     ------
-    ValueError
+    DatasetNameError
         If there is no embedded dataset of that name.
     """
-    _check_name(name, ORDERING_TASKS)
+    if name not in ORDERING_TASKS:
+        raise unknown_name(name, ORDERING_TASKS)
     text = resources.files("qperov.datasets.embedded").joinpath("data", f"{name}.json").read_text(encoding="utf-8")
     shipped = json.loads(text)
     parent, clusters = shipped["parent"], shipped["clusters"]
@@ -108,10 +112,11 @@ def load_dataset(name: str) -> CrystalDataset:
 
     Raises
     ------
-    ValueError
+    DatasetNameError
         If there is no embedded dataset of that name.
     """
-    _check_name(name, tuple(EMBEDDED))
+    if name not in EMBEDDED:
+        raise unknown_name(name, tuple(EMBEDDED))
     if name == "abx3":
         return embedded_perovskite_set(name).dataset()
     if name == "abx3_radii":
@@ -139,6 +144,10 @@ def load_dataset(name: str) -> CrystalDataset:
     )
 
 
-def _check_name(name: str, known: tuple[str, ...]) -> None:
-    if name not in known:
-        raise ValueError(f"no embedded dataset {name!r}; there are: {', '.join(known)}. Files are read by qperov.read")
+def unknown_name(name: str, known: Sequence[str], where: str = "") -> DatasetNameError:
+    """What is said of a name that no dataset has."""
+    near = get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ";"
+    return DatasetNameError(
+        f"no embedded dataset {name!r}{where}{hint} There are: {', '.join(known)}. Files are read by their paths"
+    )

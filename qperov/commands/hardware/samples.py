@@ -101,16 +101,13 @@ def _from_dataset(chosen: SampleChoice) -> Samples:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    from qperov.commands.datasets import named_dataset
+    from qperov.datasets.lookup import find_dataset
     from qperov.descriptors.featurizer import PXRDFeaturizer
     from qperov.descriptors.rank_pca import RankPCA
     from qperov.hardware.plan.samples import Samples
     from qperov.studies.models import diffraction_kinds, lattices_of
 
-    dataset = named_dataset(chosen.features, chosen.store)
-    if dataset is None:
-        message = f"no table and no dataset is called {chosen.features!r}; see `qperov data list`"
-        raise typer.BadParameter(message, param_hint="FEATURES")
+    dataset = find_dataset(chosen.features, chosen.store)
     crystals = dataset.one_per_class()
     steps = [f"one crystal of each symmetry class: {len(crystals)} of {len(dataset)}"]
     if chosen.samples is not None:
