@@ -12,8 +12,9 @@ from matplotlib.collections import LineCollection, PatchCollection
 from pymatgen.core import Lattice, Structure
 from synthetic_comparison import DATASET, TASK, synthetic_comparison
 
-from qperov.records.record import read_record, write_record
+from qperov.records.record import read_record
 from qperov.records.study import CRYSTAL_COLUMNS, Chart, Study
+from qperov.records.writing import write_record
 from qperov.reports.figures.charts import draw_chart
 from qperov.reports.figures.crystal_gallery import DARKEST, RADIUS_SHARE, Crystal, colour, known_number, view
 from qperov.reports.figures.style import save

@@ -18,7 +18,7 @@ from qperov.errors import DescriptorError
 from qperov.evaluation.metrics import bootstrap_weights
 from qperov.generative.bench.benching import PERTURBATION, SUBSTITUTION, bench
 from qperov.generative.bench.reconstruction import reconstruction_errors
-from qperov.records.record import write_record
+from qperov.records.writing import write_record
 from qperov.reports.figures.charts import draw_chart
 from qperov.studies.inverse_design.bench import bench_study, decisive_table, shares_table
 from qperov.studies.inverse_design.features import CrystalFeatures

@@ -18,7 +18,8 @@ from sklearn.gaussian_process.kernels import RBF
 from sklearn.manifold import trustworthiness
 from synthetic_comparison import DATASET, MODELS, TASK, synthetic_comparison
 
-from qperov.records.record import evenly_spaced, write_record
+from qperov.records.record import evenly_spaced
+from qperov.records.writing import write_record
 from qperov.reports.maps.drawing import RESIDUAL_COLOURS, VALUE_COLOURS, draw_map, map_colours, mean_prediction
 from qperov.reports.maps.embedding import map_descriptor, standardise
 from qperov.reports.maps.kernel_maps import kernel_distances, map_kernel

@@ -19,7 +19,8 @@ from synthetic_comparison import DATASET, TASK, synthetic_comparison
 
 from qperov.errors import RecordError, UnfinishedRunError, UnreadableFileError
 from qperov.evaluation.results import Comparison
-from qperov.records.record import FRAMES, read_record, slug, write_record
+from qperov.records.record import FRAMES, read_record, slug
+from qperov.records.writing import write_record
 
 COMPARISON = synthetic_comparison()
 
@@ -192,7 +193,7 @@ def test_a_failing_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("qperov.records.record.pq.write_table", full)
+    monkeypatch.setattr("qperov.records.writing.pq.write_table", full)
     with pytest.raises(RecordError, match="No space left"):
         write(tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
@@ -202,7 +203,7 @@ def test_a_killed_write_leaves_no_record(tmp_path: Path) -> None:
     script = """
 import os, sys
 sys.path.insert(0, sys.argv[2])
-import qperov.records.record as record
+import qperov.records.writing as record
 from synthetic_comparison import DATASET, TASK, synthetic_comparison
 comparison = synthetic_comparison(n=40)
 write_table = record.pq.write_table
@@ -256,24 +257,24 @@ def test_damage_is_named(tmp_path: Path, damage: object, message: str) -> None:
 
 @pytest.mark.parametrize("part", ["files", "comparison", "task", "features", "command"])
 def test_a_forged_record_without_a_part_is_refused(tmp_path: Path, part: str) -> None:
-    from qperov.records.record import _digest
+    from qperov.storage.checked_folder import digest
 
     path = write(tmp_path / "run")
     body = json.loads((path / "record.json").read_text())
     del body[part], body["digest"]
-    (path / "record.json").write_text(json.dumps({**body, "digest": _digest(body)}))
+    (path / "record.json").write_text(json.dumps({**body, "digest": digest(body)}))
     with pytest.raises(RecordError, match=f"lacks or garbles a part.*{part}"):
         read_record(path)
 
 
 def test_a_forged_record_cannot_point_outside(tmp_path: Path) -> None:
-    from qperov.records.record import _digest
+    from qperov.storage.checked_folder import digest
 
     path = write(tmp_path / "run")
     (tmp_path / "secret.parquet").write_bytes((path / "labels.parquet").read_bytes())
     body = json.loads((path / "record.json").read_text())
     body["features"][0]["file"] = "../secret.parquet"
     body["files"]["../secret.parquet"] = body["files"]["labels.parquet"]
-    (path / "record.json").write_text(json.dumps({**body, "digest": _digest(body)}))
+    (path / "record.json").write_text(json.dumps({**body, "digest": digest(body)}))
     with pytest.raises(RecordError, match="no part of a record"):
         read_record(path)

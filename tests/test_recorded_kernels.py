@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from synthetic_comparison import DATASET, TASK, synthetic_comparison
 
 from qperov.errors import RecordError
-from qperov.records.record import Record, _digest, evenly_spaced, read_record, write_record
+from qperov.records.record import Record, evenly_spaced, read_record
+from qperov.records.writing import write_record
+from qperov.storage.checked_folder import digest
 from qperov.storage.plain_values import symmetric, upper_triangle
 
 COMPARISON = synthetic_comparison(n=40)
@@ -78,7 +80,7 @@ def test_a_record_from_before_there_were_kernels_is_read(tmp_path: Path) -> None
     path = write(tmp_path / "run", {}, []).path
     body = json.loads((path / "record.json").read_text())
     del body["kernels"], body["digest"]
-    (path / "record.json").write_text(json.dumps({**body, "digest": _digest(body)}))
+    (path / "record.json").write_text(json.dumps({**body, "digest": digest(body)}))
     assert read_record(path).kernels == {}
 
 
@@ -126,7 +128,7 @@ def test_a_forged_kernel_is_refused(tmp_path: Path) -> None:
         del body["digest"]
         body["kernels"][0]["file"] = file
         body["files"].setdefault(file, body["files"]["labels.parquet"])
-        body["digest"] = _digest(body)
+        body["digest"] = digest(body)
         (path / "record.json").write_text(json.dumps(body))
         with pytest.raises(RecordError, match=message):
             read_record(path)

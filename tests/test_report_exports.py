@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from synthetic_comparison import DATASET, TASK, synthetic_comparison
 
 from qperov.evaluation.results import METRICS, Comparison
-from qperov.records.record import Record, write_record
+from qperov.records.record import Record
 from qperov.records.study import Study
+from qperov.records.writing import write_record
 from qperov.reports.exports import metrics, write_exports
 from qperov.reports.latex import escape, latex_table
 

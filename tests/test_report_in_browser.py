@@ -13,8 +13,8 @@ from headless_browser import Browser, browser, find_browser
 from PIL import Image
 from synthetic_comparison import DATASET, TASK, synthetic_comparison
 
-from qperov.records.record import write_record
 from qperov.records.study import Chart, Study
+from qperov.records.writing import write_record
 from qperov.reports import build_report
 from qperov.reports.runs.page import compare_runs
 

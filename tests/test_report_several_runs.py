@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 from qperov.commands.report import report
 from qperov.errors import RecordError
 from qperov.evaluation.results import Comparison
-from qperov.records.record import Record, read_record, write_record
+from qperov.records.record import Record, read_record
+from qperov.records.writing import write_record
 from qperov.reports.runs.page import compare_runs
 from qperov.reports.runs.sets import NOT_COMPARABLE, cautions, comparable_sets, named_runs
 from qperov.reports.runs.tests import paired_differences, same_folds, same_labels

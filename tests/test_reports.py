@@ -21,7 +21,8 @@ from sklearn.datasets import make_blobs
 from synthetic_comparison import DATASET, MODELS, PROVENANCE, TASK, synthetic_comparison
 
 from qperov.evaluation.results import Comparison
-from qperov.records.record import Record, read_record, write_record
+from qperov.records.record import Record, read_record
+from qperov.records.writing import write_record
 from qperov.reports import build_report, draw_parity, draw_scores, embed, map_descriptor
 from qperov.reports.page import script_policy
 from qperov.reports.words import findings as say

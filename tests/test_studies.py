@@ -20,8 +20,9 @@ from synthetic_comparison import DATASET, TASK, synthetic_comparison
 import qperov
 from qperov.errors import RecordError
 from qperov.evaluation.splits import honest_groups
-from qperov.records.record import read_record, write_record
+from qperov.records.record import read_record
 from qperov.records.study import Chart, Reference, Study
+from qperov.records.writing import write_record
 from qperov.reports import build_report
 from qperov.reports.figures.charts import SERIES_COLOURS, draw_chart
 from qperov.studies import autoencoder as autoencoder_study
@@ -127,13 +128,13 @@ def test_text_that_is_no_unicode_is_escaped(tmp_path: Path) -> None:
 
 
 def test_a_record_from_before_studies_still_reads(tmp_path: Path) -> None:
-    from qperov.records.record import _digest
+    from qperov.storage.checked_folder import digest
 
     path = write(tmp_path / "run")
     assert not (path / "studies").exists()
     body = json.loads((path / "record.json").read_text())
     del body["digest"], body["studies"]
-    (path / "record.json").write_text(json.dumps({**body, "digest": _digest(body)}))
+    (path / "record.json").write_text(json.dumps({**body, "digest": digest(body)}))
     assert read_record(path).studies == ()
 
 
@@ -165,13 +166,13 @@ def test_damage_to_a_study_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_forged_studies_are_refused(tmp_path: Path, forge: object, message: str) -> None:
-    from qperov.records.record import _digest
+    from qperov.storage.checked_folder import digest
 
     path = write(tmp_path / "run", STUDY)
     body = json.loads((path / "record.json").read_text())
     del body["digest"]
     forge(body["studies"][0])  # type: ignore[operator]
-    (path / "record.json").write_text(json.dumps({**body, "digest": _digest(body)}))
+    (path / "record.json").write_text(json.dumps({**body, "digest": digest(body)}))
     with pytest.raises(RecordError, match=message):
         read_record(path)
 

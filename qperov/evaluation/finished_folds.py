@@ -8,7 +8,6 @@ import secrets
 import sys
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from qperov.storage.atomic import write_text
+from qperov.storage.versions import installed_versions
 
 #: Packages that are told by their version, by the names under which they are imported; all others by their code.
 PACKAGES = {"numpy": "numpy", "scipy": "scipy", "sklearn": "scikit-learn", "torch": "torch"}
@@ -66,7 +66,7 @@ class FinishedFolds:
         """Where the result of a model on a fold belongs."""
         digest = hashlib.blake2b(digest_size=16)
         ours = [self._source(package) for package in ("qperov", "qperov_circuits")]
-        versions = [(package, _version(package)) for package in PACKAGES.values()]
+        versions = installed_versions(PACKAGES.values())
         digest.update(repr((name, self._described(model), fold[:2], ours, versions)).encode())
         for array in (X, y, groups, fold[2], fold[3]):
             contiguous = np.ascontiguousarray(array)
@@ -144,10 +144,3 @@ def _byte_code(part: Any) -> Any:
     if isinstance(part, FunctionType):
         return _byte_code(part.__code__)
     return repr(part) if isinstance(part, str | int | float | complex | bytes | None) else type(part).__name__
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""

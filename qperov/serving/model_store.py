@@ -8,10 +8,8 @@ A folder holds ``model.json`` (what the model was trained on, its scores, versio
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +32,7 @@ from qperov.serving.stages import points_of, predictions_of
 from qperov.storage.atomic import atomic_path
 from qperov.storage.checked_folder import write_index
 from qperov.storage.plain_values import clean
+from qperov.storage.versions import installed_versions
 
 SCHEMA = 1
 #: Folder of a run that holds its models, and the index of each.
@@ -171,13 +170,7 @@ def _store(
 
 def versions_here() -> dict[str, str]:
     """Versions of Python and of what changes predictions, as installed."""
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
+    return installed_versions(PACKAGES)
 
 
 def _table(points: np.ndarray) -> pa.Table:

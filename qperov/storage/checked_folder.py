@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from qperov.errors import RecordError
-from qperov.storage.file_version import check_version
 from qperov.storage.plain_values import decode, encode
+from qperov.storage.versions import check_version
 
 
 def write_index(folder: Path, name: str, body: Mapping[str, Any], files: Collection[str]) -> None:
@@ -21,8 +21,8 @@ def write_index(folder: Path, name: str, body: Mapping[str, Any], files: Collect
     RecordError
         A value has no plain JSON form.
     """
-    content = encode(body, name) | {"files": {file: _sha256(folder / file) for file in sorted(files)}}
-    content["digest"] = _digest(content)
+    content = encode(body, name) | {"files": {file: sha256(folder / file) for file in sorted(files)}}
+    content["digest"] = digest(content)
     (folder / name).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
@@ -45,7 +45,7 @@ def read_index(folder: Path, name: str, schema: int, known: Collection[str]) -> 
     except (OSError, ValueError, RecursionError) as error:
         raise RecordError(f"{folder}: {name} cannot be read ({error}); copy the model again") from error
     check_version(body.get("schema") if isinstance(body, dict) else None, schema, f"{folder}: model schema")
-    if body.pop("digest", None) != _digest(body):
+    if body.pop("digest", None) != digest(body):
         raise RecordError(f"{folder}: {name} was changed after it was written; copy the model again")
     files = body.pop("files", None)
     if not isinstance(files, dict):
@@ -56,15 +56,18 @@ def read_index(folder: Path, name: str, schema: int, known: Collection[str]) -> 
         path = folder / file
         if path.is_symlink() or not path.is_file():
             raise RecordError(f"{folder}: {file} is missing; copy the model again, whole")
-        if _sha256(path) != checksum:
+        if sha256(path) != checksum:
             raise RecordError(f"{folder}: {file} was changed after it was written; copy the model again")
     return {**decode(body), "files": tuple(files)}
 
 
-def _digest(body: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True, allow_nan=False).encode()).hexdigest()
+def digest(body: Mapping[str, Any]) -> str:
+    """SHA-256 of a JSON document without its key ``digest``."""
+    plain = {key: value for key, value in body.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
-def _sha256(file: Path) -> str:
+def sha256(file: Path) -> str:
+    """SHA-256 of the bytes of a file."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -11,7 +11,7 @@ import numpy as np
 
 from qperov.errors import MissingDependencyError, RecordError
 from qperov.storage.atomic import atomic_path
-from qperov.storage.file_version import check_version
+from qperov.storage.versions import check_version
 from qperov.torch_support import State
 
 FILE_VERSION = 1

@@ -10,7 +10,7 @@ import numpy as np
 
 from qperov.errors import RecordError
 from qperov.storage.atomic import write_text
-from qperov.storage.file_version import check_version
+from qperov.storage.versions import check_version
 
 #: What a file of angles calls itself.
 FILE_FORMAT, FILE_VERSION = "qperov.QuantumAutoencoder", 1

@@ -1,7 +1,10 @@
-"""What is said of files of a version that cannot be read."""
+"""Versions of files and of installed packages."""
 
 from __future__ import annotations
 
+import platform
+from collections.abc import Iterable
+from importlib import metadata
 from typing import Any
 
 from qperov.errors import RecordError
@@ -19,3 +22,14 @@ def check_version(found: Any, known: int, what: str) -> None:
         newer = isinstance(found, int) and found > known
         remedy = "upgrade qperov" if newer else "use the qperov that wrote it"
         raise RecordError(f"{what} {found!r}, but this qperov reads {known}; {remedy}")
+
+
+def installed_versions(packages: Iterable[str]) -> dict[str, str]:
+    """Versions of Python and of those packages that are installed."""
+    versions = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
