@@ -31,10 +31,9 @@ from qperov.datasets.embedded.abx3 import (
 )
 from qperov.datasets.embedded.abx3_radii import perovskite_id, radius_set
 from qperov.datasets.store import Store
-from qperov.datasets.structure_text import from_text
 from qperov.potentials.label_factory import FactoryReport
 from qperov.potentials.protocols import Protocol
-from qperov.potentials.queue import RelaxationFailure
+from qperov.potentials.queue import RelaxationFailure, RelaxationStates
 
 NAME = "abx3"
 CAUTIONS = (
@@ -85,23 +84,12 @@ def starting_cells() -> CrystalDataset:
     return replace(radius_set(), name=f"{NAME}-start", y=None, target=None, unit=None, provenance=())
 
 
-def ends(task: Task, dataset: str, report: FactoryReport, states: tuple[str, ...]) -> dict[str, RelaxedPerovskite]:
-    """What the store holds of relaxations in any of the states, by id."""
+def ends(task: Task, dataset: str, report: FactoryReport) -> dict[str, RelaxedPerovskite]:
+    """What the store holds of the relaxations that ended, by id."""
     sites = {perovskite_id(each): each for each in perovskite_compositions()}
     with Store(task.store) as store:
-        rows = store.connection.execute(
-            "SELECT m.source, s.content, r.energy, r.greatest_force, r.greatest_stress, r.steps, r.state"
-            " FROM relaxations r JOIN structures s ON s.id = r.relaxed JOIN memberships m ON m.structure = r.structure"
-            " JOIN datasets d ON d.id = m.dataset WHERE r.protocol = ? AND d.name = ?"
-            f" AND r.state IN ({', '.join('?' * len(states))}) ORDER BY m.position",
-            (report.protocol_id, dataset, *states),
-        ).fetchall()
-    return {
-        source: RelaxedPerovskite(
-            source, sites[source], from_text(content), energy, force, stress, steps, state == "converged"
-        )
-        for source, content, energy, force, stress, steps, state in rows
-    }
+        found = RelaxationStates(store, dataset, report.protocol_id).ends()
+    return {entry_id: RelaxedPerovskite(entry_id, sites[entry_id], **vars(end)) for entry_id, end in found.items()}
 
 
 def relaxed_cells(
@@ -109,7 +97,7 @@ def relaxed_cells(
 ) -> tuple[dict[str, RelaxedPerovskite], list[RelaxationFailure], str]:
     """Relaxed cells by id, what failed altogether, and what the labels say of themselves."""
     report = relaxed_by(task.factory, start, task.protocol)
-    found = ends(task, start.name, report, ("converged", "unconverged"))
+    found = ends(task, start.name, report)
     failures = [failure for failure in report.failures if failure.kind != "Unconverged"]
     rest = [each for each in found.values() if not each.converged]
     if rest:
@@ -120,7 +108,7 @@ def relaxed_cells(
             known_groups=np.arange(len(rest)),
         )
         continued = relaxed_by(task.factory, second, task.continued)
-        for each in ends(task, second.name, continued, ("converged", "unconverged")).values():
+        for each in ends(task, second.name, continued).values():
             found[each.id] = replace(each, steps=each.steps + found[each.id].steps)
         failures += [failure for failure in continued.failures if failure.kind != "Unconverged"]
         for failure in failures:
@@ -141,14 +129,8 @@ def element_references(task: Task, symbols: list[str]) -> dict[str, ElementRefer
     report = relaxed_by(task.factory, crystals, task.elements)
     assert not report.failures, report.failures
     with Store(task.store) as store:
-        energies = dict(
-            store.connection.execute(
-                "SELECT m.source, r.energy FROM relaxations r JOIN memberships m ON m.structure = r.structure"
-                " JOIN datasets d ON d.id = m.dataset WHERE r.protocol = ? AND d.name = ?",
-                (report.protocol_id, crystals.name),
-            )
-        )
-    return {symbol: ElementReference(name, energies[symbol] / len(cell)) for symbol, (name, cell) in phases.items()}
+        found = RelaxationStates(store, crystals.name, report.protocol_id).ends()
+    return {symbol: ElementReference(name, found[symbol].energy / len(cell)) for symbol, (name, cell) in phases.items()}
 
 
 def summary(relaxed: PerovskiteSet) -> str:

@@ -33,13 +33,16 @@ class Claim:
     structure: Structure
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class End:
-    """How a relaxation ended: longest force (eV/Å), greatest stress (GPa) where there is one, and steps."""
+    """How a relaxation ended: crystal, energy (eV per cell), longest force (eV/Å), greatest stress (GPa), and steps."""
 
+    structure: Structure
+    energy: float
     greatest_force: float
     greatest_stress: float | None
     steps: int
+    converged: bool
 
 
 @dataclass(frozen=True)
@@ -257,14 +260,18 @@ class RelaxationStates:
         ]
 
     def ends(self) -> dict[str, End]:
-        """How the relaxation of each converged entry ended, by id."""
+        """How the relaxation of each entry ended, converged or not, by id in the order of the dataset."""
         rows = self.store.connection.execute(
-            "SELECT m.source, r.greatest_force, r.greatest_stress, r.steps FROM relaxations r"
+            "SELECT m.source, s.content, r.energy, r.greatest_force, r.greatest_stress, r.steps, r.state"
+            " FROM relaxations r JOIN structures s ON s.id = r.relaxed"
             " JOIN memberships m ON m.structure = r.structure JOIN datasets d ON d.id = m.dataset"
-            " WHERE r.protocol = ? AND d.name = ? AND r.state = 'converged' ORDER BY m.position",
+            " WHERE r.protocol = ? AND d.name = ? ORDER BY m.position",
             (self.protocol, self.dataset),
         )
-        return {source: End(force, stress, steps) for source, force, stress, steps in rows}
+        return {
+            source: End(from_text(content), energy, force, stress, steps, state == "converged")
+            for source, content, energy, force, stress, steps, state in rows
+        }
 
     def relaxed(self, name: str, provenance: str, *, cautions: Sequence[str] = ()) -> CrystalDataset:
         """The converged crystals as a dataset with their energies (eV per cell); all others are its issues.
@@ -277,13 +284,8 @@ class RelaxationStates:
         StoreError
             If none is there yet.
         """
-        rows = self.store.connection.execute(
-            "SELECT m.source, s.content, r.energy FROM relaxations r JOIN structures s ON s.id = r.relaxed"
-            " JOIN memberships m ON m.structure = r.structure JOIN datasets d ON d.id = m.dataset"
-            " WHERE r.protocol = ? AND d.name = ? AND r.state = 'converged' ORDER BY m.position",
-            (self.protocol, self.dataset),
-        ).fetchall()
-        if not rows:
+        ends = {source: end for source, end in self.ends().items() if end.converged}
+        if not ends:
             raise StoreError(
                 f"{self.store.path}: no crystal of {self.dataset!r} is relaxed by protocol {self.protocol}"
             )
@@ -294,13 +296,13 @@ class RelaxationStates:
         ]
         return CrystalDataset(
             name=name,
-            structures=tuple(from_text(content) for _, content, _ in rows),
-            ids=tuple(source for source, _, _ in rows),
-            y=np.array([energy for _, _, energy in rows]),
+            structures=tuple(end.structure for end in ends.values()),
+            ids=tuple(ends),
+            y=np.array([end.energy for end in ends.values()]),
             target="energy",
             unit="eV/cell",
-            provenance=(provenance,) * len(rows),
+            provenance=(provenance,) * len(ends),
             issues=tuple(issues),
             cautions=tuple(cautions),
-            known_groups=before.groups[[place[source] for source, _, _ in rows]],
+            known_groups=before.groups[[place[source] for source in ends]],
         )
