@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -19,6 +19,8 @@ from qperov.errors import SymmetryError
 SITE_TOLERANCE = 1e-3
 #: Cells are the same cell when the components of their vectors agree to this many Å.
 CELL_TOLERANCE = 1e-3
+#: Permutations of all sites by all operations are not held beyond this size.
+MOST_PERMUTATION_BYTES = 2**30
 
 
 def symmetry_operations(
@@ -117,7 +119,22 @@ def site_permutations(
     Raises
     ------
     SymmetryError
-        If spglib finds no symmetry, or an operation leads out of ``sites``.
+        If spglib finds no symmetry, an operation leads out of ``sites``, or the array would be larger than
+        ``MOST_PERMUTATION_BYTES``.
+    """
+    shifts, turns = _shifts_and_turns(structure, sites, kinds, symprec)
+    _check_size(len(shifts) * len(turns), len(sites))
+    distinct = np.unique(np.concatenate([shifts[:, turn] for turn in turns]), axis=0)
+    identity = (distinct == np.arange(len(sites))).all(axis=1)
+    return np.concatenate([distinct[identity], distinct[~identity]])
+
+
+def _shifts_and_turns(
+    structure: Structure, sites: Sequence[int], kinds: Sequence[int] | None = None, symprec: float = 1e-3
+) -> tuple[np.ndarray, np.ndarray]:
+    """Permutations of ``sites``, shapes (m₁, n) and (m₂, n); all of them are ``shifts[i][turns[j]]``.
+
+    Shifts are the pure translations of the cell, turns one operation of each rotation.
     """
     if kinds is None:
         species = sorted({site.species_string for site in structure})
@@ -125,16 +142,35 @@ def site_permutations(
     rotations, translations = symmetry_operations(
         structure.lattice.matrix, structure.frac_coords, kinds, symprec=symprec
     )
+    pure = (rotations == np.eye(3, dtype=int)).all(axis=(1, 2))
+    _, first = np.unique(rotations, axis=0, return_index=True)
+    if pure.sum() * len(first) != len(rotations):
+        # within the tolerance, the operations are not quite a group
+        pure, first = np.arange(len(rotations)) == np.flatnonzero(pure)[0], np.arange(len(rotations))
+    _check_size(int(pure.sum()), len(sites))
     positions = structure.frac_coords[list(sites)]
-    images = np.einsum("gab,nb->gna", rotations, positions) + translations[:, None, :]
-    _, permutations = _site_tree(positions).query(_in_unit_cube(images))
-    offset = images - positions[permutations]
-    offset -= np.round(offset)
-    if (np.linalg.norm(offset @ structure.lattice.matrix, axis=2) > 10 * symprec).any():
-        raise SymmetryError("a symmetry operation of the parent lattice leads out of the chosen sites")
-    distinct = np.unique(permutations, axis=0)
-    identity = (distinct == np.arange(len(positions))).all(axis=1)
-    return np.concatenate([distinct[identity], distinct[~identity]])
+    tree = _site_tree(positions)
+
+    def permutation(number: int) -> np.ndarray:
+        images = positions @ rotations[number].T + translations[number]
+        _, found = tree.query(_in_unit_cube(images))
+        offset = images - positions[found]
+        offset -= np.round(offset)
+        if (np.linalg.norm(offset @ structure.lattice.matrix, axis=1) > 10 * symprec).any():
+            raise SymmetryError("a symmetry operation of the parent lattice leads out of the chosen sites")
+        return found
+
+    shifts, turns = (np.array([permutation(number) for number in part]) for part in (np.flatnonzero(pure), first))
+    return shifts, turns
+
+
+def _check_size(n_operations: int, n_sites: int) -> None:
+    needed = 8 * n_operations * n_sites
+    if needed > MOST_PERMUTATION_BYTES:
+        raise SymmetryError(
+            f"{n_operations} symmetry operations of {n_sites} sites take {needed / 2**30:.2g} GiB, more than "
+            f"{MOST_PERMUTATION_BYTES / 2**30:.2g}: take a smaller cell, or one of lower symmetry"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +197,14 @@ class ParentLattice:
         if not self.sites:
             return np.zeros((1, 0), dtype=np.int64)
         return site_permutations(self.structure, self.sites)
+
+    def permutation_blocks(self) -> Iterator[np.ndarray]:
+        """The permutations, each once or more, in blocks of shape (m, n): for cells too large for the whole array."""
+        if not self.sites:
+            yield self.permutations
+            return
+        shifts, turns = _shifts_and_turns(self.structure, self.sites)
+        yield from (shifts[:, turn] for turn in turns)
 
     def occupations(self, structures: Sequence[Structure]) -> np.ndarray:
         """Species index on each decorated site, shape (n_structures, n_sites).
