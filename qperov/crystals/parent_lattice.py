@@ -24,7 +24,7 @@ MOST_PERMUTATION_BYTES = 2**30
 
 
 def symmetry_operations(
-    lattice_matrix: np.ndarray, frac_coords: np.ndarray, kinds: Sequence[int], *, symprec: float = 1e-3
+    lattice_matrix: np.ndarray, frac_coords: np.ndarray, kinds: Sequence[int], *, tolerance: float = 1e-3
 ) -> tuple[np.ndarray, np.ndarray]:
     """Symmetry operations x ↦ Rx + t of a crystal that keep the cell as given (spglib).
 
@@ -35,8 +35,8 @@ def symmetry_operations(
     frac_coords : ndarray, shape (n, 3)
     kinds : sequence of int, shape (n,)
         Equal numbers for sites that operations may exchange.
-    symprec : float
-        Tolerance in Å.
+    tolerance : float
+        Å.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def symmetry_operations(
         # spglib 2.7 and 2.8 warn on every call that failures will be raised; both ways are met below
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
-            found = spglib.get_symmetry(cell, symprec=symprec)
+            found = spglib.get_symmetry(cell, symprec=tolerance)
         except Exception as error:  # the class of spglib's errors depends on its version
             reason = f" ({error})"
     if found is None:
@@ -92,7 +92,7 @@ def _schoenflies_symbols() -> dict[str, str]:
 
 
 def site_permutations(
-    structure: Structure, sites: Sequence[int], *, kinds: Sequence[int] | None = None, symprec: float = 1e-3
+    structure: Structure, sites: Sequence[int], *, kinds: Sequence[int] | None = None, tolerance: float = 1e-3
 ) -> np.ndarray:
     """Distinct permutations of ``sites`` under the symmetry operations that keep the cell of ``structure``.
 
@@ -108,8 +108,8 @@ def site_permutations(
     kinds : sequence of int, optional
         For each site of the structure a number, equal for sites that operations may exchange; by default sites of
         one species.
-    symprec : float
-        Tolerance in Å.
+    tolerance : float
+        Å.
 
     Returns
     -------
@@ -122,7 +122,7 @@ def site_permutations(
         If spglib finds no symmetry, an operation leads out of ``sites``, or the array would be larger than
         ``MOST_PERMUTATION_BYTES``.
     """
-    shifts, turns = _shifts_and_turns(structure, sites, kinds, symprec)
+    shifts, turns = _shifts_and_turns(structure, sites, kinds, tolerance)
     _check_size(len(shifts) * len(turns), len(sites))
     distinct = np.unique(np.concatenate([shifts[:, turn] for turn in turns]), axis=0)
     identity = (distinct == np.arange(len(sites))).all(axis=1)
@@ -130,7 +130,7 @@ def site_permutations(
 
 
 def _shifts_and_turns(
-    structure: Structure, sites: Sequence[int], kinds: Sequence[int] | None = None, symprec: float = 1e-3
+    structure: Structure, sites: Sequence[int], kinds: Sequence[int] | None = None, tolerance: float = 1e-3
 ) -> tuple[np.ndarray, np.ndarray]:
     """Permutations of ``sites``, shapes (m₁, n) and (m₂, n); all of them are ``shifts[i][turns[j]]``.
 
@@ -140,7 +140,7 @@ def _shifts_and_turns(
         species = sorted({site.species_string for site in structure})
         kinds = [species.index(site.species_string) + 1 for site in structure]
     rotations, translations = symmetry_operations(
-        structure.lattice.matrix, structure.frac_coords, kinds, symprec=symprec
+        structure.lattice.matrix, structure.frac_coords, kinds, tolerance=tolerance
     )
     pure = (rotations == np.eye(3, dtype=int)).all(axis=(1, 2))
     _, first = np.unique(rotations, axis=0, return_index=True)
@@ -156,7 +156,7 @@ def _shifts_and_turns(
         _, found = tree.query(_in_unit_cube(images))
         offset = images - positions[found]
         offset -= np.round(offset)
-        if (np.linalg.norm(offset @ structure.lattice.matrix, axis=1) > 10 * symprec).any():
+        if (np.linalg.norm(offset @ structure.lattice.matrix, axis=1) > 10 * tolerance).any():
             raise SymmetryError("a symmetry operation of the parent lattice leads out of the chosen sites")
         return found
 

@@ -36,7 +36,7 @@ MOST_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True, eq=False)
-class Fetched:
+class FetchedCrystal:
     """One crystal as a service gave it, with its target if one was asked for."""
 
     id: str
@@ -50,7 +50,7 @@ class Page:
 
     Attributes
     ----------
-    items : tuple of Fetched or ReadingError
+    items : tuple of FetchedCrystal or ReadingError
         Crystals, and the reasons for which others cannot be had.
     next : str or None
         What to ask for next; None at the end.
@@ -58,7 +58,7 @@ class Page:
         Entries on all pages, where the service tells.
     """
 
-    items: tuple[Fetched | ReadingError, ...]
+    items: tuple[FetchedCrystal | ReadingError, ...]
     next: str | None
     total: int | None = None
 
@@ -158,7 +158,7 @@ def fetch(
         raise ValueError("most must be positive")
     query = json.dumps(service.query(), sort_keys=True)
     with Store(store) as opened:
-        record = _earlier(opened, name, query)
+        record = _find_record(opened, name, query)
         if record is not None and record.complete and not restart:
             return FetchReport(record, 0, opened.info(name).structures, ())
         about = service.about()
@@ -168,7 +168,7 @@ def fetch(
         return _Fetch(opened, service, about, record, strict, progress).run(most)
 
 
-def _earlier(store: Store, name: str, query: str) -> FetchRecord | None:
+def _find_record(store: Store, name: str, query: str) -> FetchRecord | None:
     record = fetch_record(store, name)
     if record is None and name in store.names():
         raise StoreError(f"{store.path}: {name!r} is a dataset that was not fetched; choose another name")
@@ -197,7 +197,7 @@ class _Fetch:
         self.record = record
         self.strict = strict
         self.progress = progress
-        self.known = _stored(store, record.dataset)
+        self.known = _known_entries(store, record.dataset)
         self.issues: list[ReadingError] = []
         self.added = 0
 
@@ -239,7 +239,7 @@ class _Fetch:
 
     def _keep(self, page: Page, most: int | None) -> bool:
         """Put a page into the store; whether it was cut short, since that made enough crystals."""
-        kept: list[Fetched] = []
+        kept: list[FetchedCrystal] = []
         issues: list[ReadingError] = []
         repeated, cut = 0, False
         for item in page.items:
@@ -249,9 +249,9 @@ class _Fetch:
             wrong = item if isinstance(item, ReadingError) else self._problem(item)
             if wrong is not None:
                 issues.append(wrong)
-            elif isinstance(item, Fetched) and item.id in self.known:
+            elif isinstance(item, FetchedCrystal) and item.id in self.known:
                 repeated += 1
-            elif isinstance(item, Fetched):
+            elif isinstance(item, FetchedCrystal):
                 self.known[item.id] = (content_id(item.structure), item.value)
                 kept.append(item)
         if self.strict and issues:
@@ -262,7 +262,7 @@ class _Fetch:
         self.added += len(kept)
         return cut
 
-    def _problem(self, item: Fetched) -> ReadingError | None:
+    def _problem(self, item: FetchedCrystal) -> ReadingError | None:
         target = self.service.target
         if target is not None and item.value is None:
             return MissingLabelError(item.id, f"no value of {target!r}")
@@ -273,7 +273,7 @@ class _Fetch:
             return DuplicateIdError(item.id, "came again with another structure or label; the first was kept")
         return None
 
-    def _dataset(self, kept: Iterable[Fetched], issues: Iterable[ReadingError]) -> CrystalDataset:
+    def _dataset(self, kept: Iterable[FetchedCrystal], issues: Iterable[ReadingError]) -> CrystalDataset:
         entries = tuple(kept)
         target = self.service.target
         about = self.about
@@ -293,7 +293,7 @@ class _Fetch:
         )
 
 
-def _stored(store: Store, name: str) -> dict[str, tuple[str, float | None]]:
+def _known_entries(store: Store, name: str) -> dict[str, tuple[str, float | None]]:
     """Structure and label of each entry that is there already, by id."""
     rows = store.connection.execute(
         "SELECT m.source, m.structure, p.value FROM memberships m JOIN datasets d ON d.id = m.dataset"
