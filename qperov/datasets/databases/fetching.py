@@ -1,4 +1,4 @@
-"""Fetches crystals from a service into the store, page by page, and goes on where it stopped."""
+"""Fetches crystals from a database into the store, page by page, and goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MOST_SECONDS = 24 * 3600.0
 
 @dataclass(frozen=True, eq=False)
 class FetchedCrystal:
-    """One crystal as a service gave it, with its target if one was asked for."""
+    """One crystal as a database gave it, with its target if one was asked for."""
 
     id: str
     structure: Structure
@@ -46,7 +46,7 @@ class FetchedCrystal:
 
 @dataclass(frozen=True, eq=False)
 class Page:
-    """Part of what a service has.
+    """Part of what a database has.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Page:
     next : str or None
         What to ask for next; None at the end.
     total : int or None
-        Entries on all pages, where the service tells.
+        Entries on all pages, where the database tells.
     """
 
     items: tuple[FetchedCrystal | ReadingError, ...]
@@ -65,7 +65,7 @@ class Page:
 
 @dataclass(frozen=True)
 class About:
-    """What a service says of itself, in words, and the unit of the target."""
+    """What a database says of itself, in words, and the unit of the target."""
 
     source: str
     version: str
@@ -73,7 +73,7 @@ class About:
     unit: str | None = None
 
 
-class Service(Protocol):
+class Database(Protocol):
     """Where crystals come from."""
 
     @property
@@ -112,7 +112,7 @@ class FetchReport:
 
 
 def fetch(
-    service: Service,
+    database: Database,
     store: str | Path,
     name: str,
     *,
@@ -121,14 +121,14 @@ def fetch(
     strict: bool = False,
     progress: Progress | None = None,
 ) -> FetchReport:
-    """Put what a service has into the store as a dataset.
+    """Put what a database has into the store as a dataset.
 
     Each page is in the store, with the place of the next, before that is asked for: a fetch that was stopped goes on
     with the next page when it is called again. Entries that cannot be used are the dataset's issues.
 
     Parameters
     ----------
-    service : Service
+    database : Database
     store : str or Path
         File of the store.
     name : str
@@ -140,12 +140,12 @@ def fetch(
     strict : bool
         Raise the first issue; its page is not kept.
     progress : Progress, optional
-        Called after each page with the number of entries that came, and of all where the service tells.
+        Called after each page with the number of entries that came, and of all where the database tells.
 
     Raises
     ------
     FetchError
-        If the service gives no answer, refuses, goes round in circles, or comes to no end (``MOST_EMPTY_PAGES``,
+        If the database gives no answer, refuses, goes round in circles, or comes to no end (``MOST_EMPTY_PAGES``,
         ``MOST_PAGES``, ``MOST_SECONDS``); what came is kept.
     StoreError
         If the name is taken, or a fetch of this name asked for something else.
@@ -156,19 +156,19 @@ def fetch(
     """
     if most is not None and most < 1:
         raise ValueError("most must be positive")
-    query = json.dumps(service.query(), sort_keys=True)
+    query = json.dumps(database.query(), sort_keys=True)
     with Store(store) as opened:
-        record = _find_record(opened, name, query)
+        record = _earlier(opened, name, query)
         if record is not None and record.complete and not restart:
             return FetchReport(record, 0, opened.info(name).structures, ())
-        about = service.about()
+        about = database.about()
         if record is None or restart:
             record = FetchRecord(name, query, about.source, about.version, about.licence, _today())
             keep_record(opened, record)
-        return _Fetch(opened, service, about, record, strict, progress).run(most)
+        return _Fetch(opened, database, about, record, strict, progress).run(most)
 
 
-def _find_record(store: Store, name: str, query: str) -> FetchRecord | None:
+def _earlier(store: Store, name: str, query: str) -> FetchRecord | None:
     record = fetch_record(store, name)
     if record is None and name in store.names():
         raise StoreError(f"{store.path}: {name!r} is a dataset that was not fetched; choose another name")
@@ -185,19 +185,19 @@ class _Fetch:
     def __init__(
         self,
         store: Store,
-        service: Service,
+        database: Database,
         about: About,
         record: FetchRecord,
         strict: bool,
         progress: Progress | None,
     ) -> None:
         self.store = store
-        self.service = service
+        self.database = database
         self.about = about
         self.record = record
         self.strict = strict
         self.progress = progress
-        self.known = _known_entries(store, record.dataset)
+        self.known = _stored(store, record.dataset)
         self.issues: list[ReadingError] = []
         self.added = 0
 
@@ -206,7 +206,7 @@ class _Fetch:
         came = len(self.known)
         begun, pages, empty = time.monotonic(), 0, 0
         while not self.record.complete and (most is None or len(self.known) < most):
-            page = self.service.page(self.record.next)
+            page = self.database.page(self.record.next)
             cut = self._keep(page, most)
             came += len(page.items)
             if self.progress is not None:
@@ -263,7 +263,7 @@ class _Fetch:
         return cut
 
     def _problem(self, item: FetchedCrystal) -> ReadingError | None:
-        target = self.service.target
+        target = self.database.target
         if target is not None and item.value is None:
             return MissingLabelError(item.id, f"no value of {target!r}")
         if item.value is not None and not math.isfinite(item.value):
@@ -275,7 +275,7 @@ class _Fetch:
 
     def _dataset(self, kept: Iterable[FetchedCrystal], issues: Iterable[ReadingError]) -> CrystalDataset:
         entries = tuple(kept)
-        target = self.service.target
+        target = self.database.target
         about = self.about
         return CrystalDataset(
             name=self.record.dataset,
@@ -293,7 +293,7 @@ class _Fetch:
         )
 
 
-def _known_entries(store: Store, name: str) -> dict[str, tuple[str, float | None]]:
+def _stored(store: Store, name: str) -> dict[str, tuple[str, float | None]]:
     """Structure and label of each entry that is there already, by id."""
     rows = store.connection.execute(
         "SELECT m.source, m.structure, p.value FROM memberships m JOIN datasets d ON d.id = m.dataset"

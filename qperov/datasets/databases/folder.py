@@ -1,4 +1,4 @@
-"""A file or folder of crystals as a service that can be fetched from."""
+"""A file or folder of crystals as a database that can be fetched from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qperov.datasets.reading import read
 
 @dataclass(frozen=True)
 class Folder:
-    """Files on this machine as a service: CIFs, POSCARs, runs, archives, whatever ``read`` reads.
+    """Files on this machine as a database: CIFs, POSCARs, runs, archives, whatever ``read`` reads.
 
     Attributes
     ----------
