@@ -23,7 +23,7 @@ from perovskites import halide_sites, perovskite, random_decoration
 from pymatgen.core import Lattice, Structure
 from pymatgen.symmetry.groups import sg_symbol_from_int_number
 
-from qperov.crystals.parent_lattice import symmetry_operations
+from qperov.crystals.operations import symmetry_operations
 from qperov.errors import DivergedError, MissingDependencyError, RelaxationError, TiltError
 from qperov.potentials.calculators import Potential, open_potential
 from qperov.potentials.protocols import OPTIMISERS, PROTOCOLS, Protocol, named_protocol

@@ -10,8 +10,9 @@ from perovskites import halide_sites, perovskite, random_decoration, symmetry_im
 from pymatgen.core import Lattice, Structure
 
 from qperov import orderings
-from qperov.crystals import parent_lattice, symmetry_classes
-from qperov.crystals.parent_lattice import parent_lattices, point_group, site_permutations, symmetry_operations
+from qperov.crystals import operations, symmetry_classes
+from qperov.crystals.operations import point_group, site_permutations, symmetry_operations
+from qperov.crystals.parent_lattice import parent_lattices
 from qperov.crystals.symmetry import canonical_decorations
 from qperov.errors import SymmetryError
 
@@ -217,7 +218,7 @@ def test_classes_of_a_large_cell_take_little_memory(monkeypatch: pytest.MonkeyPa
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 50e6, "all permutations at once are 54 MB, and were worked out in 161 MB"
-    monkeypatch.setattr(parent_lattice, "MOST_PERMUTATION_BYTES", 2**20)
+    monkeypatch.setattr(operations, "MOST_PERMUTATION_BYTES", 2**20)
     with pytest.raises(SymmetryError, match=r"216 symmetry operations of 648 sites take 0.001 GiB.*a smaller cell"):
         symmetry_classes([cell, *changed])
 
