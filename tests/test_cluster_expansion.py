@@ -14,13 +14,13 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
 import qperov
+from qperov.crystals.operations import site_permutations
 from qperov.crystals.orderings.cluster_expansion import (
     ClusterExpansion,
     cluster_orbits,
     correlation_functions,
     spins_of,
 )
-from qperov.crystals.parent_lattice import site_permutations
 from qperov.datasets.named import EMBEDDED, ordering_task
 
 

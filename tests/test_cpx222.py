@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import qperov
+from qperov.crystals.operations import site_permutations
 from qperov.crystals.orderings.enumeration import count_orderings
-from qperov.crystals.parent_lattice import site_permutations
 from qperov.crystals.symmetry import canonical_decorations
 from qperov.datasets.embedded.cpx222 import RelaxedSet, embedded_relaxed_set
 

@@ -14,7 +14,7 @@ from perovskites import perovskite
 from test_fetching import archive, entry, info, jarvis_entry, link, page
 from typer.testing import CliRunner
 
-from qperov.commands.fetch import fetch, service_named
+from qperov.commands.fetch import fetch, find_database
 from qperov.datasets.databases.jarvis import Jarvis
 from qperov.datasets.databases.materials_project import MaterialsProject
 from qperov.datasets.databases.optimade import Optimade
@@ -89,11 +89,11 @@ def test_files_and_archives(tmp_path: Path) -> None:
 
 
 def test_sources_by_name(tmp_path: Path) -> None:
-    mp = service_named("mp", json.dumps({"formula": "ABO3"}), "band_gap", None, 50)
+    mp = find_database("mp", json.dumps({"formula": "ABO3"}), "band_gap", None, 50)
     assert mp == MaterialsProject({"formula": "ABO3"}, "band_gap", None, 50)
-    assert service_named("optimade:oqmd", "nelements=3") == Optimade("oqmd", "nelements=3")
-    assert service_named("https://x.org/o", target="_x_e", unit="eV") == Optimade("https://x.org/o", "", "_x_e", "eV")
-    jarvis = service_named("jarvis", folder=tmp_path)
+    assert find_database("optimade:oqmd", "nelements=3") == Optimade("oqmd", "nelements=3")
+    assert find_database("https://x.org/o", target="_x_e", unit="eV") == Optimade("https://x.org/o", "", "_x_e", "eV")
+    jarvis = find_database("jarvis", folder=tmp_path)
     assert isinstance(jarvis, Jarvis)
     assert (jarvis.archive, jarvis.folder) == ("dft_3d", tmp_path)
 

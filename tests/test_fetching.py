@@ -28,11 +28,11 @@ from perovskites import perovskite
 from pymatgen.core import Lattice, Structure
 
 from qperov.datasets.databases import fetching, http
-from qperov.datasets.databases.fetching import About, Fetched, Page, fetch
+from qperov.datasets.databases.fetching import About, FetchedCrystal, Page, fetch
 from qperov.datasets.databases.folder import Folder
 from qperov.datasets.databases.http import HttpClient, check_onward, check_url
 from qperov.datasets.databases.jarvis import Jarvis, json_items
-from qperov.datasets.databases.materials_project import MaterialsProject, without_key
+from qperov.datasets.databases.materials_project import MaterialsProject, redact_key
 from qperov.datasets.databases.optimade import PROVIDERS, Optimade
 from qperov.datasets.databases.optimade_structure import structure_of
 from qperov.datasets.dataset import CrystalDataset
@@ -219,7 +219,7 @@ def test_whatever_stops_it_every_entry_comes_once(
                 self.stops.remove(number)
                 raise FetchError("stopped")
             self.given.append(number)
-            items = tuple(Fetched(name, perovskite(edge=5 + 0.01 * k)) for k, name in enumerate(pages[number]))
+            items = tuple(FetchedCrystal(name, perovskite(edge=5 + 0.01 * k)) for k, name in enumerate(pages[number]))
             return Page(items, str(number + 1) if number + 1 < len(pages) else None)
 
     path = tmp_path_factory.mktemp("stores") / "s.db"
@@ -394,7 +394,7 @@ def test_a_target_within_an_object(service: LocalService) -> None:
     provider(service, Answer(page(entry("a", _mp_stability={"gga_gga+u": {"energy_above_hull": 0.02}}))))
     asked = Optimade(service.url, target="_mp_stability.gga_gga+u.energy_above_hull", client=patient())
     (item,) = asked.page(None).items
-    assert isinstance(item, Fetched)
+    assert isinstance(item, FetchedCrystal)
     assert item.value == 0.02
     assert "_mp_stability&" in service.asked[-1]
     assert asked.about().unit is None
@@ -740,7 +740,7 @@ def test_without_key_or_client_one_line_says_what_to_do(
     monkeypatch.setenv("MP_API_KEY", " ")
     with pytest.raises(FetchError, match="environment variable MP_API_KEY"):
         MaterialsProject().about()
-    assert without_key("nothing to hide") == "nothing to hide"
+    assert redact_key("nothing to hide") == "nothing to hide"
     monkeypatch.setitem(sys.modules, "mp_api.client", None)
     with pytest.raises(MissingDependencyError, match="pip install"):
         MaterialsProject().about()

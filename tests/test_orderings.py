@@ -12,9 +12,9 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
 from qperov import orderings
+from qperov.crystals.operations import site_permutations
 from qperov.crystals.orderings.burnside import class_counts
 from qperov.crystals.orderings.subset_classes import inequivalent_masks
-from qperov.crystals.parent_lattice import site_permutations
 from qperov.errors import SymmetryError
 
 CLASSES = {

@@ -137,6 +137,8 @@ def test_draws_are_different_members_of_the_enumeration(uniform_over):
     again = random_orderings(parent, "Br", ("Br", "I"), 6, 120, uniform_over=uniform_over, random_state=1)
     other = random_orderings(parent, "Br", ("Br", "I"), 6, 120, uniform_over=uniform_over, random_state=2)
     assert [o.occupied for o in again] == [o.occupied for o in found] != [o.occupied for o in other]
+    first, second = (random_orderings(parent, "Br", ("Br", "I"), 6, 120, uniform_over=uniform_over) for _ in range(2))
+    assert [o.occupied for o in first] != [o.occupied for o in second], "without a seed others each time"
 
 
 @pytest.mark.parametrize("uniform_over", ["decorations", "classes"])

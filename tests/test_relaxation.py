@@ -23,12 +23,12 @@ from perovskites import halide_sites, perovskite, random_decoration
 from pymatgen.core import Lattice, Structure
 from pymatgen.symmetry.groups import sg_symbol_from_int_number
 
-from qperov.crystals.parent_lattice import symmetry_operations
+from qperov.crystals.operations import symmetry_operations
 from qperov.errors import DivergedError, MissingDependencyError, RelaxationError, TiltError
 from qperov.potentials.calculators import Potential, open_potential
 from qperov.potentials.protocols import OPTIMISERS, PROTOCOLS, Protocol, named_protocol
 from qperov.potentials.relaxation import relax, relax_together
-from qperov.potentials.tilts import tilt_signs, tilted
+from qperov.potentials.tilts import tilt_octahedra, tilt_signs
 
 
 def copper_gold(seed: int = 0, strain: float = 1.03) -> Structure:
@@ -124,7 +124,7 @@ def test_one_bad_crystal_does_not_spoil_its_batch() -> None:
     [("a0a0c+", "P4/mbm"), ("a0a0c-", "I4/mcm"), ("a-b+a-", "Pnma"), ("a⁻a⁻a⁻", "R-3c"), ("a+a+a+", "Im-3")],
 )
 def test_tilts_have_the_space_groups_of_group_theory(pattern: str, symbol: str) -> None:
-    start = tilted(perovskite((2, 2, 2)), pattern, 8.0)
+    start = tilt_octahedra(perovskite((2, 2, 2)), pattern, 8.0)
     assert space_group(start) == symbol
 
 
@@ -141,7 +141,7 @@ def test_tilts_keep_corners_shared_whatever_decorates_them(
     parent = perovskite((2, 2, 2))
     pattern = "".join(letter + sign for letter, sign in zip("abc", signs, strict=True))
     given_cell = random_decoration(parent, count, np.random.default_rng(seed))
-    start = tilted(given_cell, pattern, angle, ("Pb",))
+    start = tilt_octahedra(given_cell, pattern, angle, ("Pb",))
     anions, lead = halide_sites(parent), np.flatnonzero([s.species_string == "Pb" for s in parent])
     np.testing.assert_array_equal(
         np.delete(start.frac_coords, anions, axis=0), np.delete(parent.frac_coords, anions, axis=0)
@@ -165,11 +165,11 @@ def test_tilts_keep_corners_shared_whatever_decorates_them(
 )
 def test_cells_that_cannot_hold_a_tilt(structure: Structure, pattern: str, words: str) -> None:
     with pytest.raises(TiltError, match=words):
-        tilted(structure, pattern)
+        tilt_octahedra(structure, pattern)
 
 
 def test_a_tilt_in_phase_needs_no_second_layer_along_its_axis() -> None:
-    assert space_group(tilted(perovskite((2, 2, 1)), "a0a0c+")) == "P4/mbm"
+    assert space_group(tilt_octahedra(perovskite((2, 2, 1)), "a0a0c+")) == "P4/mbm"
 
 
 @pytest.mark.parametrize("pattern", ["a-b+", "a-b+a", "x-y+z-", "", "a1b1c1"])
@@ -184,7 +184,7 @@ def test_a_rattle_depends_on_the_crystal_and_the_seed_alone() -> None:
     moved = protocol.start(crystal).cart_coords - crystal.cart_coords
     np.testing.assert_array_equal(moved, protocol.start(crystal.copy()).cart_coords - crystal.cart_coords)
     assert moved.std() == pytest.approx(0.05, rel=0.2)
-    assert not np.allclose(moved, replace(protocol, seed=1).start(crystal).cart_coords - crystal.cart_coords)
+    assert not np.allclose(moved, replace(protocol, random_state=1).start(crystal).cart_coords - crystal.cart_coords)
     other = random_decoration(crystal, 1, np.random.default_rng(0))
     assert not np.allclose(moved, protocol.start(other).cart_coords - crystal.cart_coords)
 
@@ -294,8 +294,8 @@ def test_a_protocol_is_named_or_read_from_json(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     path.write_text(json.dumps({"potential": "emt", "fmax": 0.01}))
     assert named_protocol(str(path)) == Protocol(potential="emt", fmax=0.01)
-    path.write_text(Protocol(rattle=0.1, seed=4).to_json())
-    assert named_protocol(str(path)) == Protocol(rattle=0.1, seed=4)
+    path.write_text(Protocol(rattle=0.1, random_state=4).to_json())
+    assert named_protocol(str(path)) == Protocol(rattle=0.1, random_state=4)
     for text, words in (("{", "not JSON"), ('{"speed": 1}', "speed"), ("[1]", "no object"), ('{"fmax": "x"}', "type")):
         path.write_text(text)
         with pytest.raises(ValueError, match=words):
@@ -308,14 +308,15 @@ def test_the_id_of_a_protocol_holds_all_that_changes_an_energy() -> None:
     changes: list[dict[str, Any]] = [
         {},
         {"fmax": 0.02},
-        {"seed": 1},
+        {"random_state": 1},
         {"tilt": "a0a0c+"},
         {"steps": 9},
         {"cell": "fixed"},
     ]
     ids = {Protocol(**change).id("CHGNet 0.3.0") for change in changes} | {Protocol().id("CHGNet 0.4.0")}
     assert len(ids) == len(changes) + 1
-    assert Protocol().id("x") == Protocol().id("x")
+    assert Protocol().id("x") == "e9f698cb75d432d4", "as in version 0.1"
+    assert Protocol(rattle=0.1, random_state=4).id("x") == "370700eef906c37c"
 
 
 def test_potentials_by_name_and_by_object() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,8 +10,9 @@ from perovskites import halide_sites, perovskite, random_decoration, symmetry_im
 from pymatgen.core import Lattice, Structure
 
 from qperov import orderings
-from qperov.crystals import symmetry_classes
-from qperov.crystals.parent_lattice import parent_lattices, point_group, symmetry_operations
+from qperov.crystals import operations, symmetry_classes
+from qperov.crystals.operations import point_group, site_permutations, symmetry_operations
+from qperov.crystals.parent_lattice import parent_lattices
 from qperov.crystals.symmetry import canonical_decorations
 from qperov.errors import SymmetryError
 
@@ -188,6 +191,36 @@ def test_canonical_decorations_are_equal_exactly_on_orbits(seed):
         orbit = {tuple(rows[a][p]) for p in group}
         for b in range(len(rows)):
             assert (canonical[a] == canonical[b]) == (tuple(rows[b]) in orbit)
+
+
+def test_shifts_and_turns_are_all_operations() -> None:
+    cells = [perovskite((2, 2, 1)), perovskite((2, 2, 2)), shaken(perovskite((2, 1, 1)), 1)]
+    cells.append(Structure.from_spacegroup("R-3m", Lattice.hexagonal(4, 20), ["Bi", "Te"], [(0, 0, 0), (0, 0, 0.4)]))
+    for cell in cells:
+        sites = np.flatnonzero([site.specie.symbol in ("Br", "Te") for site in cell])
+        kinds = [site.specie.Z for site in cell]
+        rotations, translations = symmetry_operations(cell.lattice.matrix, cell.frac_coords, kinds)
+        images = np.einsum("gab,nb->gna", rotations, cell.frac_coords[sites]) + translations[:, None]
+        offset = images[:, :, None] - cell.frac_coords[sites]
+        offset -= np.round(offset)
+        one_by_one = np.unique(np.linalg.norm(offset @ cell.lattice.matrix, axis=3).argmin(axis=2), axis=0)
+        found = site_permutations(cell, sites)
+        assert found[0].tolist() == list(range(len(sites)))
+        assert np.unique(found, axis=0).tolist() == one_by_one.tolist()
+        assert len(found) == len(one_by_one)
+
+
+def test_classes_of_a_large_cell_take_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = perovskite((6, 6, 6))
+    changed = [with_iodine(cell, [site]) for site in halide_sites(cell)[[0, 7, 300]]]
+    tracemalloc.start()
+    assert symmetry_classes([cell, *changed]).tolist() == [0, 1, 1, 1]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 50e6, "all permutations at once are 54 MB, and were worked out in 161 MB"
+    monkeypatch.setattr(operations, "MOST_PERMUTATION_BYTES", 2**20)
+    with pytest.raises(SymmetryError, match=r"216 symmetry operations of 648 sites take 0.001 GiB.*a smaller cell"):
+        symmetry_classes([cell, *changed])
 
 
 def test_cubic_cell_has_48_operations_and_the_long_one_fewer():

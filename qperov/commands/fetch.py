@@ -13,7 +13,7 @@ from qperov.commands import screen
 from qperov.commands.options import DEFAULT_STORE, StorePath, checking
 
 if TYPE_CHECKING:
-    from qperov.datasets.databases.fetching import FetchReport, Service
+    from qperov.datasets.databases.fetching import Database, FetchReport
 
 #: Entries asked for at a time, unless told otherwise.
 PAGE_SIZE = 100
@@ -62,23 +62,23 @@ def fetch(
     from qperov.datasets.databases.fetching import fetch as fetch_into
 
     with checking("SOURCE/--filter"):
-        service = service_named(source, filter, target, unit, page_size, store.parent)
+        database = find_database(source, filter, target, unit, page_size, store.parent)
     with screen.bar("Fetching") as advance:
         report = fetch_into(
-            service, store, name or _name_of(source), most=most, restart=restart, strict=strict, progress=advance
+            database, store, name or _name_of(source), most=most, restart=restart, strict=strict, progress=advance
         )
     _tell(report, store, every_issue)
 
 
-def service_named(
+def find_database(
     source: str,
     filter: str = "",
     target: str | None = None,
     unit: str | None = None,
     page_size: int = PAGE_SIZE,
     folder: Path = Path(),
-) -> Service:
-    """The service that a source on the command line stands for.
+) -> Database:
+    """The database that a source on the command line stands for.
 
     Raises
     ------

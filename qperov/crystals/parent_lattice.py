@@ -1,140 +1,23 @@
-"""The parent lattice that decorated crystals share, and the permutations its symmetry makes of their sites."""
+"""The parent lattice that decorated crystals share."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-import spglib
 from pymatgen.core import Structure
 from scipy.spatial import cKDTree
 
+from qperov.crystals.operations import in_unit_cube, shifts_and_turns, site_permutations, site_tree
 from qperov.errors import SymmetryError
 
 #: Sites of two structures are the same site within this fraction of a lattice vector.
 SITE_TOLERANCE = 1e-3
 #: Cells are the same cell when the components of their vectors agree to this many Å.
 CELL_TOLERANCE = 1e-3
-
-
-def symmetry_operations(
-    lattice_matrix: np.ndarray, frac_coords: np.ndarray, kinds: Sequence[int], *, symprec: float = 1e-3
-) -> tuple[np.ndarray, np.ndarray]:
-    """Symmetry operations x ↦ Rx + t of a crystal that keep the cell as given (spglib).
-
-    Parameters
-    ----------
-    lattice_matrix : ndarray, shape (3, 3)
-        Rows a, b, c in Å.
-    frac_coords : ndarray, shape (n, 3)
-    kinds : sequence of int, shape (n,)
-        Equal numbers for sites that operations may exchange.
-    symprec : float
-        Tolerance in Å.
-
-    Returns
-    -------
-    rotations : ndarray of int, shape (m, 3, 3)
-    translations : ndarray, shape (m, 3)
-        Both in fractional coordinates.
-
-    Raises
-    ------
-    SymmetryError
-        If spglib finds no symmetry.
-    """
-    cell: Any = (lattice_matrix, frac_coords, kinds)
-    found, reason = None, ""
-    with warnings.catch_warnings():
-        # spglib 2.7 and 2.8 warn on every call that failures will be raised; both ways are met below
-        warnings.simplefilter("ignore", DeprecationWarning)
-        try:
-            found = spglib.get_symmetry(cell, symprec=symprec)
-        except Exception as error:  # the class of spglib's errors depends on its version
-            reason = f" ({error})"
-    if found is None:
-        raise SymmetryError(f"no symmetry operations were found{reason}; are two sites of the cell at one place?")
-    return found["rotations"], found["translations"]
-
-
-def point_group(rotations: np.ndarray) -> str:
-    """Schoenflies symbol of the point group that rotations in fractional coordinates, shape (m, 3, 3), make.
-
-    Raises
-    ------
-    SymmetryError
-        If they are not a group.
-    """
-    # spglib names the nearest group to whatever it is given
-    products = np.einsum("gab,hbc->ghac", rotations, rotations).reshape(-1, 9)
-    if len(np.unique(np.concatenate([rotations.reshape(-1, 9), products]), axis=0)) != len(rotations):
-        raise SymmetryError("the rotations are not a group: products of them lead out of it, or one is given twice")
-    with warnings.catch_warnings():
-        # as above
-        warnings.simplefilter("ignore", DeprecationWarning)
-        found: Any = spglib.get_pointgroup(rotations)
-    return _schoenflies_symbols()[found[0].strip()]
-
-
-@cache
-def _schoenflies_symbols() -> dict[str, str]:
-    """International → Schoenflies symbol of the 32 point groups, from spglib's 530 settings of space groups."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        settings: list[Any] = [spglib.get_spacegroup_type(number) for number in range(1, 531)]
-    return {setting.pointgroup_international: setting.pointgroup_schoenflies for setting in settings}
-
-
-def site_permutations(
-    structure: Structure, sites: Sequence[int], *, kinds: Sequence[int] | None = None, symprec: float = 1e-3
-) -> np.ndarray:
-    """Distinct permutations of ``sites`` under the symmetry operations that keep the cell of ``structure``.
-
-    Operations x ↦ Rx + t are those of spglib for the cell as given: rotations that do not map the cell's own
-    lattice onto itself are not among them.
-
-    Parameters
-    ----------
-    structure : Structure
-        The parent: ``sites`` must hold one species where the permutations are to mix them.
-    sites : sequence of int
-        Indices of the sites, shape (n,).
-    kinds : sequence of int, optional
-        For each site of the structure a number, equal for sites that operations may exchange; by default sites of
-        one species.
-    symprec : float
-        Tolerance in Å.
-
-    Returns
-    -------
-    ndarray of int, shape (m, n)
-        Row g sends position j to position ``g[j]`` in ``sites``; the first row is the identity.
-
-    Raises
-    ------
-    SymmetryError
-        If spglib finds no symmetry, or an operation leads out of ``sites``.
-    """
-    if kinds is None:
-        species = sorted({site.species_string for site in structure})
-        kinds = [species.index(site.species_string) + 1 for site in structure]
-    rotations, translations = symmetry_operations(
-        structure.lattice.matrix, structure.frac_coords, kinds, symprec=symprec
-    )
-    positions = structure.frac_coords[list(sites)]
-    images = np.einsum("gab,nb->gna", rotations, positions) + translations[:, None, :]
-    _, permutations = _site_tree(positions).query(_in_unit_cube(images))
-    offset = images - positions[permutations]
-    offset -= np.round(offset)
-    if (np.linalg.norm(offset @ structure.lattice.matrix, axis=2) > 10 * symprec).any():
-        raise SymmetryError("a symmetry operation of the parent lattice leads out of the chosen sites")
-    distinct = np.unique(permutations, axis=0)
-    identity = (distinct == np.arange(len(positions))).all(axis=1)
-    return np.concatenate([distinct[identity], distinct[~identity]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +44,14 @@ class ParentLattice:
         if not self.sites:
             return np.zeros((1, 0), dtype=np.int64)
         return site_permutations(self.structure, self.sites)
+
+    def permutation_blocks(self) -> Iterator[np.ndarray]:
+        """The permutations, each once or more, in blocks of shape (m, n): for cells too large for the whole array."""
+        if not self.sites:
+            yield self.permutations
+            return
+        shifts, turns = shifts_and_turns(self.structure, self.sites)
+        yield from (shifts[:, turn] for turn in turns)
 
     def occupations(self, structures: Sequence[Structure]) -> np.ndarray:
         """Species index on each decorated site, shape (n_structures, n_sites).
@@ -190,7 +81,7 @@ class ParentLattice:
 
     @cached_property
     def _tree(self) -> cKDTree:
-        return _site_tree(self.structure.frac_coords)
+        return site_tree(self.structure.frac_coords)
 
 
 def parent_lattices(structures: Sequence[Structure]) -> list[tuple[ParentLattice, np.ndarray, np.ndarray]]:
@@ -217,7 +108,7 @@ def parent_lattices(structures: Sequence[Structure]) -> list[tuple[ParentLattice
                 break
         else:
             same_site = _site_order(structure)
-            lattice = _Members(structure.lattice.matrix, _site_tree(structure.frac_coords[same_site]), [], [])
+            lattice = _Members(structure.lattice.matrix, site_tree(structure.frac_coords[same_site]), [], [])
             found.setdefault((len(structure), trace_bin), []).append(lattice)
             lattices.append(lattice)
         lattice.rows.append(row)
@@ -283,21 +174,11 @@ def _site_order(structure: Structure) -> np.ndarray:
     return np.lexsort(cells.T[::-1])
 
 
-def _site_tree(frac_coords: np.ndarray) -> cKDTree:
-    """Positions in the periodic unit cube, ready for the search of the nearest."""
-    return cKDTree(_in_unit_cube(frac_coords), boxsize=1.0)
-
-
-def _in_unit_cube(frac_coords: np.ndarray) -> np.ndarray:
-    # the remainder of −1e-17 by 1 is 1.0 in floating point, and that of 1.0 is 0.0
-    return np.mod(np.mod(frac_coords, 1.0), 1.0)
-
-
 def _matched_sites(matrix: np.ndarray, tree: cKDTree, structure: Structure) -> np.ndarray | None:
     """For each site of a lattice the index of the same site in ``structure``; None if cells or sites differ."""
     if len(structure) != tree.n or np.abs(structure.lattice.matrix - matrix).max() > CELL_TOLERANCE:
         return None
-    distance, nearest = tree.query(_in_unit_cube(structure.frac_coords), p=np.inf)
+    distance, nearest = tree.query(in_unit_cube(structure.frac_coords), p=np.inf)
     if distance.max() > SITE_TOLERANCE:
         return None
     same_site = np.full(tree.n, -1)

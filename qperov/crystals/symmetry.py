@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import numpy as np
 from pymatgen.analysis.structure_matcher import StructureMatcher
@@ -43,7 +44,7 @@ def symmetry_classes(structures: Sequence[Structure]) -> np.ndarray:
     representatives: list[int] = []
     lattice_of: list[int] = []
     for lattice_number, (parent, rows, occupations) in enumerate(parent_lattices(structures)):
-        canonical = canonical_decorations(occupations, parent.permutations)
+        canonical = canonical_decorations(occupations, chain.from_iterable(parent.permutation_blocks()))
         _, first, inverse = np.unique(canonical, return_index=True, return_inverse=True)
         labels[rows] = inverse + len(representatives)
         representatives.extend(int(rows[i]) for i in first)
@@ -54,14 +55,15 @@ def symmetry_classes(structures: Sequence[Structure]) -> np.ndarray:
     return np.argsort(np.argsort(first))[inverse]
 
 
-def canonical_decorations(occupations: np.ndarray, permutations: np.ndarray) -> np.ndarray:
+def canonical_decorations(occupations: np.ndarray, permutations: Iterable[np.ndarray]) -> np.ndarray:
     """Least image of each decoration over a permutation group, as byte strings.
 
     Parameters
     ----------
     occupations : ndarray of int, shape (n, n_sites)
         Species index on each site, below 255.
-    permutations : ndarray of int, shape (m, n_sites)
+    permutations : iterable of ndarray of int, each of shape (n_sites,)
+        Every element of the group, some perhaps more than once.
 
     Returns
     -------
@@ -75,7 +77,7 @@ def canonical_decorations(occupations: np.ndarray, permutations: np.ndarray) -> 
     codes = (occupations + 1).astype(np.uint8)
     text = f"S{n_sites}"
     best = np.ascontiguousarray(codes).view(text).ravel()
-    for permutation in permutations[1:]:
+    for permutation in permutations:
         image = np.ascontiguousarray(codes[:, permutation]).view(text).ravel()
         best = np.where(image < best, image, best)
     return best

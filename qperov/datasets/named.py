@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from pymatgen.core import Lattice, Structure
 
+from qperov.crystals.operations import site_permutations
 from qperov.crystals.orderings.cluster_expansion import ClusterExpansion, spins_of
 from qperov.crystals.orderings.enumeration import orderings
-from qperov.crystals.parent_lattice import site_permutations
 from qperov.datasets.dataset import CrystalDataset
 from qperov.datasets.embedded.abx3 import embedded_perovskite_set
 from qperov.datasets.embedded.abx3_radii import radius_set

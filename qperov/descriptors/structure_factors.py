@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from pymatgen.core import Lattice, Structure
 
-from qperov.crystals.parent_lattice import symmetry_operations
+from qperov.crystals.operations import symmetry_operations
 from qperov.diffraction.crystal_batches import squared_structure_factors
 from qperov.diffraction.reflections import Reflections, reflections
 from qperov.diffraction.rounding import rounded

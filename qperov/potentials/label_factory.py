@@ -130,7 +130,8 @@ def relaxed_dataset(store: str | Path, dataset: str, report: FactoryReport, name
     """
     with Store(store) as file:
         states = RelaxationStates(file, dataset, report.protocol_id)
-        return states.relaxed(name or f"{dataset} relaxed", report.provenance, cautions=(report.provenance + ".",))
+        cautions = (f"{report.provenance}.",)
+        return states.relaxed_dataset(name or f"{dataset} relaxed", report.provenance, cautions=cautions)
 
 
 def _relax_next(

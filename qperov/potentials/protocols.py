@@ -12,7 +12,7 @@ import numpy as np
 from pymatgen.core import Structure
 
 from qperov.datasets.structure_text import content_id
-from qperov.potentials.tilts import tilt_signs, tilted
+from qperov.potentials.tilts import tilt_octahedra, tilt_signs
 
 #: Optimisers of ASE that take one evaluation a step, so that crystals can be relaxed side by side.
 OPTIMISERS = ("FIRE", "FIRE2", "BFGS", "LBFGS", "MDMin")
@@ -32,9 +32,9 @@ class Protocol:
     tilt_angle : float
         Degrees about each axis.
     rattle : float
-        Standard deviation (Å) of random displacements, drawn for each crystal from ``seed`` and its content alone: the
-        order of work does not matter.
-    seed : int
+        Standard deviation (Å) of random displacements, drawn for each crystal from ``random_state`` and its content
+        alone: the order of work does not matter.
+    random_state : int
     keep_symmetry : bool
         Keep the space group that the start has (after the tilt); not with a rattle.
     cell : {"free", "isotropic", "fixed"}
@@ -51,7 +51,7 @@ class Protocol:
     tilt: str | None = None
     tilt_angle: float = 10.0
     rattle: float = 0.0
-    seed: int = 0
+    random_state: int = 0
     keep_symmetry: bool = False
     cell: Literal["free", "isotropic", "fixed"] = "free"
     optimiser: str = "FIRE"
@@ -65,8 +65,8 @@ class Protocol:
             raise ValueError(f"cell must be one of {', '.join(CELLS)}, not {self.cell!r}")
         if self.optimiser not in OPTIMISERS:
             raise ValueError(f"optimiser must be one of {', '.join(OPTIMISERS)}, not {self.optimiser!r}")
-        if not (self.fmax > 0 and self.steps >= 0 and self.rattle >= 0 and self.seed >= 0):
-            raise ValueError("fmax must be positive; steps, rattle and seed not negative")
+        if not (self.fmax > 0 and self.steps >= 0 and self.rattle >= 0 and self.random_state >= 0):
+            raise ValueError("fmax must be positive; steps, rattle and random_state not negative")
         if self.keep_symmetry and self.rattle > 0:
             raise ValueError("a rattle breaks the symmetry that is to be kept; choose one of them")
 
@@ -78,10 +78,10 @@ class Protocol:
         TiltError
             If the cell cannot hold the tilt.
         """
-        begun = structure if self.tilt is None else tilted(structure, self.tilt, self.tilt_angle)
+        begun = structure if self.tilt is None else tilt_octahedra(structure, self.tilt, self.tilt_angle)
         if self.rattle == 0:
             return begun
-        rng = np.random.default_rng([self.seed, int(content_id(structure)[:12], 16)])
+        rng = np.random.default_rng([self.random_state, int(content_id(structure)[:12], 16)])
         positions = begun.cart_coords + rng.normal(scale=self.rattle, size=(len(begun), 3))
         species = [site.species for site in begun]
         return Structure(begun.lattice, species, positions, coords_are_cartesian=True)
@@ -89,7 +89,7 @@ class Protocol:
     def describe(self) -> str:
         """The protocol in words."""
         starts = [f"from the tilt {self.tilt} of {self.tilt_angle:g}°"] if self.tilt else []
-        starts += [f"rattled by {self.rattle:g} Å (seed {self.seed})"] if self.rattle else []
+        starts += [f"rattled by {self.rattle:g} Å (seed {self.random_state})"] if self.rattle else []
         start = " and ".join(starts) or "from the cell as given"
         kept = ", its space group kept" if self.keep_symmetry else ""
         if self.steps == 0:
@@ -98,8 +98,10 @@ class Protocol:
         return f"{what} relaxed {start}{kept} by {self.optimiser} to {self.fmax:g} eV/Å in at most {self.steps} steps"
 
     def to_json(self) -> str:
-        """The settings as JSON, names sorted."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """The settings as JSON, names sorted, as version 0.1 wrote them: relaxations of that time are not repeated."""
+        settings = asdict(self)
+        settings["seed"] = settings.pop("random_state")
+        return json.dumps(settings, sort_keys=True)
 
     def id(self, version: str) -> str:
         """SHA-256 (16 hex digits) of the settings and the version of the potential."""
@@ -133,6 +135,8 @@ def named_protocol(name: str) -> Protocol:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path}: not JSON: {error}") from error
+    if isinstance(settings, dict) and "seed" in settings:
+        settings["random_state"] = settings.pop("seed")  # as version 0.1 called it
     known = {field.name for field in fields(Protocol)}
     if not isinstance(settings, dict) or not settings.keys() <= known:
         odd = ", ".join(sorted(set(settings) - known)) if isinstance(settings, dict) else "no object"

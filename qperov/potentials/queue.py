@@ -273,7 +273,7 @@ class RelaxationStates:
             for source, content, energy, force, stress, steps, state in rows
         }
 
-    def relaxed(self, name: str, provenance: str, *, cautions: Sequence[str] = ()) -> CrystalDataset:
+    def relaxed_dataset(self, name: str, provenance: str, *, cautions: Sequence[str] = ()) -> CrystalDataset:
         """The converged crystals as a dataset with their energies (eV per cell); all others are its issues.
 
         Groups are the symmetry classes of the crystals before relaxation: equivalent starts stay together, even if a

@@ -32,7 +32,7 @@ def tilt_signs(pattern: str) -> tuple[int, int, int]:
     return a, b, c
 
 
-def tilted(structure: Structure, pattern: str, angle: float = 10.0, b_sites: tuple[str, ...] = ()) -> Structure:
+def tilt_octahedra(structure: Structure, pattern: str, angle: float = 10.0, b_sites: tuple[str, ...] = ()) -> Structure:
     r"""The cell with its octahedra turned by ``angle`` about each axis that the pattern tilts.
 
     The octahedron at B site (i, j, k) of the pseudo-cubic grid turns about z by ±ω with the sign (−1)^(i+j) in phase

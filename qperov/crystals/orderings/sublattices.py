@@ -10,7 +10,7 @@ from math import factorial, prod
 import numpy as np
 from pymatgen.core import Structure
 
-from qperov.crystals.parent_lattice import site_permutations
+from qperov.crystals.operations import site_permutations
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from pymatgen.core import Species, Structure
 
+from qperov.crystals.operations import point_group, symmetry_operations
 from qperov.crystals.orderings.enumeration import Ordering, orderings
-from qperov.crystals.parent_lattice import point_group, symmetry_operations
 from qperov.crystals.perovskites.cells import perovskite_cell
 from qperov.crystals.perovskites.shannon import as_ion
 from qperov.crystals.perovskites.sites import PerovskiteSites

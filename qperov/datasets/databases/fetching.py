@@ -1,4 +1,4 @@
-"""Fetches crystals from a service into the store, page by page, and goes on where it stopped."""
+"""Fetches crystals from a database into the store, page by page, and goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ MOST_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True, eq=False)
-class Fetched:
-    """One crystal as a service gave it, with its target if one was asked for."""
+class FetchedCrystal:
+    """One crystal as a database gave it, with its target if one was asked for."""
 
     id: str
     structure: Structure
@@ -47,26 +47,26 @@ class Fetched:
 
 @dataclass(frozen=True, eq=False)
 class Page:
-    """Part of what a service has.
+    """Part of what a database has.
 
     Attributes
     ----------
-    items : tuple of Fetched or ReadingError
+    items : tuple of FetchedCrystal or ReadingError
         Crystals, and the reasons for which others cannot be had.
     next : str or None
         What to ask for next; None at the end.
     total : int or None
-        Entries on all pages, where the service tells.
+        Entries on all pages, where the database tells.
     """
 
-    items: tuple[Fetched | ReadingError, ...]
+    items: tuple[FetchedCrystal | ReadingError, ...]
     next: str | None
     total: int | None = None
 
 
 @dataclass(frozen=True)
 class About:
-    """What a service says of itself, in words, and the unit of the target."""
+    """What a database says of itself, in words, and the unit of the target."""
 
     source: str
     version: str
@@ -74,7 +74,7 @@ class About:
     unit: str | None = None
 
 
-class Service(Protocol):
+class Database(Protocol):
     """Where crystals come from."""
 
     @property
@@ -113,7 +113,7 @@ class FetchReport:
 
 
 def fetch(
-    service: Service,
+    database: Database,
     store: str | Path,
     name: str,
     *,
@@ -122,14 +122,14 @@ def fetch(
     strict: bool = False,
     progress: Progress | None = None,
 ) -> FetchReport:
-    """Put what a service has into the store as a dataset.
+    """Put what a database has into the store as a dataset.
 
     Each page is in the store, with the place of the next, before that is asked for: a fetch that was stopped goes on
     with the next page when it is called again. Entries that cannot be used are the dataset's issues.
 
     Parameters
     ----------
-    service : Service
+    database : Database
     store : str or Path
         File of the store.
     name : str
@@ -141,12 +141,12 @@ def fetch(
     strict : bool
         Raise the first issue; its page is not kept.
     progress : Progress, optional
-        Called after each page with the number of entries that came, and of all where the service tells.
+        Called after each page with the number of entries that came, and of all where the database tells.
 
     Raises
     ------
     FetchError
-        If the service gives no answer, refuses, goes round in circles, or comes to no end (``MOST_EMPTY_PAGES``,
+        If the database gives no answer, refuses, goes round in circles, or comes to no end (``MOST_EMPTY_PAGES``,
         ``MOST_PAGES``, ``MOST_SECONDS``); what came is kept.
     StoreError
         If the name is taken, or a fetch of this name asked for something else.
@@ -158,16 +158,16 @@ def fetch(
     check_name(name)
     if most is not None and most < 1:
         raise ValueError("most must be positive")
-    query = json.dumps(service.query(), sort_keys=True)
+    query = json.dumps(database.query(), sort_keys=True)
     with Store(store) as opened:
         record = _earlier(opened, name, query)
         if record is not None and record.complete and not restart:
             return FetchReport(record, 0, opened.info(name).structures, ())
-        about = service.about()
+        about = database.about()
         if record is None or restart:
             record = FetchRecord(name, query, about.source, about.version, about.licence, _today())
             opened.keep_fetch_record(record)
-        return _Fetch(opened, service, about, record, strict, progress).run(most)
+        return _Fetch(opened, database, about, record, strict, progress).run(most)
 
 
 def _earlier(store: Store, name: str, query: str) -> FetchRecord | None:
@@ -187,14 +187,14 @@ class _Fetch:
     def __init__(
         self,
         store: Store,
-        service: Service,
+        database: Database,
         about: About,
         record: FetchRecord,
         strict: bool,
         progress: Progress | None,
     ) -> None:
         self.store = store
-        self.service = service
+        self.database = database
         self.about = about
         self.record = record
         self.strict = strict
@@ -208,7 +208,7 @@ class _Fetch:
         came = len(self.known)
         begun, pages, empty = time.monotonic(), 0, 0
         while not self.record.complete and (most is None or len(self.known) < most):
-            page = self.service.page(self.record.next)
+            page = self.database.page(self.record.next)
             cut = self._keep(page, most)
             came += len(page.items)
             if self.progress is not None:
@@ -241,7 +241,7 @@ class _Fetch:
 
     def _keep(self, page: Page, most: int | None) -> bool:
         """Put a page into the store; whether it was cut short, since that made enough crystals."""
-        kept: list[Fetched] = []
+        kept: list[FetchedCrystal] = []
         issues: list[ReadingError] = []
         repeated, cut = 0, False
         for item in page.items:
@@ -251,9 +251,9 @@ class _Fetch:
             wrong = item if isinstance(item, ReadingError) else self._problem(item)
             if wrong is not None:
                 issues.append(wrong)
-            elif isinstance(item, Fetched) and item.id in self.known:
+            elif isinstance(item, FetchedCrystal) and item.id in self.known:
                 repeated += 1
-            elif isinstance(item, Fetched):
+            elif isinstance(item, FetchedCrystal):
                 self.known[item.id] = (content_id(item.structure), item.value)
                 kept.append(item)
         if self.strict and issues:
@@ -264,8 +264,8 @@ class _Fetch:
         self.added += len(kept)
         return cut
 
-    def _problem(self, item: Fetched) -> ReadingError | None:
-        target = self.service.target
+    def _problem(self, item: FetchedCrystal) -> ReadingError | None:
+        target = self.database.target
         if target is not None and item.value is None:
             return MissingLabelError(item.id, f"no value of {target!r}")
         if item.value is not None and not math.isfinite(item.value):
@@ -275,9 +275,9 @@ class _Fetch:
             return DuplicateIdError(item.id, "came again with another structure or label; the first was kept")
         return None
 
-    def _dataset(self, kept: Iterable[Fetched], issues: Iterable[ReadingError]) -> CrystalDataset:
+    def _dataset(self, kept: Iterable[FetchedCrystal], issues: Iterable[ReadingError]) -> CrystalDataset:
         entries = tuple(kept)
-        target = self.service.target
+        target = self.database.target
         about = self.about
         return CrystalDataset(
             name=self.record.dataset,

@@ -1,4 +1,4 @@
-"""A file or folder of crystals as a service that can be fetched from."""
+"""A file or folder of crystals as a database that can be fetched from."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from qperov.datasets.databases.fetching import About, Fetched, Page
+from qperov.datasets.databases.fetching import About, FetchedCrystal, Page
 from qperov.datasets.dataset import CrystalDataset
 from qperov.datasets.reading import read
 
 
 @dataclass(frozen=True)
 class Folder:
-    """Files on this machine as a service: CIFs, POSCARs, runs, archives, whatever ``read`` reads.
+    """Files on this machine as a database: CIFs, POSCARs, runs, archives, whatever ``read`` reads.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Folder:
         """Everything at once."""
         found = self._read
         values = [None] * len(found) if found.y is None else found.y.tolist()
-        items = [Fetched(*each) for each in zip(found.ids, found.structures, values, strict=True)]
+        items = [FetchedCrystal(*each) for each in zip(found.ids, found.structures, values, strict=True)]
         return Page((*items, *found.issues), None, len(items) + len(found.issues))
 
     @cached_property

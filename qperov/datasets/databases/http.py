@@ -76,19 +76,19 @@ class HttpClient:
             but JSON.
         """
 
-        def parsed() -> Any:
+        def parse() -> Any:
             content = bytearray()
-            with self._opened(url, {"Accept": "application/json, */*"}) as answer:
+            with self._open(url, {"Accept": "application/json, */*"}) as answer:
                 for piece in self._pieces(answer):
                     content += piece
                     if len(content) > MOST_BYTES:
-                        raise FetchError(f"{shown(url)}: more than {MOST_BYTES >> 20} MiB; ask for smaller pages")
+                        raise FetchError(f"{shorten(url)}: more than {MOST_BYTES >> 20} MiB; ask for smaller pages")
             try:
                 return json.loads(content)
             except (ValueError, RecursionError) as error:
                 raise TransientError(f"the answer is not JSON ({error}): {bytes(content[:60])!r}") from error
 
-        return self.repeated(parsed, shown(url))
+        return self.repeat(parse, shorten(url))
 
     def download(self, url: str, path: Path, hosts: tuple[str, ...] = (), progress: Progress | None = None) -> None:
         """Write what stands behind a URL to a file; a part that is there already is not fetched again.
@@ -103,10 +103,10 @@ class HttpClient:
         """
         part = path.with_name(path.name + ".part")
 
-        def fetched() -> None:
+        def fetch_rest() -> None:
             begun = part.stat().st_size if part.exists() else 0
             headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={begun}-"} if begun else {})
-            with self._opened(url, headers, hosts) as answer:
+            with self._open(url, headers, hosts) as answer:
                 done = begun if answer.status_code == 206 else 0
                 length = answer.headers.get("Content-Length", "")
                 total = done + int(length) if length.isdigit() else None
@@ -115,14 +115,14 @@ class HttpClient:
                         file.write(piece)
                         done += len(piece)
                         if done > MOST_ARCHIVE_BYTES:
-                            raise FetchError(f"{shown(url)}: more than {MOST_ARCHIVE_BYTES >> 30} GiB; given up")
+                            raise FetchError(f"{shorten(url)}: more than {MOST_ARCHIVE_BYTES >> 30} GiB; given up")
                         if progress is not None:
                             progress(done, total, path.name)
 
-        self.repeated(fetched, shown(url))
+        self.repeat(fetch_rest, shorten(url))
         part.replace(path)
 
-    def repeated(self, action: Callable[[], Answer], what: str) -> Answer:
+    def repeat(self, action: Callable[[], Answer], what: str) -> Answer:
         """What an action gives, tried again while it raises ``TransientError``."""
         for attempt in range(1, self.attempts + 1):
             try:
@@ -136,7 +136,7 @@ class HttpClient:
         raise ValueError("attempts must be positive")
 
     @contextmanager
-    def _opened(self, url: str, headers: dict[str, str], hosts: tuple[str, ...] = ()) -> Iterator[requests.Response]:
+    def _open(self, url: str, headers: dict[str, str], hosts: tuple[str, ...] = ()) -> Iterator[requests.Response]:
         """The answer, its body not read yet; what goes wrong on the network is transient, or final."""
         check_url(url)
 
@@ -156,7 +156,7 @@ class HttpClient:
         except (requests.Timeout, urllib3.exceptions.HTTPError) as error:
             raise TransientError(f"broken off ({type(error).__name__}: {error})") from error
         except requests.RequestException as error:
-            raise FetchError(f"{shown(url)}: {type(error).__name__}: {error}") from error
+            raise FetchError(f"{shorten(url)}: {type(error).__name__}: {error}") from error
 
     def _pieces(self, answer: requests.Response) -> Iterator[bytes]:
         """The body as it comes in, so that the clock is looked at even when little comes."""
@@ -194,14 +194,14 @@ def check_onward(url: str, onward: str, hosts: tuple[str, ...] = ()) -> None:
         here, there = urlsplit(url), urlsplit(onward)
         names = (here.hostname, *hosts)
         if here.scheme == "https" and there.scheme == "http":
-            raise ValueError(f"{shown(onward)} is not encrypted")
+            raise ValueError(f"{shorten(onward)} is not encrypted")
         if not any(there.hostname == name or (there.hostname or "").endswith(f".{name}") for name in names):
-            raise ValueError(f"{shown(onward)} is on another host; if you trust it, give its address")
+            raise ValueError(f"{shorten(onward)} is on another host; if you trust it, give its address")
     except ValueError as error:
-        raise FetchError(f"{shown(url)}: where it leads on is unusable: {error}") from error
+        raise FetchError(f"{shorten(url)}: where it leads on is unusable: {error}") from error
 
 
-def shown(url: str) -> str:
+def shorten(url: str) -> str:
     """A URL as messages show it."""
     return url if len(url) <= _SHOWN else url[:_SHOWN] + "…"
 
@@ -215,7 +215,7 @@ def _refusal(answer: requests.Response, body: bytes) -> Exception:
         said = ""
     reason = f"HTTP {answer.status_code} {answer.reason}{said and f': {said}'}"
     if answer.status_code not in TRANSIENT:
-        return FetchError(f"{shown(answer.url)}: {reason}")
+        return FetchError(f"{shorten(answer.url)}: {reason}")
     try:
         wait = Retry(retry_after_max=10**9).parse_retry_after(answer.headers.get("Retry-After", "0"))
     except urllib3.exceptions.InvalidHeader:

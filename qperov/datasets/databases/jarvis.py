@@ -20,7 +20,7 @@ import numpy as np
 from pymatgen.core import Element, Lattice, Structure
 
 from qperov.crystals.plausibility import check_cell
-from qperov.datasets.databases.fetching import About, Fetched, Page
+from qperov.datasets.databases.fetching import About, FetchedCrystal, Page
 from qperov.datasets.databases.http import HttpClient
 from qperov.errors import (
     AtomCountError,
@@ -134,12 +134,12 @@ class Jarvis:
             self.client.download(published.url, path, HOSTS)
         return path
 
-    def _item(self, entry: Any, number: int) -> Fetched | ReadingError:
+    def _item(self, entry: Any, number: int) -> FetchedCrystal | ReadingError:
         if not isinstance(entry, dict) or not entry.get("jid"):
             return FileFormatError(self.archive, f"entry {number} has no jid")
         jid = str(entry["jid"])
         try:
-            return Fetched(jid, _structure(entry.get("atoms"), jid), self._value(entry, jid))
+            return FetchedCrystal(jid, _structure(entry.get("atoms"), jid), self._value(entry, jid))
         except ReadingError as error:
             return error
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from pymatgen.core import Structure
 
 from qperov.crystals.plausibility import check_cell
-from qperov.datasets.databases.fetching import About, Fetched, Page
+from qperov.datasets.databases.fetching import About, FetchedCrystal, Page
 from qperov.datasets.databases.http import HttpClient, TransientError
 from qperov.errors import FetchError, FileFormatError, InvalidLabelError, MissingDependencyError, ReadingError
 
@@ -93,9 +93,9 @@ class MaterialsProject:
         if not wanted:
             return Page((), None, len(self._ids))
         fields = ["material_id", "structure", *([self.target] if self.target else [])]
-        documents = self._asked(lambda: self._search(material_ids=wanted, fields=fields), "materials by id")
+        documents = self._ask(lambda: self._search(material_ids=wanted, fields=fields), "materials by id")
         items = [self._item(document) for document in documents]
-        came = {item.id if isinstance(item, Fetched) else item.path for item in items}
+        came = {item.id if isinstance(item, FetchedCrystal) else item.path for item in items}
         items += [FileFormatError(each, "was listed, but not given") for each in wanted if each not in came]
         following = wanted[-1] if len(remaining) > len(wanted) else None
         return Page(tuple(items), following, len(self._ids))
@@ -103,7 +103,7 @@ class MaterialsProject:
     @cached_property
     def _ids(self) -> list[str]:
         """Ids of all materials that meet the criteria, sorted as text."""
-        documents = self._asked(
+        documents = self._ask(
             lambda: self._search(fields=["material_id"], **self.criteria), "ids of the materials that meet the criteria"
         )
         return sorted({str(_field(document, "material_id")) for document in documents})
@@ -123,29 +123,29 @@ class MaterialsProject:
                 f"the Materials Project wants a key: get one at https://materialsproject.org/api and put it into the "
                 f"environment variable {KEY_VARIABLE}"
             )
-        return self._asked(
+        return self._ask(
             lambda: client.MPRester(key, use_document_model=False, mute_progress_bars=True), "opening the service"
         )
 
     def _search(self, **what: Any) -> list[Any]:
         return self._rester.materials.summary.search(all_fields=False, **what)
 
-    def _asked(self, action: Callable[[], Answer], what: str) -> Answer:
+    def _ask(self, action: Callable[[], Answer], what: str) -> Answer:
         """What an action gives, repeated where that may help; no error tells the key."""
 
-        def guarded() -> Answer:
+        def guard() -> Answer:
             try:
                 return action()
             except (FetchError, MissingDependencyError):
                 raise
             except Exception as error:  # mp-api lets through whatever requests, boto3 and its models raise
-                words = without_key(f"{type(error).__name__}: {error}")[:300]
+                words = redact_key(f"{type(error).__name__}: {error}")[:300]
                 transient = isinstance(error, OSError) or _LATER.search(str(error)) is not None
             raise TransientError(words) if transient else FetchError(f"Materials Project, {what}: {words}")
 
-        return self.client.repeated(guarded, f"Materials Project, {what}")
+        return self.client.repeat(guard, f"Materials Project, {what}")
 
-    def _item(self, document: Any) -> Fetched | ReadingError:
+    def _item(self, document: Any) -> FetchedCrystal | ReadingError:
         material_id = str(_field(document, "material_id"))
         try:
             given = _field(document, "structure")
@@ -153,7 +153,7 @@ class MaterialsProject:
                 return FileFormatError(material_id, "no structure")
             structure = given if isinstance(given, Structure) else Structure.from_dict(given)
             check_cell(structure, material_id)
-            return Fetched(material_id, _plain(structure), self._value(document, material_id))
+            return FetchedCrystal(material_id, _plain(structure), self._value(document, material_id))
         except ReadingError as error:
             return error
         except Exception as error:  # a damaged dictionary breaks pymatgen in many ways
@@ -167,7 +167,7 @@ class MaterialsProject:
             raise InvalidLabelError(material_id, f"{self.target} is no number: {str(value)[:60]!r}") from None
 
 
-def without_key(text: str) -> str:
+def redact_key(text: str) -> str:
     """The text with the key blotted out, as it is and as URLs write it."""
     key = os.environ.get(KEY_VARIABLE, "").strip()
     for secret in {key, quote(key, safe="")} - {""}:

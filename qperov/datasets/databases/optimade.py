@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode, urljoin
 
-from qperov.datasets.databases.fetching import About, Fetched, Page
-from qperov.datasets.databases.http import HttpClient, check_onward, check_url, shown
+from qperov.datasets.databases.fetching import About, FetchedCrystal, Page
+from qperov.datasets.databases.http import HttpClient, check_onward, check_url, shorten
 from qperov.datasets.databases.optimade_structure import STRUCTURE_FIELDS, structure_of
 from qperov.errors import FetchError, FileFormatError, InvalidLabelError, QperovError, ReadingError
 
@@ -116,7 +116,7 @@ class Optimade:
         answer = _object(self.client.get_json(url), url)
         entries = answer.get("data")
         if not isinstance(entries, list):
-            raise FetchError(f"{shown(url)}: no list of structures in the answer; is it an OPTIMADE provider?")
+            raise FetchError(f"{shorten(url)}: no list of structures in the answer; is it an OPTIMADE provider?")
         meta = _dictionary(answer.get("meta"))
         pause = meta.get("request_delay")
         following = _next(answer, url)
@@ -134,16 +134,16 @@ class Optimade:
         wanted = {"response_fields": ",".join(fields), "page_limit": self.page_size, "response_format": "json"}
         return f"{self.root}/structures?{urlencode(({'filter': self.filter} if self.filter else {}) | wanted)}"
 
-    def _item(self, entry: Any, number: int, url: str) -> Fetched | ReadingError:
+    def _item(self, entry: Any, number: int, url: str) -> FetchedCrystal | ReadingError:
         """A crystal, or why there is none."""
         if not isinstance(entry, dict) or not isinstance(entry.get("id"), str | int):
-            return FileFormatError(shown(url), f"entry {number + 1} of the page has no id")
+            return FileFormatError(shorten(url), f"entry {number + 1} of the page has no id")
         entry_id = str(entry["id"])
         attributes = entry.get("attributes")
         if not isinstance(attributes, dict):
             return FileFormatError(entry_id, "no attributes")
         try:
-            return Fetched(entry_id, structure_of(attributes, entry_id), self._value(attributes, entry_id))
+            return FetchedCrystal(entry_id, structure_of(attributes, entry_id), self._value(attributes, entry_id))
         except ReadingError as error:
             return error
 
@@ -179,10 +179,10 @@ class Optimade:
 def _object(answer: Any, url: str) -> dict[str, Any]:
     """The answer, which must be an object without errors."""
     if not isinstance(answer, dict):
-        raise FetchError(f"{shown(url)}: the answer is no JSON object; is it an OPTIMADE provider?")
+        raise FetchError(f"{shorten(url)}: the answer is no JSON object; is it an OPTIMADE provider?")
     if answer.get("errors"):
         details = [_dictionary(each).get("detail") for each in answer["errors"] if isinstance(each, dict)]
-        raise FetchError(f"{shown(url)}: the provider says: {'; '.join(map(str, details))[:300]}")
+        raise FetchError(f"{shorten(url)}: the provider says: {'; '.join(map(str, details))[:300]}")
     return answer
 
 

@@ -29,7 +29,7 @@ def random_perturbations(
     species_swap_probability: float = 0.5,
     coordinate_sigma: float = 0.1,
     strain_sigma: float = 0.03,
-    random_state: int | np.random.Generator = 0,
+    random_state: int | np.random.Generator | None = None,
 ) -> list[Structure]:
     r"""Training crystals with random displacements, strain and exchanged elements.
 
@@ -48,7 +48,8 @@ def random_perturbations(
         Å, along each axis.
     strain_sigma : float
         Must be positive: no proposal is then a training crystal.
-    random_state : int or Generator
+    random_state : int or Generator, optional
+        Equal seeds give equal crystals.
 
     Returns
     -------
@@ -84,7 +85,11 @@ def random_perturbations(
 
 
 def ionic_substitutions(
-    structures: Sequence[Structure], n: int, *, radius_sigma: float = 0.1, random_state: int | np.random.Generator = 0
+    structures: Sequence[Structure],
+    n: int,
+    *,
+    radius_sigma: float = 0.1,
+    random_state: int | np.random.Generator | None = None,
 ) -> list[Structure]:
     r"""Training crystals in which ions are replaced by others of the same charge and a similar radius.
 
@@ -103,7 +108,8 @@ def ionic_substitutions(
     n : int
     radius_sigma : float
         Å; radii are Shannon's in coordination VI, or the nearest that is tabulated.
-    random_state : int or Generator
+    random_state : int or Generator, optional
+        Equal seeds give equal crystals.
 
     Returns
     -------
