@@ -59,7 +59,7 @@ def relax(
     if potential is not None:
         chosen = replace(chosen, potential=potential)
     source = _stored(dataset, store)
-    with screen.bar("Relaxing") as advance:
+    with screen.bar("Relaxing") as advance, checking("--potential"):
         report = label_dataset(store, source, chosen, n_jobs=jobs, batch=batch, retry=retry, progress=advance)
     _tell(report, every_failure)
     if not report.counts.converged:
