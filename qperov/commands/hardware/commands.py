@@ -153,7 +153,7 @@ def _opened(plan: str, ledger: Path, service: str, read_only: bool = False) -> I
     from qperov.hardware.plan.plan_file import read_plan
     from qperov.hardware.services.credentials import check_installed
 
-    check_installed()
+    check_installed(service)
     is_file = Path(plan).is_file()
     if not is_file and (Path(plan).suffix or len(Path(plan).parts) > 1):
         raise HardwareError(f"there is no plan file {plan}: write one with `qperov hardware plan`")

@@ -144,7 +144,7 @@ def plan(
     kernel.check()
     if chosen.columns is not None and kernel.landmarks is not None:
         raise typer.BadParameter("columns and landmarks exclude each other", param_hint="--columns")
-    check_installed()
+    check_installed(run.service)
     samples, n_rows = read_samples(chosen)
     samples = replace(samples, kernel={"kernel": kernel.kernel} | kernel.arguments())
     spec = run.spec(chosen.seed)

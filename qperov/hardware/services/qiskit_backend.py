@@ -62,7 +62,7 @@ class QiskitService:
     settling = 0.0
 
     def __init__(self, service: str, path: str | Path = ":memory:") -> None:
-        check_installed()
+        check_installed(service)
         self.service = service
         self._connection = sqlite3.connect(path, timeout=30, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode = WAL")
