@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -219,7 +220,11 @@ def test_no_option_takes_a_token() -> None:
         (HardwareError, "no plan file 0123abc, and no ledger", ("submit", "0123abc")),
         (OptionError, "unknown feature map", ("plan", "features.npy", "--backend", "aer", "--feature-map", "no")),
         (LabelError, "do not fit together", ("plan", "features.npy", "--backend", "aer", "--labels", "short.csv")),
-        (LabelError, "1 labels are missing", ("plan", "features.npy", "--backend", "aer", "--labels", "holes.csv")),
+        (
+            LabelError,
+            "1 of 12 labels are missing or not finite, the first of 0",
+            ("plan", "features.npy", "--backend", "aer", "--labels", "holes.csv"),
+        ),
         (
             ReadingError,
             "not numbers: name; if it names the samples, say --id-column name",
@@ -337,3 +342,19 @@ def test_ids_that_do_not_fit_are_refused(names: list[str], labels: list[str] | N
         pd.DataFrame({"name": labels, "gap": [1.0, 2.0, 3.0]}).to_csv("gaps.csv", index=False)
         options += ["--labels", "gaps.csv"]
     fails(ReadingError, message, "plan", "named.csv", *options)
+
+
+@pytest.mark.filterwarnings("default")
+def test_the_page_on_hardware_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "hardware.md").read_text(encoding="utf-8")
+    example, vendor = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(10, 2)), columns=["u", "v"]).assign(id=[f"c{i}" for i in range(10)])
+    table.to_csv("features.csv", index=False)
+    table.assign(gap=np.sin(table.u))[["id", "gap"]].to_csv("labels.csv", index=False)
+    Path("vendor.py").write_text(vendor)
+    monkeypatch.syspath_prepend(tmp_path)
+    for line in re.findall(r"^qperov hardware (.*)$", page, flags=re.MULTILINE):
+        call(*line.split(), *(["--shots", "200"] if line.startswith("plan") else []))
+    assert list(pd.read_csv("kernel.csv", index_col="id").index) == list(table.id)
+    exec(example, {})

@@ -61,7 +61,7 @@ def relax(
         chosen = replace(chosen, potential=potential)
     source = _stored(dataset, store)
     name = check_name(name or f"{source}-{Path(protocol).stem}")
-    with screen.bar("Relaxing") as advance:
+    with screen.bar("Relaxing") as advance, checking("--potential"):
         report = label_dataset(store, source, chosen, n_jobs=jobs, batch=batch, retry=retry, progress=advance)
     _tell(report, every_failure)
     if not report.counts.converged:

@@ -32,6 +32,7 @@ def echo(text: object, err: bool = False) -> None:
 
 def typed(text: str) -> str:
     """What `qperov.read` says of its arguments, in words of the options that a user types."""
+    text = text.replace("convert needs", "--convert needs").replace("energy must", "--energy must")
     text = text.replace("id_columns", "--id-columns").replace("(target)", "(--target)")
     return text.replace("convert=", "--convert ").replace("with labels", "with --labels")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qperov.commands import screen
-from qperov.commands.hardware.plan import plan
+from qperov.commands.hardware.plan import ServiceOption, plan
 
 if TYPE_CHECKING:
     from qperov.hardware.jobs.ledger import Ledger
@@ -45,25 +45,26 @@ def _tell_state(context: typer.Context) -> None:
 
 @app.command()
 @screen.resumable(GO_ON)
-def submit(plan: PlanArgument, ledger: LedgerPath = DEFAULT_LEDGER) -> None:
+def submit(plan: PlanArgument, ledger: LedgerPath = DEFAULT_LEDGER, service: ServiceOption = "") -> None:
     """Send the jobs of a plan; what was sent before is not sent again."""
     from qperov.commands.hardware.display import show
     from qperov.hardware.jobs import jobs
 
-    with _opened(plan, ledger) as (found, service, book):
-        show(jobs.submit(found, service, book))
+    with _opened(plan, ledger, service) as (found, opened, book):
+        show(jobs.submit(found, opened, book))
         elsewhere = "" if ledger == DEFAULT_LEDGER else f" --ledger {ledger}"
+        elsewhere += f" --service {service}" if service else ""
         typer.echo(f"recorded in {ledger}: qperov hardware collect {found.plan_id}{elsewhere}")
 
 
 @app.command()
-def status(plan: PlanArgument, ledger: LedgerPath = DEFAULT_LEDGER) -> None:
+def status(plan: PlanArgument, ledger: LedgerPath = DEFAULT_LEDGER, service: ServiceOption = "") -> None:
     """Tell where each job stands; nothing is changed."""
     from qperov.commands.hardware.display import show
     from qperov.hardware.jobs import jobs
 
-    with _opened(plan, ledger, read_only=True) as (found, service, book):
-        show(jobs.status(found, service, book))
+    with _opened(plan, ledger, service, read_only=True) as (found, opened, book):
+        show(jobs.status(found, opened, book))
 
 
 @app.command()
@@ -80,6 +81,7 @@ def collect(
         str | None, typer.Option(help="Write the matrix after one of the repairs that are listed.")
     ] = None,
     ledger: LedgerPath = DEFAULT_LEDGER,
+    service: ServiceOption = "",
 ) -> None:
     """Fetch what is done; show what each correction changes, and what a regression makes of it.
 
@@ -90,8 +92,8 @@ def collect(
     from qperov.hardware.jobs import jobs
 
     check_ending(out)
-    with _opened(plan, ledger) as (found, service, book):
-        results = jobs.collect(found, service, book, wait)
+    with _opened(plan, ledger, service) as (found, opened, book):
+        results = jobs.collect(found, opened, book, wait)
     show_states(results)
     correction = "readout" if results.mitigated is not None and not raw else "raw"
     if found.kind == "autoencoder":
@@ -120,27 +122,28 @@ def resume(
         bool, typer.Option("--failed", help="Send again what failed, was cancelled or lost; it may cost again.")
     ] = False,
     ledger: LedgerPath = DEFAULT_LEDGER,
+    service: ServiceOption = "",
 ) -> None:
     """Go on after an interruption: find what was sent and not recorded, send what was not sent."""
     from qperov.commands.hardware.display import show
     from qperov.hardware.jobs import jobs
 
-    with _opened(plan, ledger) as (found, service, book):
-        show(jobs.resume(found, service, book, failed))
+    with _opened(plan, ledger, service) as (found, opened, book):
+        show(jobs.resume(found, opened, book, failed))
 
 
 @app.command()
-def cancel(plan: PlanArgument, ledger: LedgerPath = DEFAULT_LEDGER) -> None:
+def cancel(plan: PlanArgument, ledger: LedgerPath = DEFAULT_LEDGER, service: ServiceOption = "") -> None:
     """Stop all jobs of a plan that have not ended."""
     from qperov.commands.hardware.display import show
     from qperov.hardware.jobs import jobs
 
-    with _opened(plan, ledger) as (found, service, book):
-        show(jobs.cancel(found, service, book))
+    with _opened(plan, ledger, service) as (found, opened, book):
+        show(jobs.cancel(found, opened, book))
 
 
 @contextmanager
-def _opened(plan: str, ledger: Path, read_only: bool = False) -> Iterator[tuple[Plan, Service, Ledger]]:
+def _opened(plan: str, ledger: Path, service: str, read_only: bool = False) -> Iterator[tuple[Plan, Service, Ledger]]:
     """The plan of a file or of the ledger, its service, and the ledger; read-only, a new ledger is not written."""
     from contextlib import closing
 
@@ -150,7 +153,7 @@ def _opened(plan: str, ledger: Path, read_only: bool = False) -> Iterator[tuple[
     from qperov.hardware.plan.plan_file import read_plan
     from qperov.hardware.services.credentials import check_installed
 
-    check_installed()
+    check_installed(service)
     is_file = Path(plan).is_file()
     if not is_file and (Path(plan).suffix or len(Path(plan).parts) > 1):
         raise HardwareError(f"there is no plan file {plan}: write one with `qperov hardware plan`")
@@ -159,5 +162,5 @@ def _opened(plan: str, ledger: Path, read_only: bool = False) -> Iterator[tuple[
     nothing_yet = read_only and not ledger.exists()
     with Ledger(":memory:" if nothing_yet else ledger, read_only=read_only and not nothing_yet) as book:
         found = read_plan(plan) if is_file else book.plan(plan)
-        with closing(open_service(found.backend, ":memory:" if nothing_yet else ledger)) as service:
-            yield found, service, book
+        with closing(open_service(found.backend, ":memory:" if nothing_yet else ledger, service)) as opened:
+            yield found, opened, book

@@ -24,11 +24,14 @@ def describe_plan(plan: Plan) -> str:
     lines = [
         f"plan {plan.plan_id}: {plan.kind},{shape} {count(plan.n_qubits, 'qubit')} on {plan.backend.name}{calibrated}",
         f"  {count(cost.pairs, 'pair' if plan.kind == 'fidelity' else 'sample')}, {count(cost.pubs, 'PUB')} in "
-        f"{count(cost.jobs, 'job')}, {count(cost.executions, 'execution')}, payload {cost.payload_bytes / 1e6:.2f} MB",
+        f"{count(cost.jobs, 'job')}, {count(cost.executions, 'execution')}"
+        + (f", payload {cost.payload_bytes / 1e6:.2f} MB" if cost.payload_bytes else ""),
         f"  circuit {plan.circuit_hash[:12]}: depth {plan.depth}, {count(plan.two_qubit_gates, 'two-qubit gate')}, on "
         f"qubits {' '.join(map(str, plan.qubits))}; expected fidelity {plan.expected_fidelity:.3f}",
     ]
-    if is_simulator(plan.backend.name):
+    if plan.backend.service:
+        lines.append("  what the service charges for the executions is not known here")
+    elif is_simulator(plan.backend.name):
         lines.append("  simulated here: nothing is charged; decoupling and twirling have no effect")
     else:
         share = f"fits the Open plan ({cost.seconds / OPEN_PLAN_SECONDS:.0%} of its 10 minutes)"

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from qperov.hardware.plan.samples import Samples
     from qperov.hardware.services.service import Service
 
+ServiceOption = Annotated[
+    str, typer.Option("--service", help="Instead of IBM's: qiskit:module.factory, a function that gives a backend.")
+]
+
 KERNELS = ("fidelity", "projected", "autoencoder")
 
 
@@ -56,7 +60,10 @@ class KernelChoice:
 class RunChoice:
     """Where and how it is run."""
 
-    backend: Annotated[str, typer.Option(help="A backend at IBM (ibm_fez), or aer, fake_fez, fake_manila, ….")]
+    backend: Annotated[
+        str | None, typer.Option(help="A backend at IBM (ibm_fez), or aer, fake_fez, fake_manila, ….")
+    ] = None
+    service: ServiceOption = ""
     noise: Annotated[float | None, typer.Option(help="Depolarising noise of aer.")] = None
     shots: Annotated[int, typer.Option(help="Runs of each circuit.", min=1)] = 1024
     budget_seconds: Annotated[
@@ -71,6 +78,22 @@ class RunChoice:
     readout: Annotated[bool, typer.Option(help="Measure the readout errors in each job, and undo them.")] = True
     session: Annotated[bool, typer.Option("--session", help="Open a session, which is paid as long as it is.")] = False
     label: Annotated[str, typer.Option(help="A name that makes a repetition of the same plan a new one.")] = ""
+
+    def spec(self, seed: int) -> BackendSpec:
+        """The backend that is named, here or by the service."""
+        from qperov.hardware.jobs.backend import Backend
+        from qperov.hardware.plan.plan import PREFIX, BackendSpec
+        from qperov.hardware.services.qiskit_backend import QiskitService
+
+        if (self.backend is None) == (self.service == ""):
+            raise typer.BadParameter("name one of --backend and --service", param_hint="--backend")
+        if self.backend is not None:
+            return Backend(self.backend, noise=self.noise, seed=seed).spec()
+        if not self.service.startswith(PREFIX) or "." not in self.service:
+            raise typer.BadParameter(f"{PREFIX}module.factory, not {self.service!r}", param_hint="--service")
+        if self.noise is not None or self.budget_seconds is not None:
+            raise typer.BadParameter("noise is for aer, a budget in seconds for IBM", param_hint="--service")
+        return BackendSpec(QiskitService(self.service).backend(0).name or "unnamed", None, None, self.service)
 
     def settings(self) -> Settings:
         """The settings of a plan."""
@@ -114,22 +137,23 @@ def plan(
 
     from qperov.commands.hardware.display import describe_plan
     from qperov.commands.hardware.samples import read_samples
-    from qperov.hardware.jobs.backend import Backend, open_service
+    from qperov.hardware.jobs.backend import open_service
     from qperov.hardware.plan.plan_file import write_plan
     from qperov.hardware.services.credentials import check_installed
 
     kernel.check()
     if chosen.columns is not None and kernel.landmarks is not None:
         raise typer.BadParameter("columns and landmarks exclude each other", param_hint="--columns")
-    check_installed()
+    check_installed(run.service)
     samples, n_rows = read_samples(chosen)
     samples = replace(samples, kernel={"kernel": kernel.kernel} | kernel.arguments())
-    spec = Backend(run.backend, noise=run.noise, seed=chosen.seed).spec()
-    with closing(open_service(spec)) as service:
+    spec = run.spec(chosen.seed)
+    with closing(open_service(spec, service=run.service)) as service:
         found = _plan(kernel, samples, n_rows, service, spec, run.settings())
     write_plan(replace(found, samples=samples), out)
     typer.echo(describe_plan(found))
-    typer.echo(f"wrote {out}; nothing was submitted: qperov hardware submit {out}")
+    elsewhere = f" --service {run.service}" if run.service else ""
+    typer.echo(f"wrote {out}; nothing was submitted: qperov hardware submit {out}{elsewhere}")
 
 
 def _plan(

@@ -214,7 +214,11 @@ def _labels(table: pd.DataFrame, path: Path, ids: pd.Index) -> np.ndarray:
         raise LabelError(path, f"{len(ids)} samples and {len(table)} labels do not fit together")
     y = pd.to_numeric(table.iloc[:, 0], errors="coerce").to_numpy(float)
     if not np.isfinite(y).all():
-        raise InvalidLabelError(path, f"{np.count_nonzero(~np.isfinite(y))} labels are missing or not finite")
+        first = ids[np.flatnonzero(~np.isfinite(y))[0]]
+        reason = (
+            f"{np.count_nonzero(~np.isfinite(y))} of {len(y)} labels are missing or not finite, the first of {first}"
+        )
+        raise InvalidLabelError(path, reason)
     return y
 
 

@@ -21,6 +21,7 @@ from qperov.hardware.plan.plan import BackendSpec, Plan, Settings
 from qperov.hardware.plan.planning import FindPlan, plan_bloch, plan_fidelities
 from qperov.hardware.services.ibm import IBMService
 from qperov.hardware.services.local import LocalService
+from qperov.hardware.services.qiskit_backend import QiskitService
 from qperov.hardware.services.service import Service
 from qperov.hardware.services.simulators import is_simulator
 
@@ -138,15 +139,31 @@ class Backend:
         return found
 
 
-def open_service(spec: BackendSpec, ledger: str | Path = ":memory:") -> Service:
+def open_service(spec: BackendSpec, ledger: str | Path = ":memory:", service: str = "") -> Service:
     """The service of a backend; jobs of a simulator are kept in a file beside the ledger.
+
+    Parameters
+    ----------
+    spec : BackendSpec
+    ledger : str or Path
+    service : str
+        What the user calls the service, "qiskit:module.factory": no function is run because a plan's file names it.
 
     Raises
     ------
     AccountError, MissingDependencyError
     HardwareError
-        Noise for a backend that has its own.
+        Noise for a backend that has its own, or another service than the plan's.
     """
+    if spec.service != service and not spec.service:
+        raise HardwareError(f"the plan is for {spec.name}, not for the service {service}: leave out --service")
+    if spec.service != service:
+        # a plan is a file, and no file may say what is run
+        raise HardwareError(
+            f"the plan is for another service: name it yourself, if you trust it: --service {spec.service}"
+        )
+    if service:
+        return QiskitService(service, local_jobs(ledger))
     if is_simulator(spec.name):
         return LocalService(spec.name, spec.noise, spec.seed, local_jobs(ledger))
     if spec.noise is not None:

@@ -16,6 +16,14 @@ from qperov.hardware.plan.pairs import Pairs
 from qperov.hardware.plan.samples import Samples
 from qperov.hardware.services.service import Request
 
+#: What the name of a service begins with that is a function which gives a Qiskit backend.
+PREFIX = "qiskit:"
+
+
+def n_probes(n_qubits: int) -> int:
+    """Circuits whose outcomes are known, in each job of a service that is not IBM's: ⌈log₂(n_qubits + 2)⌉."""
+    return (n_qubits + 1).bit_length()
+
 
 @dataclass(frozen=True)
 class BackendSpec:
@@ -131,7 +139,12 @@ class Plan:
     @property
     def chunks(self) -> list[tuple[int, int]]:
         """Rows of bindings of each job."""
-        return costs.chunks(len(self.bindings), self.shots, 2 if self.readout else 0, self.max_bindings)
+        return costs.chunks(len(self.bindings), self.shots, self.extra, self.max_bindings)
+
+    @property
+    def extra(self) -> int:
+        """Executions of a shot that each job holds besides: for the readout, and to check the order of bits."""
+        return (2 if self.readout else 0) + (n_probes(self.n_qubits) if self.backend.service else 0)
 
     @property
     def labels(self) -> np.ndarray | None:
@@ -179,7 +192,7 @@ class Plan:
     def seconds(self, number: int) -> float:
         """QPU time that the job for one chunk takes."""
         start, stop = self.chunks[number]
-        return costs.qpu_seconds((stop - start + (2 if self.readout else 0)) * self.shots)
+        return costs.qpu_seconds((stop - start + self.extra) * self.shots)
 
     def share(self, number: int) -> float:
         """Seconds of the budget that are for one chunk, all its tries together; without a budget there is no end."""

@@ -167,11 +167,17 @@ def _plan(
         content=content,
         label=settings.label,
     )
-    extra = 2 if readout else 0
+    limit = qiskit_backend.max_circuits if backend.service else None
+    if limit is not None and limit <= plan.extra:
+        raise HardwareError(f"{backend.name} takes {limit} circuits a job, {plan.extra + 1} are needed at least")
+    plan = replace(plan, max_bindings=None if limit is None else limit - plan.extra)
     jobs = len(plan.chunks)
-    executions = (len(bindings) + extra * jobs) * settings.shots
-    seconds = costs.qpu_seconds(executions, jobs)
+    executions = (len(bindings) + plan.extra * jobs) * settings.shots
+    # what other services charge, and for how long they run, is not known
+    seconds = 0.0 if backend.service else costs.qpu_seconds(executions, jobs)
     plan = replace(plan, cost=Cost(n_pairs, jobs * (2 if readout else 1), jobs, executions, 0, seconds))
+    if backend.service:
+        return plan
     sizes = [payload_bytes(plan.request(number), qiskit_backend) for number in range(jobs)]
     if max(sizes) > costs.MAX_PAYLOAD_BYTES:
         raise HardwareError(

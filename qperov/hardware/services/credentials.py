@@ -31,9 +31,10 @@ NO_ACCOUNT = (
 SHORTEST_SECRET = 6
 
 
-def check_installed() -> None:
-    """Raise MissingDependencyError, in one line, unless the extra ``ibm`` is installed."""
-    missing = [name for name in ("qiskit", "qiskit_aer", "qiskit_ibm_runtime") if find_spec(name) is None]
+def check_installed(service: str = "") -> None:
+    """Raise MissingDependencyError, in one line, unless the extra ``ibm`` is installed; other services need Qiskit."""
+    needed = ("qiskit",) if service else ("qiskit", "qiskit_aer", "qiskit_ibm_runtime")
+    missing = [name for name in needed if find_spec(name) is None]
     if missing:
         raise MissingDependencyError(f"{INSTALL} (missing: {', '.join(missing)})")
 
