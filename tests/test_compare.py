@@ -144,9 +144,11 @@ def test_table_has_baselines_first_and_the_columns_of_the_contract(
     columns = [name for metric in METRICS for name in (metric, f"{metric}_low", f"{metric}_high")]
     assert list(table.columns) == [
         "model",
+        "name",
         "descriptor",
         "kind",
         "family",
+        "role",
         *columns,
         "ceiling_r2",
         "seconds",

@@ -12,11 +12,12 @@ from sklearn.gaussian_process.kernels import RBF
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, GroupKFold
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
 import qperov
+from qperov.evaluation.problem import Model
 from qperov.evaluation.splits import honest_groups
 from qperov.quantum.diagnosis.diagnostics import diagnose
 from qperov.quantum.kernels.fidelity import FidelityKernel
@@ -38,12 +39,12 @@ def dataset() -> qperov.datasets.CrystalDataset:
 
 
 @pytest.fixture(scope="module")
-def models(dataset: qperov.datasets.CrystalDataset) -> dict[str, Pipeline]:
+def models(dataset: qperov.datasets.CrystalDataset) -> dict[str, Model]:
     return build_suite(dataset, quick=True).models
 
 
 @pytest.fixture(scope="module")
-def study(models: dict[str, Pipeline], dataset: qperov.datasets.CrystalDataset) -> Study:
+def study(models: dict[str, Model], dataset: qperov.datasets.CrystalDataset) -> Study:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(kernel_study, "QUICK_BANDWIDTHS", (0.1, 0.3))
         (study,) = kernel_study.kernel_studies(models, dataset, quick=True, seed=3)
@@ -139,9 +140,9 @@ def test_the_study_holds_the_kernels_of_the_comparison_and_an_rbf(study: Study) 
 
 
 def test_diagnoses_are_those_of_diagnose(
-    study: Study, models: dict[str, Pipeline], dataset: qperov.datasets.CrystalDataset
+    study: Study, models: dict[str, Model], dataset: qperov.datasets.CrystalDataset
 ) -> None:
-    X = models["QSVR · powder pattern"][:-1].fit_transform(dataset.structures)
+    X = models["QSVR · powder pattern"].pipeline[:-1].fit_transform(dataset.structures)
     row = study.tables["Diagnosis"].iloc[0]
     own = diagnose(FidelityKernel("iqp", entanglement="circular", bandwidth="median"), X, dataset.y)
     assert row["bandwidth"] == f"{own.kernel.bandwidth:.3g} (median)"
@@ -190,7 +191,7 @@ def test_the_conclusion_answers_the_title(delta: float, significant: bool, close
 
 
 def test_no_class_and_no_equal_vector_is_on_both_sides(
-    models: dict[str, Pipeline], dataset: qperov.datasets.CrystalDataset, monkeypatch: pytest.MonkeyPatch
+    models: dict[str, Model], dataset: qperov.datasets.CrystalDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[kernel_findings.KernelProblem] = []
 
@@ -202,18 +203,20 @@ def test_no_class_and_no_equal_vector_is_on_both_sides(
     kernel_study.kernel_studies(models, dataset, quick=True)
     (data,) = seen
     rows = range(len(dataset))
-    groups = honest_groups(dataset.groups, [models["QSVR · powder pattern"][0].fit_transform(dataset.structures)])
+    groups = honest_groups(
+        dataset.groups, [models["QSVR · powder pattern"].featurizer.fit_transform(dataset.structures)]
+    )
     assert len(data.y) == len(rows) == len(data.groups)
     for train, test in data.folds:
         assert not set(groups[train]) & set(groups[test])
 
 
-def test_nothing_to_study_is_said(models: dict[str, Pipeline], dataset: qperov.datasets.CrystalDataset) -> None:
-    def why(chosen: dict[str, Pipeline], data: qperov.datasets.CrystalDataset) -> str:
+def test_nothing_to_study_is_said(models: dict[str, Model], dataset: qperov.datasets.CrystalDataset) -> None:
+    def why(chosen: dict[str, Model], data: qperov.datasets.CrystalDataset) -> str:
         (study,) = kernel_study.kernel_studies(chosen, data, quick=True)
         return " ".join(study.paragraphs)
 
-    no_search = {"ridge": make_pipeline(qperov.PXRDFeaturizer("pattern"), Ridge())}
+    no_search = {"ridge": Model("ridge", Ridge(), qperov.PXRDFeaturizer("pattern"))}
     assert why(no_search, dataset) == "Not made: no model searches over the bandwidth of a quantum kernel."
     assert why(models, dataset.take(range(10))).endswith("and 15 are needed.")
     bare = qperov.datasets.CrystalDataset("bare", dataset.structures, dataset.ids)

@@ -22,8 +22,9 @@ class Comparison:
         ``mean``, ``sd``, ``min``, ``max``, ``noise`` (standard deviation inside symmetry classes, or
         None) and ``provenance`` (list of sentences with their counts).
     table : DataFrame
-        One row a model, baselines first: ``model``, ``descriptor`` ("none" for baselines), ``kind`` ("baseline" or
-        "model"), ``family`` ("baseline", "quantum", "classical" or "reference"), then for each of mae, rmse, r2,
+        One row a model, baselines first: ``model`` (unique), ``name`` (without its descriptor), ``descriptor`` ("none"
+        for baselines), ``kind`` ("baseline" or "model"), ``family`` ("baseline", "quantum", "classical" or
+        "reference"), ``role`` ("baseline", "candidate" or "contrast"), then for each of mae, rmse, r2,
         spearman, maer the columns ``x``, ``x_low``, ``x_high`` (95 % interval, bootstrap over groups),
         ``ceiling_r2`` (of the descriptor; NaN for baselines), ``seconds`` (of all folds together) and ``memory_mb``
         (by which the process grew at most in a fold; NaN where the system does not tell).

@@ -65,7 +65,7 @@ def latex_table(comparison: Comparison) -> str:
             values = [escape(value) for value, _ in scores]
             ends = [rf"{{\scriptsize [{escape(text.replace(' … ', ', '))}]}}" if text else "" for _, text in scores]
             prices = [escape(significant(float(row[name]), 2)) for name in costs]
-            lines += [_line([escape(say.without_descriptor(row)), *values, *prices])]
+            lines += [_line([escape(row["name"]), *values, *prices])]
             lines += [_line(["", *ends, *[""] * len(costs)])]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
 

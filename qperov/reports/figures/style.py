@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from qperov.evaluation.results import Comparison
-from qperov.reports.words.findings import best_baseline, descriptor_names, interval, scored_models, without_descriptor
+from qperov.reports.words.findings import best_baseline, descriptor_names, interval, scored_models
 
 INK, GREY, FAINT = "#1f2430", "#6b7280", "#d9dde3"
 # Okabe and Ito's colours, told apart by shape as well
@@ -119,7 +119,7 @@ def draw_scores(comparison: Comparison) -> Figure:
             axes.spines["left"].set_visible(False)
             axes.grid(axis="x", color=FAINT, linewidth=0.6)
             axes.set_axisbelow(True)
-        left.set_yticks([line.y for line in lines], [shorten(without_descriptor(line.row)) for line in lines])
+        left.set_yticks([line.y for line in lines], [shorten(line.row["name"]) for line in lines])
         for at, title in headings:
             left.annotate(
                 title, (0, at), xycoords=("axes fraction", "data"), xytext=(-6, 0), textcoords="offset points",
@@ -250,7 +250,7 @@ def _parity_panel(axes: Axes, row: pd.Series, mine: pd.DataFrame | None, low: fl
         if outside := int(np.sum((y < low) | (y > high))):
             axes.text(0.97, 0.03, f"{outside} outside", transform=axes.transAxes, ha="right", fontsize=8, color=GREY)
     numbers = f"MAE {interval(row, 'mae')[0]}   R² {interval(row, 'r2')[0]}"
-    name, descriptor = shorten(without_descriptor(row)), shorten(str(row["descriptor"]))
+    name, descriptor = shorten(row["name"]), shorten(str(row["descriptor"]))
     axes.set_title("\n".join(part for part in (name, descriptor, numbers) if part), fontsize=9, linespacing=1.35)
     axes.set_xlim(low, high)
     axes.set_ylim(low, high)

@@ -30,7 +30,7 @@ def score_groups(comparison: Comparison) -> list[dict[str, Any]]:
 
 def _row(comparison: Comparison, row: pd.Series) -> dict[str, Any]:
     return {
-        "model": say.without_descriptor(row),
+        "model": row["name"],
         "family": row["family"],
         "scores": [say.interval(row, metric, scale) for metric, scale in SHOWN.items()],
         "costs": [significant(float(row[name]), 2) for name in costs(comparison)],
@@ -88,7 +88,7 @@ def tested_pairs(comparison: Comparison) -> dict[str, list[dict[str, Any]]]:
 def _common(table: pd.DataFrame, a: str, b: str) -> tuple[str, tuple[str, str]]:
     """What heads the rows of a pair, and the models' names without it."""
     one, other = str(table.at[a, "descriptor"]), str(table.at[b, "descriptor"])
-    short = (a.removesuffix(f" · {one}"), b.removesuffix(f" · {other}"))
+    short = (str(table.at[a, "name"]), str(table.at[b, "name"]))
     if "baseline" in (table.at[a, "family"], table.at[b, "family"]):
         return f"{one or other}, against constants", short
     return (one, short) if one == other else ("different descriptors", (a, b))
