@@ -159,6 +159,8 @@ def test_table_has_baselines_first_and_the_columns_of_the_contract(
         assert (table[f"{metric}_low"] <= table[metric]).all()
         assert (table[metric] <= table[f"{metric}_high"]).all()
     assert "powder pattern" in str(crystals_compared)
+    assert len(repr(crystals_compared)) < 100
+    assert crystals_compared._repr_html_().count("<tr") == 1 + len(table)
 
 
 def test_result_tells_the_data(

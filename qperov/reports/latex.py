@@ -8,8 +8,6 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
-import pandas as pd
-
 from qperov.evaluation.results import Comparison
 from qperov.reports.words import findings as say
 from qperov.reports.words.number_format import significant
@@ -58,7 +56,7 @@ def latex_table(comparison: Comparison) -> str:
         _line(heads),
         _line([rf"({part})" if part else "" for part in units]),
     ]
-    for heading, rows in _blocks(comparison, table):
+    for heading, rows in say.score_blocks(comparison):
         lines += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{\textit{{{escape(heading)}}}}} \\"]
         for _, row in rows.iterrows():
             scores = [say.interval(row, metric) for metric, _ in SHOWN]
@@ -68,15 +66,6 @@ def latex_table(comparison: Comparison) -> str:
             lines += [_line([escape(row["name"]), *values, *prices])]
             lines += [_line(["", *ends, *[""] * len(costs)])]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
-
-
-def _blocks(comparison: Comparison, table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    baselines = table[table["family"] == "baseline"]
-    blocks = [("constants", baselines)] if len(baselines) else []
-    for name in say.descriptor_names(comparison):
-        rows = table[(table["descriptor"] == name) & (table["family"] != "baseline")]
-        blocks.append((str(name), rows.sort_values("mae", kind="stable")))
-    return blocks
 
 
 def _caption(comparison: Comparison) -> str:

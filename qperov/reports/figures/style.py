@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from qperov.evaluation.results import Comparison
-from qperov.reports.words.findings import best_baseline, descriptor_names, interval, scored_models
+from qperov.reports.words.findings import best_baseline, interval, score_blocks, scored_models
 
 INK, GREY, FAINT = "#1f2430", "#6b7280", "#d9dde3"
 # Okabe and Ito's colours, told apart by shape as well
@@ -99,7 +99,7 @@ def draw_scores(comparison: Comparison) -> Figure:
     headings: list[tuple[float, str]] = []
     spans: list[tuple[float, float, float]] = []
     y = 0.0
-    for title, rows in _blocks(comparison, table):
+    for title, rows in score_blocks(comparison):
         headings.append((y, title))
         first = y + 1
         for _, row in rows.iterrows():
@@ -136,15 +136,6 @@ def draw_scores(comparison: Comparison) -> Figure:
             )  # fmt: skip
         figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), fontsize=9)
     return figure
-
-
-def _blocks(comparison: Comparison, table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    baselines = table[table["family"] == "baseline"]
-    blocks = [("constants", baselines)] if len(baselines) else []
-    for name in descriptor_names(comparison):
-        rows = table[(table["descriptor"] == name) & (table["family"] != "baseline")]
-        blocks.append((str(name), rows.sort_values("mae", kind="stable")))
-    return blocks
 
 
 def _mae_panel(axes: Axes, comparison: Comparison, lines: list[_Line]) -> None:

@@ -75,6 +75,15 @@ def descriptor_names(comparison: Comparison) -> list[str]:
     return list(dict.fromkeys(table.loc[table["family"] != "baseline", "descriptor"]))
 
 
+def score_blocks(comparison: Comparison) -> list[tuple[str, pd.DataFrame]]:
+    """Title and rows of the constants, then of each descriptor, best first."""
+    table = scored_models(comparison)
+    models = table[table["family"] != "baseline"].sort_values("mae", kind="stable")
+    blocks = [("constants", table[table["family"] == "baseline"])]
+    blocks += [(str(name), models[models["descriptor"] == name]) for name in descriptor_names(comparison)]
+    return [(title, rows) for title, rows in blocks if len(rows)]
+
+
 def best(table: pd.DataFrame) -> pd.Series | None:
     """The row with the smallest MAE, or None of an empty table."""
     finite = table[table["mae"].notna()]

@@ -18,14 +18,14 @@ SHOWN = {"mae": 1, "rmse": 1, "r2": 1, "spearman": 1, "maer": 100}
 
 def score_groups(comparison: Comparison) -> list[dict[str, Any]]:
     """Rows grouped by descriptor, best first, baselines on top."""
-    table = say.scored_models(comparison)
-    baselines = table[table["family"] == "baseline"]
-    groups = [{"title": "constants", "note": "", "rows": [_row(comparison, r) for _, r in baselines.iterrows()]}]
-    for name in say.descriptor_names(comparison):
-        rows = table[(table["descriptor"] == name) & (table["family"] != "baseline")].sort_values("mae", kind="stable")
-        cells = [_row(comparison, r) for _, r in rows.iterrows()]
-        groups.append({"title": str(name), "note": _limits_of(comparison, name), "rows": cells})
-    return [group for group in groups if group["rows"]]
+    return [
+        {
+            "title": title,
+            "note": "" if (rows["family"] == "baseline").all() else _limits_of(comparison, title),
+            "rows": [_row(comparison, row) for _, row in rows.iterrows()],
+        }
+        for title, rows in say.score_blocks(comparison)
+    ]
 
 
 def _row(comparison: Comparison, row: pd.Series) -> dict[str, Any]:
