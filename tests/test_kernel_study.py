@@ -108,7 +108,7 @@ def test_at_small_bandwidths_a_product_map_is_a_gaussian(problem: kernel_finding
     own = {"product": FidelityKernel(product, bandwidth=0.01)}
     kernels = {name: kernel_findings.at_bandwidth(kernel) for name, kernel in own.items()}
     table = kernel_findings.diagnosis_table(X, problem.y[::2], own, kernels, {"product": 0.04})
-    assert table.set_index("bandwidth").loc["0.04 (chosen)", "closest RBF"] > 0.9999
+    assert table.set_index(["kernel", "chosen by"]).loc[("product", kernel_findings.CHOSEN), "closest RBF"] > 0.9999
 
 
 def test_shots_cost_runs_by_pairs_or_by_samples(problem: kernel_findings.KernelProblem) -> None:
@@ -145,7 +145,7 @@ def test_diagnoses_are_those_of_diagnose(
     X = models["QSVR · powder pattern"].pipeline[:-1].fit_transform(dataset.structures)
     row = study.tables["Diagnosis"].iloc[0]
     own = diagnose(FidelityKernel("iqp", entanglement="circular", bandwidth="median"), X, dataset.y)
-    assert row["bandwidth"] == f"{own.kernel.bandwidth:.3g} (median)"
+    assert (row["bandwidth"], row["chosen by"]) == (pytest.approx(own.kernel.bandwidth), kernel_findings.MEDIAN)
     assert row["g to the median RBF"] == pytest.approx(own.geometric_difference)
     assert row["effective rank"] == pytest.approx(own.effective_rank)
     assert row["minimum shots"] == own.minimum_shots
@@ -185,7 +185,7 @@ def test_the_words_follow_the_numbers(study: Study) -> None:
 )
 def test_the_conclusion_answers_the_title(delta: float, significant: bool, closest: float, expected: list[str]) -> None:
     scores = pd.DataFrame({"kernel": ["Q", "RBF"], "significant": [significant, False], "ΔMAE to RBF": [delta, np.nan]})
-    diagnosis = pd.DataFrame({"kernel": ["Q"], "bandwidth": ["0.1 (chosen)"], "closest RBF": [closest]})
+    diagnosis = pd.DataFrame({"kernel": ["Q"], "chosen by": [kernel_findings.CHOSEN], "closest RBF": [closest]})
     text = kernel_study._conclusion(scores, diagnosis)
     assert all(sentence in text for sentence in expected)
 
@@ -217,7 +217,7 @@ def test_nothing_to_study_is_said(models: dict[str, Model], dataset: qperov.data
         return " ".join(study.paragraphs)
 
     no_search = {"ridge": Model("ridge", Ridge(), qperov.PXRDFeaturizer("pattern"))}
-    assert why(no_search, dataset) == "Not made: no model searches over the bandwidth of a quantum kernel."
+    assert why(no_search, dataset) == "Skipped: no model searches over the bandwidth of a quantum kernel."
     assert why(models, dataset.take(range(10))).endswith("and 15 are needed.")
     bare = qperov.datasets.CrystalDataset("bare", dataset.structures, dataset.ids)
-    assert why(models, bare) == "Not made: no labels."
+    assert why(models, bare) == "Skipped: no labels."

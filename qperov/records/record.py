@@ -291,6 +291,7 @@ def _describe_study(study: Study, parts: dict[str, pa.Table]) -> dict[str, Any]:
     ]
     return {
         "title": clean(study.title),
+        "kind": clean(study.kind),
         "paragraphs": encode(study.paragraphs, study.title),
         "tables": tables,
         "charts": encode([asdict(chart) for chart in study.charts], study.title),
@@ -380,6 +381,8 @@ def _study(stored: dict[str, Any], path: Path, files: dict[str, str]) -> Study:
         charts=tuple(charts),
         data={item["name"]: _read_part(path, item["file"], files).to_pandas() for item in stored["data"]},
         decimals=stored["decimals"],
+        # records of 0.1 have no kinds, but titles that are known
+        kind=stored.get("kind", "autoencoder" if "autoencoder" in stored["title"].lower() else ""),
     )
 
 

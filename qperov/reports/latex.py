@@ -71,9 +71,7 @@ def latex_table(comparison: Comparison) -> str:
 def _caption(comparison: Comparison) -> str:
     label, unit = comparison.label, say.with_unit(comparison)
     what = f"{label['target'] or 'the target'} of {label['n']} crystals of {label['name']}"
-    text = (
-        f"Out-of-fold scores for {what}, with 95 % intervals bootstrapped over groups of crystals that no fold parts. "
-    )
+    text = f"Out-of-fold scores for {what}, with 95 % intervals by bootstrap over independent groups of crystals. "
     text += f"Standard deviation of the label: {significant(label['sd'])}{unit}."
     if origin := " ".join(label["provenance"]):
         text += f" Labels: {origin}."

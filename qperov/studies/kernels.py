@@ -25,6 +25,7 @@ from qperov.evaluation.splits import honest_groups
 from qperov.quantum.kernels.feature_map_kernel import FeatureMapKernel
 from qperov.records.study import Chart, Reference, Study
 from qperov.studies.kernel_findings import (
+    CHOSEN,
     INNER_FOLDS,
     RBF_NAME,
     KernelAt,
@@ -80,7 +81,7 @@ def kernel_studies(
     quantum = [(m, m.kernel) for m in models.values() if m.family == "quantum" and m.kernel is not None]
     if not quantum or dataset.y is None:
         why = "no model searches over the bandwidth of a quantum kernel" if dataset.y is not None else "no labels"
-        return (Study(TITLE, (f"Not made: {why}.",)),)
+        return (Study(TITLE, (f"Skipped: {why}.",)),)
     first, _ = quantum[0]
     rows = np.arange(len(dataset))
     if len(rows) > (most := QUICK_MOST if quick else MOST):
@@ -88,8 +89,8 @@ def kernel_studies(
     features = clone(first.featurizer).fit_transform([dataset.structures[i] for i in rows])
     y, groups = np.asarray(dataset.y, dtype=float)[rows], honest_groups(np.asarray(dataset.groups)[rows], [features])
     if (many := len(np.unique(groups))) < (needed := FOLDS * INNER_FOLDS) or np.ptp(y) == 0:
-        why = "all labels are equal" if np.ptp(y) == 0 else f"{many} groups that differ, and {needed} are needed"
-        return (Study(TITLE, (f"Not made: {why}.",)),)
+        why = "all labels are equal" if np.ptp(y) == 0 else f"{many} independent groups, and {needed} are needed"
+        return (Study(TITLE, (f"Skipped: {why}.",)),)
     folds = list(GroupKFold(FOLDS, shuffle=True, random_state=seed).split(features, groups=groups))
     data = KernelProblem(features, Pipeline([*first.transformers]), y, groups, folds, EPSILON)
     own = {model.name: kernel for model, kernel in quantum if model.descriptor == first.descriptor}
@@ -235,13 +236,13 @@ def _difference(test: PairedTest) -> str:
 def _kernel_sentences(diagnosis: pd.DataFrame, n: int) -> tuple[str, ...]:
     """What the diagnosis says at the bandwidths that were chosen."""
     sentences = []
-    for row in diagnosis[diagnosis["bandwidth"].str.endswith("(chosen)")].to_dict(orient="records"):
+    for row in diagnosis[diagnosis["chosen by"] == CHOSEN].to_dict(orient="records"):
         if row["kernel"] == RBF_NAME:
             continue
         alike = row["closest RBF"]
         name = "a Gaussian but for its name" if alike >= GAUSSIAN_ALREADY else "no Gaussian of one width"
         sentences.append(
-            f"{row['kernel']} at b = {row['bandwidth'].removesuffix(' (chosen)')}: its matrix makes a cosine of "
+            f"{row['kernel']} at b = {row['bandwidth']:.3g}: its matrix makes a cosine of "
             f"{alike:.3f} with that of the closest RBF (it is {name}), and the least geometric difference to any RBF "
             f"is g = {row['least g to any RBF']:.2g}, where 1 leaves no target that favours it and "
             f"√N = {np.sqrt(n):.3g} is the scale of one that could. Its entries spread by {row['spread']:.2g} about a "
@@ -287,7 +288,7 @@ def _conclusion(scores: pd.DataFrame, diagnosis: pd.DataFrame) -> str:
     """The answer to the question in the title."""
     quantum = scores[scores["kernel"] != RBF_NAME]
     better = quantum[quantum["significant"] & (quantum["ΔMAE to RBF"] < 0)]["kernel"].tolist()
-    chosen = diagnosis[diagnosis["bandwidth"].str.endswith("(chosen)") & (diagnosis["kernel"] != RBF_NAME)]
+    chosen = diagnosis[(diagnosis["chosen by"] == CHOSEN) & (diagnosis["kernel"] != RBF_NAME)]
     gaussian = chosen[chosen["closest RBF"] >= GAUSSIAN_ALREADY]["kernel"].tolist()
     if better:
         text = f"Better than an RBF beyond chance, on these folds: {', '.join(better)}."

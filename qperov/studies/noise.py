@@ -65,18 +65,18 @@ def noise_studies(
         One that says why, where there is nothing to study or the simulators are not installed.
     """
     if find_spec("qiskit_aer") is None or find_spec("qiskit_ibm_runtime") is None:
-        return (Study(TITLE, ("Not made: simulated machines need pip install 'qperov[ibm]'.",)),)
+        return (Study(TITLE, ("Skipped: simulated machines need pip install 'qperov[ibm]'.",)),)
     fidelities = [(m, m.kernel) for m in models.values() if isinstance(m.kernel, FidelityKernel)]
     if not fidelities or dataset.y is None:
         why = "no model searches over the bandwidth of a fidelity kernel" if dataset.y is not None else "no labels"
-        return (Study(TITLE, (f"Not made: {why}.",)),)
+        return (Study(TITLE, (f"Skipped: {why}.",)),)
     model, kernel = fidelities[-1]
     rows = np.sort(np.random.default_rng(seed).permutation(len(dataset))[: QUICK_MOST if quick else MOST])
     features = clone(model.featurizer).fit_transform([dataset.structures[i] for i in rows])
     y, groups = np.asarray(dataset.y, dtype=float)[rows], honest_groups(np.asarray(dataset.groups)[rows], [features])
     if (many := len(np.unique(groups))) < (needed := max(FOLDS, MEASURED)) or np.ptp(y) == 0:
-        why = "all labels are equal" if np.ptp(y) == 0 else f"{many} groups that differ, and {needed} are needed"
-        return (Study(TITLE, (f"Not made: {why}.",)),)
+        why = "all labels are equal" if np.ptp(y) == 0 else f"{many} independent groups, and {needed} are needed"
+        return (Study(TITLE, (f"Skipped: {why}.",)),)
     X = clone(Pipeline([*model.transformers])).set_params(pca__n_components=QUBITS).fit_transform(features)
     about = (
         f"{model.name}, {model.descriptor}: {len(y)} of {len(dataset)} crystals, {X.shape[1]} principal components on "
