@@ -15,13 +15,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from sklearn.base import BaseEstimator
 from sklearn.gaussian_process.kernels import RBF, Kernel
-from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 import qperov
 from qperov.commands.screen import bar
+from qperov.evaluation.problem import Model
 from qperov.studies.models import COMPONENTS, EPSILON, searched
 
 #: Bandwidths of each map, around where the median kernel value is one half.
@@ -74,28 +73,24 @@ def kernels(task: Task) -> dict[str, list[Kernel]]:
     return found
 
 
-def models(task: Task) -> dict[str, BaseEstimator]:
-    """One pipeline a kernel."""
+def models(task: Task) -> dict[str, Model]:
+    """One model a kernel."""
     featurizer = qperov.PXRDFeaturizer(task.kind)
     found = {}
     for name, candidates in kernels(task).items():
         # one grid a kernel: all penalties of a bandwidth follow each other and share its remembered values
         grid = [{"kernel": [kernel], "C": [1.0, 10.0, 100.0]} for kernel in candidates]
         search = searched(qperov.QuantumSVR(candidates[0], epsilon=EPSILON), grid)
-        steps = [("pxrd", featurizer), ("scale", StandardScaler()), ("pca", qperov.descriptors.RankPCA(COMPONENTS))]
-        found[f"{name} · {featurizer.description}"] = Pipeline([*steps, ("model", search)])
+        steps = (("scale", StandardScaler()), ("pca", qperov.descriptors.RankPCA(COMPONENTS)))
+        found[name] = Model(name, search, featurizer, steps, "classical" if name == "RBF" else "quantum")
     return found
 
 
 def main(task: Task, command: str) -> None:
     """Compare, print, and write the record and its report."""
     dataset = qperov.load_dataset("cpx321")
-    pipelines = models(task)
-    families = {name: "classical" if name.startswith("RBF") else "quantum" for name in pipelines}
     with bar("Cross-validation") as progress:
-        result = qperov.compare(
-            pipelines, dataset, folds=task.folds, seed=task.seed, n_jobs=2, families=families, progress=progress
-        )
+        result = qperov.compare(models(task), dataset, folds=task.folds, seed=task.seed, n_jobs=2, progress=progress)
     print(result, *result.warnings, sep="\n")
     settings = {"command": command, "folds": task.folds, "seed": task.seed}
     record = qperov.records.write_record(

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.neighbors import KNeighborsRegressor
-from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
 import qperov
+from qperov.evaluation.problem import Model
 
 
 @dataclass(frozen=True)
@@ -43,20 +43,15 @@ class Task:
     seed: int = 0
 
 
-def models() -> dict[str, Pipeline]:
+def models() -> dict[str, Model]:
     """One smooth model and one that only remembers, on two descriptors, nothing tuned."""
     smooth = TransformedTargetRegressor(SVR(C=10, gamma=0.03, epsilon=0.05), transformer=StandardScaler())
     found = {}
     for kind in ("pattern", "structure_factors"):
         featurizer = qperov.PXRDFeaturizer(kind)
         for name, model in {"SVR RBF": smooth, "Nearest neighbour": KNeighborsRegressor(1)}.items():
-            steps = [
-                ("pxrd", featurizer),
-                ("scale", StandardScaler()),
-                ("pca", qperov.descriptors.RankPCA(10)),
-                ("model", model),
-            ]
-            found[f"{name} · {featurizer.description}"] = Pipeline(steps)
+            steps = (("scale", StandardScaler()), ("pca", qperov.descriptors.RankPCA(10)))
+            found[f"{name} · {featurizer.description}"] = Model(name, model, featurizer, steps)
     return found
 
 

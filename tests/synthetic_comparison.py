@@ -104,9 +104,11 @@ def synthetic_comparison(
         true, predicted = mine["y_true"].to_numpy(), mine["y_pred"].to_numpy()
         row = {
             "model": name,
+            "name": name.removesuffix(f" · {descriptor}"),
             "descriptor": descriptor,
             "kind": "baseline" if family == "baseline" else "model",
             "family": family,
+            "role": "baseline" if family == "baseline" else "candidate",
         }
         best = scores(true, predicted)
         samples = [rng.integers(0, len(true), len(true)) for _ in range(60)]

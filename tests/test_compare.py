@@ -145,9 +145,11 @@ def test_table_has_baselines_first_and_the_columns_of_the_contract(
     columns = [name for metric in METRICS for name in (metric, f"{metric}_low", f"{metric}_high")]
     assert list(table.columns) == [
         "model",
+        "name",
         "descriptor",
         "kind",
         "family",
+        "role",
         *columns,
         "ceiling_r2",
         "seconds",
@@ -158,6 +160,8 @@ def test_table_has_baselines_first_and_the_columns_of_the_contract(
         assert (table[f"{metric}_low"] <= table[metric]).all()
         assert (table[metric] <= table[f"{metric}_high"]).all()
     assert "powder pattern" in str(crystals_compared)
+    assert len(repr(crystals_compared)) < 100
+    assert crystals_compared._repr_html_().count("<tr") == 1 + len(table)
 
 
 def test_result_tells_the_data(

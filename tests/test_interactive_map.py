@@ -114,7 +114,8 @@ def test_nothing_leaves_its_place(texts: list[str]) -> None:
     name, formula, title = texts
     comparison = renamed(COMPARISON, [f"{name}{i}" for i in range(60)])
     comparison = replace(comparison, label={**comparison.label, "target": name, "unit": formula})
-    table = comparison.table.assign(model=comparison.table["model"].replace(NAMES[0], title))
+    model = comparison.table["model"].replace(NAMES[0], title)
+    table = comparison.table.assign(model=model, name=model)
     predictions = comparison.predictions.assign(model=comparison.predictions["model"].replace(NAMES[0], title))
     comparison = replace(comparison, table=table, predictions=predictions)
     data = shown(comparison, models=[title], compositions=[formula] * 60)

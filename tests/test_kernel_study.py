@@ -12,11 +12,12 @@ from sklearn.gaussian_process.kernels import RBF
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, GroupKFold
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
 import qperov
+from qperov.evaluation.problem import Model
 from qperov.evaluation.splits import honest_groups
 from qperov.quantum.diagnosis.diagnostics import diagnose
 from qperov.quantum.kernels.fidelity import FidelityKernel
@@ -38,12 +39,12 @@ def dataset() -> qperov.datasets.CrystalDataset:
 
 
 @pytest.fixture(scope="module")
-def models(dataset: qperov.datasets.CrystalDataset) -> dict[str, Pipeline]:
+def models(dataset: qperov.datasets.CrystalDataset) -> dict[str, Model]:
     return build_suite(dataset, quick=True).models
 
 
 @pytest.fixture(scope="module")
-def study(models: dict[str, Pipeline], dataset: qperov.datasets.CrystalDataset) -> Study:
+def study(models: dict[str, Model], dataset: qperov.datasets.CrystalDataset) -> Study:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(kernel_study, "QUICK_BANDWIDTHS", (0.1, 0.3))
         (study,) = kernel_study.kernel_studies(models, dataset, quick=True, seed=3)
@@ -107,7 +108,7 @@ def test_at_small_bandwidths_a_product_map_is_a_gaussian(problem: kernel_finding
     own = {"product": FidelityKernel(product, bandwidth=0.01)}
     kernels = {name: kernel_findings.at_bandwidth(kernel) for name, kernel in own.items()}
     table = kernel_findings.diagnosis_table(X, problem.y[::2], own, kernels, {"product": 0.04})
-    assert table.set_index("bandwidth").loc["0.04 (chosen)", "closest RBF"] > 0.9999
+    assert table.set_index(["kernel", "chosen by"]).loc[("product", kernel_findings.CHOSEN), "closest RBF"] > 0.9999
 
 
 def test_shots_cost_runs_by_pairs_or_by_samples(problem: kernel_findings.KernelProblem) -> None:
@@ -139,12 +140,12 @@ def test_the_study_holds_the_kernels_of_the_comparison_and_an_rbf(study: Study) 
 
 
 def test_diagnoses_are_those_of_diagnose(
-    study: Study, models: dict[str, Pipeline], dataset: qperov.datasets.CrystalDataset
+    study: Study, models: dict[str, Model], dataset: qperov.datasets.CrystalDataset
 ) -> None:
-    X = models["QSVR · powder pattern"][:-1].fit_transform(dataset.structures)
+    X = models["QSVR · powder pattern"].pipeline[:-1].fit_transform(dataset.structures)
     row = study.tables["Diagnosis"].iloc[0]
     own = diagnose(FidelityKernel("iqp", entanglement="circular", bandwidth="median"), X, dataset.y)
-    assert row["bandwidth"] == f"{own.kernel.bandwidth:.3g} (median)"
+    assert (row["bandwidth"], row["chosen by"]) == (pytest.approx(own.kernel.bandwidth), kernel_findings.MEDIAN)
     assert row["g to the median RBF"] == pytest.approx(own.geometric_difference)
     assert row["effective rank"] == pytest.approx(own.effective_rank)
     assert row["minimum shots"] == own.minimum_shots
@@ -184,13 +185,13 @@ def test_the_words_follow_the_numbers(study: Study) -> None:
 )
 def test_the_conclusion_answers_the_title(delta: float, significant: bool, closest: float, expected: list[str]) -> None:
     scores = pd.DataFrame({"kernel": ["Q", "RBF"], "significant": [significant, False], "ΔMAE to RBF": [delta, np.nan]})
-    diagnosis = pd.DataFrame({"kernel": ["Q"], "bandwidth": ["0.1 (chosen)"], "closest RBF": [closest]})
+    diagnosis = pd.DataFrame({"kernel": ["Q"], "chosen by": [kernel_findings.CHOSEN], "closest RBF": [closest]})
     text = kernel_study._conclusion(scores, diagnosis)
     assert all(sentence in text for sentence in expected)
 
 
 def test_no_class_and_no_equal_vector_is_on_both_sides(
-    models: dict[str, Pipeline], dataset: qperov.datasets.CrystalDataset, monkeypatch: pytest.MonkeyPatch
+    models: dict[str, Model], dataset: qperov.datasets.CrystalDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[kernel_findings.KernelProblem] = []
 
@@ -202,19 +203,21 @@ def test_no_class_and_no_equal_vector_is_on_both_sides(
     kernel_study.kernel_studies(models, dataset, quick=True)
     (data,) = seen
     rows = range(len(dataset))
-    groups = honest_groups(dataset.groups, [models["QSVR · powder pattern"][0].fit_transform(dataset.structures)])
+    groups = honest_groups(
+        dataset.groups, [models["QSVR · powder pattern"].featurizer.fit_transform(dataset.structures)]
+    )
     assert len(data.y) == len(rows) == len(data.groups)
     for train, test in data.folds:
         assert not set(groups[train]) & set(groups[test])
 
 
-def test_nothing_to_study_is_said(models: dict[str, Pipeline], dataset: qperov.datasets.CrystalDataset) -> None:
-    def why(chosen: dict[str, Pipeline], data: qperov.datasets.CrystalDataset) -> str:
+def test_nothing_to_study_is_said(models: dict[str, Model], dataset: qperov.datasets.CrystalDataset) -> None:
+    def why(chosen: dict[str, Model], data: qperov.datasets.CrystalDataset) -> str:
         (study,) = kernel_study.kernel_studies(chosen, data, quick=True)
         return " ".join(study.paragraphs)
 
-    no_search = {"ridge": make_pipeline(qperov.PXRDFeaturizer("pattern"), Ridge())}
-    assert why(no_search, dataset) == "Not made: no model searches over the bandwidth of a quantum kernel."
+    no_search = {"ridge": Model("ridge", Ridge(), qperov.PXRDFeaturizer("pattern"))}
+    assert why(no_search, dataset) == "Skipped: no model searches over the bandwidth of a quantum kernel."
     assert why(models, dataset.take(range(10))).endswith("and 15 are needed.")
     bare = qperov.datasets.CrystalDataset("bare", dataset.structures, dataset.ids)
-    assert why(models, bare) == "Not made: no labels."
+    assert why(models, bare) == "Skipped: no labels."

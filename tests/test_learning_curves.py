@@ -108,9 +108,13 @@ def made_up(quantum: float, classical: float) -> pd.DataFrame:
         for size in (10, 40, 160):
             for fold in range(8):
                 mae = 3.0 if model == MEAN else scale * size**-0.5 * (1 + 0.01 * rng.normal())
-                rows.append([model, "none" if model == MEAN else "x", size, 0, fold, 20, mae, mae, 0.5, 0.1])
-    columns = ["model", "descriptor", "size", "repeat", "fold", "n_test", "mae", "rmse", "r2", "seconds"]
-    return pd.DataFrame(rows, columns=columns)
+                rows.append([model, size, 0, fold, 20, mae, 0.5])
+    about = pd.DataFrame(
+        [[MEAN, MEAN, "none", "baseline"], ["QSVR · x", "QSVR", "x", "quantum"], ["SVR · x", "SVR", "x", "classical"]],
+        columns=["model", "name", "descriptor", "family"],
+    )
+    columns = ["model", "size", "repeat", "fold", "n_test", "mae", "r2"]
+    return pd.DataFrame(rows, columns=columns).merge(about)
 
 
 @pytest.mark.parametrize(
@@ -122,8 +126,7 @@ def made_up(quantum: float, classical: float) -> pd.DataFrame:
     ],
 )
 def test_the_section_says_who_is_better_where(quantum: float, classical: float, verdict: str) -> None:
-    families = {"QSVR · x": "quantum", "SVR · x": "classical"}
-    study = learning_curve_study(made_up(quantum, classical), families=families, unit="eV")
+    study = learning_curve_study(made_up(quantum, classical), unit="eV")
     assert verdict in study.paragraphs[1]
     table = study.tables["Mean absolute error"].set_index("model")
     assert table.loc["QSVR · x", "exponent α"] == pytest.approx(0.5, abs=0.01)
@@ -134,5 +137,5 @@ def test_the_section_says_who_is_better_where(quantum: float, classical: float, 
 
 def test_without_rivals_the_section_says_so() -> None:
     curve = made_up(1.0, 1.0)
-    study = learning_curve_study(curve[curve["model"] != "SVR · x"], families={"QSVR · x": "quantum"})
+    study = learning_curve_study(curve[curve["model"] != "SVR · x"])
     assert study.paragraphs[1] == "QSVR · x has no other model of its descriptor beside it."

@@ -297,7 +297,7 @@ def test_no_panel_hides_another(models: int, with_label: bool) -> None:
 
 
 def test_the_section_has_every_descriptor_and_kernel_with_its_files_and_quality(tmp_path: Path) -> None:
-    kernels = {NAMES[2]: K, "another · powder pattern": K[:60, :60] * 0.5 + 0.5 * np.eye(60)}
+    kernels = {NAMES[2]: K, "another": K[:60, :60] * 0.5 + 0.5 * np.eye(60)}
     formulas = [f"CsPbBr{i}" for i in range(len(X))]
     record = write_record(
         tmp_path / "run", COMPARISON, task=TASK, dataset=DATASET, kernels=kernels, compositions=formulas
@@ -307,7 +307,7 @@ def test_the_section_has_every_descriptor_and_kernel_with_its_files_and_quality(
         ("powder pattern", "descriptor", 120),
         ("pair correlations", "descriptor", 120),
         ("kernel of QSVR on powder pattern", "kernel", 120),
-        ("kernel of another on powder pattern", "kernel", 60),
+        ("kernel of another", "kernel", 60),
     ]
     for entry in section:
         assert {f"{entry['file']}.png", f"{entry['file']}.svg"} <= {path.name for path in tmp_path.iterdir()}

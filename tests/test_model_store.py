@@ -124,12 +124,13 @@ def signed(folder: Path, change: Callable[[dict], Any] = lambda body: None) -> P
 def test_every_model_of_the_suite_predicts_the_same_when_read_back(
     dataset: CrystalDataset, new: list, tmp_path: Path
 ) -> None:
-    models = build_suite(dataset, descriptors=("structure_factors",), quick=True).models
-    models["QSVR as published"] = published_qsvr(dataset)
+    models = build_suite(dataset, descriptors=("structure_factors",), quick=True).pipelines
+    models["QSVR as published"] = published_qsvr(dataset).pipeline
     short = {"CNN-Gen": {"epochs": 1}, "WSP-GAN": {"steps": 4}}
-    for name, network in networks(quick=True).items():
+    for network in networks(quick=True):
+        regressor = network.regressor.set_params(**short[network.name])
         featurizer = qperov.PXRDFeaturizer("structure_factors")
-        models[name] = Pipeline([("pxrd", featurizer), ("model", network.set_params(**short[name]))])
+        models[network.name] = Pipeline([("pxrd", featurizer), ("model", regressor)])
     assert len(models) >= 12
     for number, (name, pipeline, _) in enumerate(fit_models(models, dataset, np.arange(len(dataset)), list(models))):
         before = pipeline.predict(new)

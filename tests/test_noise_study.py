@@ -67,4 +67,4 @@ def test_it_says_that_no_machine_was_used_and_gives_its_numbers(study: Study) ->
 def test_without_a_quantum_kernel_it_says_so() -> None:
     dataset = qperov.load_dataset("cpx321").take(range(30))
     (made,) = noise_studies({}, dataset)
-    assert made.paragraphs[0].startswith("Not made: no model searches")
+    assert made.paragraphs[0].startswith("Skipped: no model searches")

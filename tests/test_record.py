@@ -108,6 +108,12 @@ def test_any_float_and_text_survives(
     assert back.settings == {"setting": setting}
 
 
+def test_records_of_0_1_tell_models_from_descriptors(tmp_path: Path) -> None:
+    old = replace(COMPARISON, table=COMPARISON.table.drop(columns=["name", "role"]))
+    table = read_record(write(tmp_path / "run", old)).comparison.table
+    assert table["name"].tolist() == COMPARISON.table["name"].tolist()
+
+
 def test_nan_in_settings_and_integers_and_missing_text_survive(tmp_path: Path) -> None:
     table = COMPARISON.table.assign(flag=True, count=np.arange(len(COMPARISON.table), dtype=np.int32), note=None)
     case = replace(COMPARISON, table=table, settings={"nan": math.nan, "inf": -math.inf, "np": np.float64(0.1)})

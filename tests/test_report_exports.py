@@ -181,9 +181,10 @@ NASTY = r"\input{/etc/passwd} 100 % of $x$ & a_b^c #1 ~{} \\ [2pt] * “µ-κ”
 
 def test_hostile_names_are_typeset_and_not_obeyed() -> None:
     rename = {"SVR · powder pattern": NASTY, "QSVR · powder pattern": "[2cm] name", "Ridge · powder pattern": "*star"}
+    table = COMPARISON.table.replace(rename)
     case = replace(
         COMPARISON,
-        table=COMPARISON.table.replace(rename),
+        table=table.assign(name=table["model"]),
         significance=COMPARISON.significance.replace(rename),
         label={**COMPARISON.label, "name": NASTY, "unit": NASTY, "target": NASTY, "provenance": [NASTY]},
     )

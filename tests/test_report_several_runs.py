@@ -231,7 +231,7 @@ def test_single_folds_are_not_tested(tmp_path: Path) -> None:
 def test_the_page_is_whole_and_shows_hostile_names(tmp_path: Path) -> None:
     case = replace(
         COMPARISON,
-        table=COMPARISON.table.replace({RIDGE: NASTY}),
+        table=COMPARISON.table.replace({RIDGE: NASTY, "Ridge": NASTY}),
         folds=COMPARISON.folds.replace({RIDGE: NASTY}),
         warnings=(NASTY,),
         settings={NASTY: NASTY},

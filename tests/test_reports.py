@@ -212,6 +212,7 @@ def test_nothing_from_files_is_executed_or_breaks_the_page(tmp_path: Path) -> No
         name: getattr(COMPARISON, name).replace(rename)
         for name in ("table", "predictions", "folds", "significance", "parameters")
     }
+    frames["table"]["name"] = frames["table"]["model"]
     frames["predictions"]["id"] = frames["predictions"]["id"].replace({COMPARISON.ids[0]: NASTY})
     case = replace(
         COMPARISON,

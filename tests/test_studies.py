@@ -329,6 +329,6 @@ def test_without_torch_one_sentence_says_what_to_install(
 
 def test_too_few_distinct_vectors_give_a_reason_and_no_numbers() -> None:
     (study,) = autoencoder_study.autoencoder_studies(qperov.load_dataset("cpx321").take(range(4)))
-    assert study.paragraphs[0].startswith("Not made: the crystals' vectors fall into")
+    assert study.paragraphs[0].startswith("Skipped: the crystals' vectors fall into")
     assert not study.tables
     assert not study.charts

@@ -29,14 +29,15 @@ def test_crystals_of_many_lattices_are_compared_by_profiles_and_no_model_leaves_
     suite = build_suite(dataset, quick=True)
     assert all("broadened profile" in name for name in suite.models)
     assert dataset.y is not None
-    table = qperov.compare(suite.models, dataset, folds=4, families=suite.families, n_bootstrap=0).table
+    table = qperov.compare(suite.models, dataset, folds=4, n_bootstrap=0).table
     assert table["mae"].max() < 3 * dataset.y.std()
 
 
 def test_networks_stand_among_the_models_where_there_are_crystals_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = qperov.load_dataset("cpx321").take(range(0, 986, 8))
     suite = build_suite(dataset, quick=True)
-    assert suite.families["CNN-Gen · structure factors"] == suite.families["WSP-GAN · structure factors"] == "classical"
+    networks = [suite.models[f"{name} · structure factors"] for name in ("CNN-Gen", "WSP-GAN")]
+    assert [network.family for network in networks] == ["classical"] * 2
     monkeypatch.setattr("qperov.studies.models.find_spec", lambda name: None)
     without = build_suite(dataset, quick=True)
     assert not any("GAN" in name for name in without.models)
@@ -47,22 +48,24 @@ def test_networks_stand_among_the_models_where_there_are_crystals_enough(monkeyp
 def test_decorations_of_one_lattice_get_resolved_features_and_references() -> None:
     dataset = qperov.load_dataset("cpx321").take(range(0, 986, 40))
     suite = build_suite(dataset)
-    assert set(suite.families.values()) == {"classical", "quantum", "reference"}
-    descriptors = {name.split(" · ")[1] for name in suite.models}
-    assert descriptors == {"powder pattern", "structure factors", "QSVR vector", "pair correlations"}
-    assert suite.models.keys() == suite.families.keys()
+    models = suite.models.values()
+    assert {model.family for model in models} == {"classical", "quantum", "reference"}
+    assert {m.descriptor for m in models} == {"powder pattern", "structure factors", "QSVR vector", "pair correlations"}
+    assert {m.name for m in models if m.role == "contrast"} == {"QSVR as published", "Cluster expansion"}
+    assert {m.name for m in models if m.kernel is not None} == {"SVR RBF", "QSVR", "QSVR projected"}
+    assert all(name == f"{model.name} · {model.descriptor}" for name, model in suite.models.items())
 
 
 @pytest.mark.filterwarnings("ignore::qperov.errors.ConcentratedKernelWarning")  # which is what is wrong with it
 @pytest.mark.parametrize(("unit", "scale"), [("meV/cell", 1), ("meV/atom", 1 / 30), ("eV/cell", 1e-3)])
 def test_the_published_setting_does_not_depend_on_the_unit_of_the_labels(unit: str, scale: float) -> None:
     dataset = qperov.load_dataset("cpx321").take(range(0, 986, 20)).in_unit(unit)
-    model = published_qsvr(dataset)
+    model = published_qsvr(dataset).pipeline
     assert (model[-1].C, model[-1].epsilon) == pytest.approx((scale, 0.1 * scale))
     reference = dataset.in_unit("meV/cell")
     shifted = [np.asarray(d.y) - np.asarray(d.y).mean() for d in (dataset, reference)]
     ours = model.fit(dataset.structures, shifted[0]).predict(dataset.structures)
-    theirs = published_qsvr(reference).fit(dataset.structures, shifted[1]).predict(dataset.structures)
+    theirs = published_qsvr(reference).pipeline.fit(dataset.structures, shifted[1]).predict(dataset.structures)
     assert ours / scale == pytest.approx(theirs, abs=0.01 * shifted[1].std())
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import Tags, check_array, check_random_state
-from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from qperov.classical.adversarial import GameSettings, play
 from qperov.classical.cnn import MODES, NOT_SAVED
@@ -156,7 +156,8 @@ class WSPGAN(RegressorMixin, BaseEstimator):
             others = check_array(X_unlabelled, dtype=np.float64, input_name="X_unlabelled")
             if others.shape[1] != rows.shape[1]:
                 raise ValueError(f"X_unlabelled has {others.shape[1]} features, X has {rows.shape[1]}")
-            _check_feature_names(self, X_unlabelled, reset=False)  # a table's columns may stand in another order
+            # a table's columns may stand in another order
+            validate_data(self, X_unlabelled, reset=False, skip_check_array=True)
         if settings.published:
             warnings.warn(
                 'WSPGAN(mode="published"): the generator\'s value is rounded to a plain number before it reaches the '

@@ -221,7 +221,6 @@ def _compare_and_report(
             seed=seed,
             split=split,
             n_jobs=jobs,
-            families=suite.families,
             progress=advance,
             resume=folds_done,
         )
@@ -259,7 +258,7 @@ def _compare_and_report(
         with screen.bar("Fitting models to all crystals") as advance:
             names = chosen_models(comparison, keep)
             fit_and_store(
-                suite.models, dataset, comparison, names, record.path / "models", n_jobs=jobs, progress=advance
+                suite.pipelines, dataset, comparison, names, record.path / "models", n_jobs=jobs, progress=advance
             )
         typer.echo(f"models kept: {', '.join(names)}; use them with `qperov predict {record.path} FILES…`")
     discard_folds(runs, run)
@@ -302,7 +301,7 @@ def _sections(
 
         with screen.bar("Learning from few crystals to many") as advance:
             curve = learning_curve(suite.models, dataset, seed=seed, n_jobs=jobs, progress=advance)
-        sections += (learning_curve_study(curve, families=suite.families, unit=dataset.unit or ""),)
+        sections += (learning_curve_study(curve, unit=dataset.unit or ""),)
     if "autoencoder" in studies:
         from qperov.studies.autoencoder import autoencoder_studies
 

@@ -112,6 +112,7 @@ def print_table(comparison: Comparison) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from qperov.evaluation.problem import BASELINES
     from qperov.reports.words.findings import interval
 
     label = comparison.label
@@ -134,7 +135,7 @@ def print_table(comparison: Comparison) -> None:
             table.add_row(f"{descriptor}, R² ≤ {ceilings[descriptor]:.2f}", style="bold")
         for _, row in rows.iterrows():
             table.add_row(
-                row.model.removesuffix(f" · {descriptor}").removesuffix(" of the training labels"),
+                BASELINES.get(row["model"], row["name"]),
                 " ".join(interval(row, "mae")),
                 " ".join(interval(row, "r2")),
                 "–" if row.kind == "baseline" else f"{row.spearman:.2f}",

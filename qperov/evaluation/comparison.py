@@ -13,12 +13,11 @@ from sklearn.base import BaseEstimator
 from qperov.evaluation.finished_folds import FinishedFolds, Fold, FoldResult
 from qperov.evaluation.folds import Progress, evaluate_folds
 from qperov.evaluation.metrics import bootstrap_weights
-from qperov.evaluation.problem import Problem
+from qperov.evaluation.problem import Model, Problem
 from qperov.evaluation.results import Comparison
 from qperov.evaluation.searches import ungrouped_parameters
 from qperov.evaluation.splits import check_folds, honest_groups, make_folds
 from qperov.evaluation.tables import (
-    FAMILIES,
     descriptor_table,
     fold_table,
     parameter_table,
@@ -32,7 +31,7 @@ FEW_CRYSTALS = 100
 
 
 def compare(
-    models: Mapping[str, BaseEstimator],
+    models: Mapping[str, BaseEstimator | Model],
     data: Any,
     y: np.ndarray | None = None,
     *,
@@ -55,7 +54,7 @@ def compare(
 
     Parameters
     ----------
-    models : mapping of str to estimator
+    models : mapping of str to estimator or Model
         With a dataset: pipelines whose first step turns structures into features; the features are computed once for
         each distinct first step. With arrays: any regressors. A search gives the number of its inner folds, or a
         splitter that heeds groups.
@@ -73,7 +72,7 @@ def compare(
     n_jobs : int, optional
         As in joblib; a cluster by ``joblib.parallel_config``.
     families : mapping of str to str, optional
-        Model → "quantum", "classical" or "reference"; by default told by the model's parts.
+        Estimator → "quantum", "classical" or "reference"; by default told by the estimator's parts.
     progress : callable, optional
         Called with (done, total, model).
     resume : str or Path, optional
@@ -100,10 +99,7 @@ def compare(
     True
     """
     check_folds(folds, repeats, split)
-    families = families or {}
-    if unknown := {k: v for k, v in families.items() if k not in models or v not in FAMILIES}:
-        raise ValueError(f"families takes names of models to one of {FAMILIES}, not {unknown}")
-    problem = Problem.of(models, data, y, groups)
+    problem = Problem.of(models, data, y, groups, families)
     grouped = honest_groups(problem.groups, list(problem.features.values()))
     dealt = list(make_folds(len(problem.y), grouped, folds=folds, repeats=repeats, seed=seed, split=split))
     inner_groups = grouped if split == "grouped" else np.arange(len(grouped))
@@ -114,7 +110,7 @@ def compare(
     weights = bootstrap_weights(grouped, n_bootstrap, seed)
     return Comparison(
         label=problem.label | {"n_groups": len(np.unique(grouped))},
-        table=score_table(problem, results, weights, descriptors, families),
+        table=score_table(problem, results, weights, descriptors),
         predictions=prediction_table(problem, results, grouped),
         folds=by_fold,
         significance=significance_table(problem, by_fold),
@@ -170,7 +166,7 @@ def _warnings(problem: Problem, grouped: np.ndarray, dealt: list[Fold], split: s
             f"{name} chooses parameters on inner folds of its own ({', '.join(parts)}), which may part copies of one "
             "crystal: its choice, not its score, may have seen leakage."
             for name, model in problem.models.items()
-            if (parts := ungrouped_parameters(model))
+            if (parts := ungrouped_parameters(model.of_features))
         ]
     noise, spread = problem.label["noise"], problem.label["sd"]
     if noise is not None and noise > 0.5 * spread:

@@ -12,12 +12,11 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, clone
 from sklearn.dummy import DummyRegressor
-from sklearn.pipeline import Pipeline
 
 from qperov.evaluation.finished_folds import FinishedFolds, Fold, FoldResult
 from qperov.evaluation.peak_memory import peak_memory
 from qperov.evaluation.problem import BASELINES, Problem
-from qperov.evaluation.searches import with_grouped_search
+from qperov.evaluation.searches import search_of, with_grouped_search
 
 Progress = Callable[[int, int, str], None]
 
@@ -63,7 +62,7 @@ def evaluate_folds(
         for fold in folds
     ]
     tasks += [
-        (name, model, problem.features[problem.descriptor_of[name]], fold)
+        (name, model.of_features, problem.features[problem.descriptor_of[name]], fold)
         for name, model in problem.models.items()
         for fold in folds
     ]
@@ -102,8 +101,8 @@ def _fit_and_predict(
     if len(prediction) != len(test) or not np.isfinite(prediction).all():
         wrong = f"{int((~np.isfinite(prediction)).sum())} of {len(prediction)} predictions are NaN or infinite"
         raise ValueError(f"{name}, repeat {repeat}, fold {number}: {wrong}; {len(test)} finite numbers are needed")
-    final = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
-    chosen = {k: _plain(v) for k, v in final.best_params_.items()} if hasattr(final, "best_params_") else None
+    _, search = search_of(estimator)
+    chosen = None if search is None else {k: _plain(v) for k, v in search.best_params_.items()}
     seconds = time.perf_counter() - start
     said = dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, UserWarning))
     warned = () if chosen is not None else tuple(said)

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from qperov.evaluation.finished_folds import Fold
 from qperov.evaluation.folds import Progress, evaluate_folds
 from qperov.evaluation.metrics import weighted_scores
-from qperov.evaluation.problem import Problem
+from qperov.evaluation.problem import Model, Problem
 from qperov.evaluation.splits import honest_groups, make_folds
 
 #: Shares of the smallest training fold that are learnt from when no sizes are given.
@@ -20,7 +20,7 @@ SHARES = (0.1, 0.2, 0.4, 0.7, 1.0)
 
 
 def learning_curve(
-    models: Mapping[str, BaseEstimator],
+    models: Mapping[str, BaseEstimator | Model],
     data: Any,
     y: np.ndarray | None = None,
     *,
@@ -57,8 +57,8 @@ def learning_curve(
     Returns
     -------
     DataFrame
-        ``model`` (constant baselines first), ``descriptor`` ("none" for these), ``size`` (training crystals),
-        ``repeat``, ``fold``, ``n_test``, ``mae``, ``rmse``, ``r2``, ``seconds``.
+        ``model`` (constant baselines first), ``name``, ``descriptor`` ("none" for these), ``family``, ``size``
+        (training crystals), ``repeat``, ``fold``, ``n_test``, ``mae``, ``rmse``, ``r2``, ``seconds``.
 
     Raises
     ------
@@ -86,11 +86,14 @@ def learning_curve(
     results = evaluate_folds(problem, nested, grouped, n_jobs=n_jobs, progress=progress)
     rows = []
     for result in results:
+        model = problem.models.get(result.model)
         found = weighted_scores(problem.y[result.test], result.prediction, np.ones((1, len(result.test))))
         rows.append(
             {
                 "model": result.model,
+                "name": model.name if model else result.model,
                 "descriptor": problem.descriptor_of.get(result.model, "none"),
+                "family": model.family if model else "baseline",
                 "size": result.n_train,
                 "repeat": result.repeat,
                 "fold": result.fold,

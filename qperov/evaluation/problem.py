@@ -1,4 +1,4 @@
-"""What is compared: models without their featurizers, one matrix a descriptor, labels and groups."""
+"""What is compared: models, one matrix a descriptor, labels and groups."""
 
 from __future__ import annotations
 
@@ -11,19 +11,97 @@ from typing import Any
 import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, clone
+from sklearn.gaussian_process.kernels import Kernel
 from sklearn.pipeline import Pipeline
 
 from qperov.evaluation.searches import check_search
 
 #: Constant predictions that stand in every table.
 BASELINES = {"mean of the training labels": "mean", "median of the training labels": "median"}
+#: What a model can be, besides a baseline.
+FAMILIES = ("quantum", "classical", "reference")
+#: What a model is compared for: to answer whether quantum models do better, or to stand beside those that do.
+ROLES = ("candidate", "contrast")
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A model of a comparison.
+
+    Attributes
+    ----------
+    name : str
+        Without its descriptor.
+    regressor : estimator
+        From features, or from what ``transformers`` make of them; a search chooses its hyperparameters.
+    featurizer : transformer or None
+        From structures to features; None for models of arrays.
+    transformers : tuple of (str, transformer)
+        Steps between the two.
+    family : {"quantum", "classical", "reference"}
+    kernel : Kernel or None
+        The kernel that the regressor's search tunes, before it does, where reports map and diagnose it.
+    role : {"candidate", "contrast"}
+
+    Raises
+    ------
+    ValueError
+        Another family or role.
+    """
+
+    name: str
+    regressor: BaseEstimator
+    featurizer: BaseEstimator | None = None
+    transformers: tuple[tuple[str, BaseEstimator], ...] = ()
+    family: str = "classical"
+    kernel: Kernel | None = None
+    role: str = "candidate"
+
+    def __post_init__(self) -> None:
+        if self.family not in FAMILIES or self.role not in ROLES:
+            raise ValueError(
+                f"{self.name}: family {self.family!r} and role {self.role!r}; there are {FAMILIES} and {ROLES}"
+            )
+
+    @classmethod
+    def of(cls, name: str, estimator: BaseEstimator, *, structures: bool, family: str | None = None) -> Model:
+        """An estimator of features, or of structures: then its first step makes the features; ValueError if not.
+
+        Where no family is given, it is quantum if a part of it says so, by a class attribute ``family``.
+        """
+        if isinstance(estimator, type) or not hasattr(estimator, "fit") or not hasattr(estimator, "get_params"):
+            raise ValueError(f"{name}: {estimator!r} is not a scikit-learn estimator")
+        parts = [estimator, *estimator.get_params(deep=True).values()]
+        quantum = any(getattr(type(part), "family", "") == "quantum" for part in parts)
+        family = family or ("quantum" if quantum else "classical")
+        if not structures:
+            return cls(name, estimator, family=family)
+        if not isinstance(estimator, Pipeline) or len(estimator) < 2 or not hasattr(estimator[0], "transform"):
+            raise ValueError(f"{name}: with a dataset each model is a Pipeline whose first step makes the features")
+        rest = estimator[1:]
+        return cls(name, rest[0] if len(rest) == 1 else rest, estimator[0], family=family)
+
+    @property
+    def descriptor(self) -> str:
+        """What its featurizer makes, in words."""
+        return getattr(self.featurizer, "description", type(self.featurizer).__name__)
+
+    @property
+    def of_features(self) -> BaseEstimator:
+        """The model from features to predictions."""
+        return Pipeline([*self.transformers, ("model", self.regressor)]) if self.transformers else self.regressor
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The model from structures to predictions."""
+        return Pipeline([("pxrd", self.featurizer), *self.transformers, ("model", self.regressor)])
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
     """What is compared, with features in place of structures."""
 
-    models: dict[str, BaseEstimator]
+    models: dict[str, Model]
     descriptor_of: dict[str, str]
     features: dict[str, np.ndarray]
     y: np.ndarray
@@ -33,15 +111,22 @@ class Problem:
     cautions: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, models: Mapping[str, BaseEstimator], data: Any, y: Any, groups: Any) -> Problem:
+    def of(
+        cls,
+        models: Mapping[str, BaseEstimator | Model],
+        data: Any,
+        y: Any,
+        groups: Any,
+        families: Mapping[str, str] | None = None,
+    ) -> Problem:
         """Check the input of ``compare`` and compute the features; ValueError says what is wrong."""
-        _check_models(models)
+        known = _models(models, hasattr(data, "structures"), families or {})
         if hasattr(data, "structures"):
             if y is not None or groups is not None:
                 raise ValueError("a dataset brings its own labels and groups: do not pass y or groups beside it")
             if data.y is None:
                 raise ValueError("the dataset has no labels: name a target when reading it")
-            return cls._from_dataset(models, data)
+            return cls._from_dataset(known, data)
         if y is None:
             raise ValueError("labels y are missing")
         labels = np.asarray(y, dtype=float)
@@ -52,42 +137,45 @@ class Problem:
         if groups.shape != (n,):
             raise ValueError(f"{n} rows, but groups of shape {groups.shape}")
         ids = tuple(str(i) for i in range(n))
-        return cls(dict(models), dict.fromkeys(models, "features"), {"features": features}, labels, groups, ids, label)
+        return cls(known, dict.fromkeys(known, "features"), {"features": features}, labels, groups, ids, label)
 
     @classmethod
-    def _from_dataset(cls, models: Mapping[str, BaseEstimator], data: Any) -> Problem:
-        for name, model in models.items():
-            if not isinstance(model, Pipeline) or len(model.steps) < 2 or not hasattr(model.steps[0][1], "transform"):
-                raise ValueError(f"{name}: with a dataset each model is a Pipeline whose first step makes the features")
+    def _from_dataset(cls, models: dict[str, Model], data: Any) -> Problem:
         labels = np.array(data.y, dtype=float)
         label = _label(data.name, data.target, data.unit, labels, data.label_noise, data.provenance)
         features: dict[str, np.ndarray] = {}
         name_of_settings: dict[str, str] = {}
-        heads, descriptor_of = {}, {}
+        descriptor_of = {}
         for name, model in models.items():
-            featurizer = model.steps[0][1]
-            settings = _settings(featurizer)
+            settings = _settings(model.featurizer)
             if settings not in name_of_settings:
-                described = _unused(getattr(featurizer, "description", type(featurizer).__name__), features)
-                name_of_settings[settings] = described
-                features[described] = _matrix(described, clone(featurizer).fit_transform(data.structures), len(labels))
+                described = _unused(model.descriptor, features)
+                made = clone(model.featurizer).fit_transform(data.structures)
+                name_of_settings[settings], features[described] = described, _matrix(described, made, len(labels))
             descriptor_of[name] = name_of_settings[settings]
-            rest = Pipeline(model.steps[1:])
-            heads[name] = rest.steps[0][1] if len(rest.steps) == 1 else rest
         groups, ids = np.asarray(data.groups), tuple(data.ids)
         cautions = tuple(getattr(data, "cautions", ()))
-        return cls(heads, descriptor_of, features, labels, groups, ids, label, cautions)
+        return cls(models, descriptor_of, features, labels, groups, ids, label, cautions)
 
 
-def _check_models(models: Mapping[str, BaseEstimator]) -> None:
+def _models(
+    models: Mapping[str, BaseEstimator | Model], structures: bool, families: Mapping[str, str]
+) -> dict[str, Model]:
     if not models:
         raise ValueError('no models given: pass a dictionary such as {"SVR": pipeline}')
     if clash := set(models) & set(BASELINES):
         raise ValueError(f"these names are taken by baselines: {sorted(clash)}")
-    for name, model in models.items():
-        if isinstance(model, type) or not hasattr(model, "fit") or not hasattr(model, "get_params"):
-            raise ValueError(f"{name}: {model!r} is not a scikit-learn estimator")
-        check_search(name, model)
+    if unknown := set(families) - set(models):
+        raise ValueError(f"families names no model {sorted(unknown)[0]!r}; there are {', '.join(models)}")
+    known = {
+        name: model
+        if isinstance(model, Model)
+        else Model.of(name, model, structures=structures, family=families.get(name))
+        for name, model in models.items()
+    }
+    for name, model in known.items():
+        check_search(name, model.regressor)
+    return known
 
 
 def _settings(featurizer: BaseEstimator) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 METRICS = ("mae", "rmse", "r2", "spearman", "maer")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """Scores of several models on the same folds; no model inside, so that a report needs nothing else.
 
@@ -22,8 +23,9 @@ class Comparison:
         ``mean``, ``sd``, ``min``, ``max``, ``noise`` (standard deviation inside symmetry classes, or
         None) and ``provenance`` (list of sentences with their counts).
     table : DataFrame
-        One row a model, baselines first: ``model``, ``descriptor`` ("none" for baselines), ``kind`` ("baseline" or
-        "model"), ``family`` ("baseline", "quantum", "classical" or "reference"), then for each of mae, rmse, r2,
+        One row a model, baselines first: ``model`` (unique), ``name`` (without its descriptor), ``descriptor`` ("none"
+        for baselines), ``kind`` ("baseline" or "model"), ``family`` ("baseline", "quantum", "classical" or
+        "reference"), ``role`` ("baseline", "candidate" or "contrast"), then for each of mae, rmse, r2,
         spearman, maer the columns ``x``, ``x_low``, ``x_high`` (95 % interval, bootstrap over groups),
         ``ceiling_r2`` (of the descriptor; NaN for baselines), ``seconds`` (of all folds together) and ``memory_mb``
         (by which the process grew at most in a fold; NaN where the system does not tell).
@@ -63,11 +65,23 @@ class Comparison:
     settings: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<Comparison of {len(self.table)} models on {self.label['n']} crystals of {self.label['name']}>"
+
     def __str__(self) -> str:
-        unit = self.label["unit"] or "label's unit"
-        columns = ["model", "descriptor", "mae", "mae_low", "mae_high", "r2", "spearman", "ceiling_r2"]
-        head = (
-            f"{self.label['name']}: {self.label['n']} crystals, {self.label['n_groups']} groups; "
-            f"{self.label['target']} sd {self.label['sd']:.4g} {unit}"
+        return f"{self._head}\n{self._scores.to_string(index=False, float_format='{:.4g}'.format)}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(self._head)}</p>{self._scores.to_html(index=False, float_format='{:.4g}'.format)}"
+
+    @property
+    def _head(self) -> str:
+        label = self.label
+        return (
+            f"{label['name']}: {label['n']} crystals, {label['n_groups']} independent groups; "
+            f"{label['target']} sd {label['sd']:.4g} {label['unit'] or ''}".rstrip()
         )
-        return head + "\n" + self.table[columns].to_string(index=False, float_format=lambda v: f"{v:.4g}")
+
+    @property
+    def _scores(self) -> pd.DataFrame:
+        return self.table[["model", "descriptor", "mae", "mae_low", "mae_high", "r2", "spearman", "ceiling_r2"]]

@@ -14,21 +14,23 @@ from sklearn.model_selection import (
     LeavePGroupsOut,
     StratifiedGroupKFold,
 )
-from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 
+#: Parameters that scikit-learn's searches have, and no other estimator has together.
+SEARCH = {"estimator", "cv", "error_score"}
 #: Folds of hyperparameter searches that do not name their own.
 INNER_FOLDS = 3
 GROUP_SPLITTERS = (GroupKFold, GroupShuffleSplit, LeaveOneGroupOut, LeavePGroupsOut, StratifiedGroupKFold)
 
 
-def search_of(estimator: BaseEstimator) -> tuple[str, BaseSearchCV | None]:
+def search_of(estimator: BaseEstimator) -> tuple[str, Any]:
     """The search that an estimator is, or ends in (None without one), and the prefix of its parameters."""
     prefix, final = "", estimator
     if isinstance(estimator, Pipeline):
         name, final = estimator.steps[-1]
         prefix = f"{name}__"
-    return prefix, final if isinstance(final, BaseSearchCV) else None
+    is_search = hasattr(final, "get_params") and final.get_params(deep=False).keys() >= SEARCH
+    return prefix, final if is_search else None
 
 
 def check_search(name: str, estimator: BaseEstimator) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
 
 from qperov.evaluation.finished_folds import FoldResult
 from qperov.evaluation.metrics import ceiling_r2, scores, weighted_scores
@@ -21,8 +20,6 @@ from qperov.evaluation.significance import (
 )
 from qperov.evaluation.splits import identical_rows
 
-#: What a model can be, besides a baseline.
-FAMILIES = ("quantum", "classical", "reference")
 #: Singular values of the standardised descriptor below this share of the largest one are noise.
 RANK_TOLERANCE = 1e-6
 
@@ -59,7 +56,6 @@ def score_table(
     results: Sequence[FoldResult],
     weights: np.ndarray,
     descriptors: pd.DataFrame,
-    families: Mapping[str, str],
 ) -> pd.DataFrame:
     """One row a model: scores with intervals, the ceiling of its descriptor, seconds, memory; see ``Comparison.table``.
 
@@ -69,8 +65,6 @@ def score_table(
         Bootstrap weights of the crystals.
     descriptors : DataFrame
         From :func:`descriptor_table`.
-    families : mapping of str to str
-        Model → family, where it is not to be told by the model's parts.
     """
     ceilings = descriptors.set_index("descriptor")["ceiling_r2"]
     repeats = 1 + max(result.repeat for result in results)
@@ -80,12 +74,14 @@ def score_table(
         predictions = np.full((repeats, len(problem.y)), np.nan)
         for result in own:
             predictions[result.repeat, result.test] = result.prediction
-        descriptor = problem.descriptor_of.get(name)
+        descriptor, model = problem.descriptor_of.get(name), problem.models.get(name)
         row: dict[str, Any] = {
             "model": name,
+            "name": model.name if model else name,
             "descriptor": descriptor or "none",
-            "kind": "model" if descriptor else "baseline",
-            "family": families.get(name) or ("baseline" if descriptor is None else _family(problem.models[name])),
+            "kind": "model" if model else "baseline",
+            "family": model.family if model else "baseline",
+            "role": model.role if model else "baseline",
         }
         for metric, score in scores(problem.y, predictions, weights).items():
             row |= {metric: score.value, f"{metric}_low": score.low, f"{metric}_high": score.high}
@@ -96,11 +92,6 @@ def score_table(
         }
         rows.append(row | {"ceiling_r2": ceiling} | costs)
     return pd.DataFrame(rows)
-
-
-def _family(model: BaseEstimator) -> str:
-    parts = [model, *model.get_params(deep=True).values()]
-    return "quantum" if any(type(part).__module__.startswith("qperov.quantum") for part in parts) else "classical"
 
 
 def prediction_table(problem: Problem, results: Sequence[FoldResult], groups: np.ndarray) -> pd.DataFrame:

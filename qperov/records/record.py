@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -90,7 +91,8 @@ def read_record(directory: str | Path) -> Record:
         tables = {name: _read_part(path, name, files) for name in ("labels.parquet", "predictions.parquet")}
         comparison = Comparison(
             label=decode(stored["label"]),
-            **{name: decode_frame(stored[name]) for name in FRAMES},
+            **{name: decode_frame(stored[name]) for name in FRAMES[1:]},
+            table=_named(decode_frame(stored["table"])),
             predictions=tables["predictions.parquet"].to_pandas(),
             features={item["name"]: _matrix(_read_part(path, item["file"], files)) for item in features},
             ids=tuple(tables["labels.parquet"]["id"].to_pylist()),
@@ -174,7 +176,17 @@ def _study(stored: dict[str, Any], path: Path, files: dict[str, str]) -> Study:
         charts=tuple(charts),
         data={item["name"]: _read_part(path, item["file"], files).to_pandas() for item in stored["data"]},
         decimals=stored["decimals"],
+        # records of 0.1 have no kinds, but titles that are known
+        kind=stored.get("kind", "autoencoder" if "autoencoder" in stored["title"].lower() else ""),
     )
+
+
+def _named(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the models' names; records of 0.1 have them before their descriptors' alone."""
+    if "name" in table or "descriptor" not in table:
+        return table
+    names = [model.removesuffix(f" · {of}") for model, of in zip(table["model"], table["descriptor"], strict=True)]
+    return table.assign(name=names)
 
 
 def _compositions(labels: pa.Table) -> tuple[str, ...]:

@@ -115,6 +115,8 @@ class Study:
     charts : tuple of Chart
     data : dict of str to DataFrame
         What charts draw and nobody reads: columns of numbers or text.
+    kind : str
+        What it is about, such as "autoencoder"; "" for what needs no source.
     decimals : dict of str to int
         Column → decimals shown, where three significant digits are not right.
 
@@ -130,6 +132,7 @@ class Study:
     charts: tuple[Chart, ...] = ()
     data: dict[str, pd.DataFrame] = field(default_factory=dict)
     decimals: dict[str, int] = field(default_factory=dict)
+    kind: str = ""
 
     def __post_init__(self) -> None:
         for chart in self.charts:

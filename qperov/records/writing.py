@@ -193,6 +193,7 @@ def _describe_study(study: Study, parts: dict[str, pa.Table]) -> dict[str, Any]:
     ]
     return {
         "title": clean(study.title),
+        "kind": clean(study.kind),
         "paragraphs": encode(study.paragraphs, study.title),
         "tables": tables,
         "charts": encode([asdict(chart) for chart in study.charts], study.title),

@@ -8,8 +8,6 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
-import pandas as pd
-
 from qperov.evaluation.results import Comparison
 from qperov.reports.words import findings as say
 from qperov.reports.words.number_format import significant
@@ -58,33 +56,22 @@ def latex_table(comparison: Comparison) -> str:
         _line(heads),
         _line([rf"({part})" if part else "" for part in units]),
     ]
-    for heading, rows in _blocks(comparison, table):
+    for heading, rows in say.score_blocks(comparison):
         lines += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{\textit{{{escape(heading)}}}}} \\"]
         for _, row in rows.iterrows():
             scores = [say.interval(row, metric) for metric, _ in SHOWN]
             values = [escape(value) for value, _ in scores]
             ends = [rf"{{\scriptsize [{escape(text.replace(' … ', ', '))}]}}" if text else "" for _, text in scores]
             prices = [escape(significant(float(row[name]), 2)) for name in costs]
-            lines += [_line([escape(say.without_descriptor(row)), *values, *prices])]
+            lines += [_line([escape(row["name"]), *values, *prices])]
             lines += [_line(["", *ends, *[""] * len(costs)])]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
-
-
-def _blocks(comparison: Comparison, table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    baselines = table[table["family"] == "baseline"]
-    blocks = [("constants", baselines)] if len(baselines) else []
-    for name in say.descriptor_names(comparison):
-        rows = table[(table["descriptor"] == name) & (table["family"] != "baseline")]
-        blocks.append((str(name), rows.sort_values("mae", kind="stable")))
-    return blocks
 
 
 def _caption(comparison: Comparison) -> str:
     label, unit = comparison.label, say.with_unit(comparison)
     what = f"{label['target'] or 'the target'} of {label['n']} crystals of {label['name']}"
-    text = (
-        f"Out-of-fold scores for {what}, with 95 % intervals bootstrapped over groups of crystals that no fold parts. "
-    )
+    text = f"Out-of-fold scores for {what}, with 95 % intervals by bootstrap over independent groups of crystals. "
     text += f"Standard deviation of the label: {significant(label['sd'])}{unit}."
     if origin := " ".join(label["provenance"]):
         text += f" Labels: {origin}."

@@ -20,7 +20,7 @@ from qperov.studies.autoencoder_findings import SHOTS, AutoencoderFindings, auto
 if TYPE_CHECKING:
     from qperov.datasets.dataset import CrystalDataset
 
-TITLE = "Quantum autoencoder"
+TITLE, KIND = "Quantum autoencoder", "autoencoder"
 #: Share of the groups that is held out.
 TEST_SIZE = 0.25
 #: Fewer groups than this are too few to train and test on.
@@ -53,12 +53,12 @@ def autoencoder_studies(dataset: CrystalDataset, *, quick: bool = False, seed: i
     try:
         vectors = PXRDFeaturizer("autoencoder").fit_transform(dataset.structures)
     except DescriptorError as error:
-        return (Study(TITLE, (f"Not made: {error}.",)),)
+        return (Study(TITLE, (f"Skipped: {error}.",), kind=KIND),)
     twins = identical_rows(vectors)
     groups = honest_groups(dataset.groups, [vectors])
     if (many := len(np.unique(groups))) < FEWEST_GROUPS:
-        reason = f"Not made: the crystals' vectors fall into {many} groups that differ, and {FEWEST_GROUPS} are needed."
-        return (Study(TITLE, (reason,)),)
+        reason = f"Skipped: the crystals' vectors fall into {many} independent groups, and {FEWEST_GROUPS} are needed."
+        return (Study(TITLE, (reason,), kind=KIND),)
     splitter = GroupShuffleSplit(1, test_size=TEST_SIZE, random_state=seed)
     train, test = next(splitter.split(vectors, groups=groups))
     heads = not quick and dataset.y is not None and find_spec("torch") is not None
@@ -167,6 +167,7 @@ def _compression_study(findings: AutoencoderFindings, split: str, constant_loss:
         charts=charts,
         data={"curve": curve, "fidelities": fidelities, "losses": losses},
         decimals=dict.fromkeys(shown.columns[1:-1], 5),
+        kind=KIND,
     )
 
 
@@ -243,6 +244,7 @@ def _noise_study(findings: AutoencoderFindings, constant_loss: float) -> Study:
         charts=(chart,),
         data={"noise": long},
         decimals=dict.fromkeys(shown.columns[3:], 5),
+        kind=KIND,
     )
 
 
@@ -282,7 +284,7 @@ def _energy_study(
     title, unit = f"{TITLE}: the label read from the code", f" / {dataset.unit}" if dataset.unit else ""
     if findings.energy is None or findings.predictions is None:
         why = "A quick run leaves this out." if quick else "This needs torch: pip install 'qperov[torch]'."
-        return Study(title, (why,))
+        return Study(title, (why,), kind=KIND)
     energy, predictions = findings.energy, findings.predictions
     median = str(energy["model"].iloc[0])
     shown = energy.pivot(index="model", columns="split", values=["mae", "r2"]).reindex(energy["model"].unique())
@@ -317,6 +319,7 @@ def _energy_study(
         ),
         tables={"Error of the heads": table},
         decimals=dict.fromkeys(table.columns[3:], 3),
+        kind=KIND,
         charts=(chart,),
         data={"predictions": predictions[predictions["model"] != median].reset_index(drop=True)},
     )

@@ -26,6 +26,8 @@ PENALTIES = (1.0, 10.0, 100.0)
 #: Bandwidths of the Gaussians among which a kernel's nearest is looked for; every third is tried for g.
 GAUSSIANS = tuple(np.geomspace(0.02, 2.0, 31).tolist())
 RBF_NAME = "RBF"
+#: What chose a bandwidth that is diagnosed.
+MEDIAN, CHOSEN = "median heuristic", "inner folds"
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +123,7 @@ def diagnosis_table(
     gaussians = [np.exp(-0.5 * b**2 * squares) for b in GAUSSIANS]
     rows = []
     for name, at in kernels.items():
-        for which, b in (("median", median[name]), ("chosen", typical[name])):
+        for which, b in ((MEDIAN, median[name]), (CHOSEN, typical[name])):
             found = diagnose(at(b), X, y)
             quantum = name != RBF_NAME
             alike = [likeness(found.K, gaussian) for gaussian in gaussians]
@@ -129,7 +131,8 @@ def diagnosis_table(
             rows.append(
                 {
                     "kernel": name,
-                    "bandwidth": f"{b:.3g} ({which})",
+                    "bandwidth": b,
+                    "chosen by": which,
                     "median entry": found.statistics.median,
                     "spread": found.concentration.spread,
                     "minimum shots": found.minimum_shots if quantum else np.nan,

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.gaussian_process.kernels import RBF
 from sklearn.metrics import mean_absolute_error, r2_score
 from sklearn.model_selection import GroupKFold
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import Pipeline
 
 from qperov.evaluation.significance import (
     ROPE_SHARE,
@@ -22,10 +22,10 @@ from qperov.evaluation.significance import (
     holm,
 )
 from qperov.evaluation.splits import honest_groups
-from qperov.quantum.estimators.regression import QuantumSVR
 from qperov.quantum.kernels.feature_map_kernel import FeatureMapKernel
 from qperov.records.study import Chart, Reference, Study
 from qperov.studies.kernel_findings import (
+    CHOSEN,
     INNER_FOLDS,
     RBF_NAME,
     KernelAt,
@@ -37,9 +37,11 @@ from qperov.studies.kernel_findings import (
     nested_predictions,
     shot_table,
 )
+from qperov.studies.models import EPSILON
 
 if TYPE_CHECKING:
     from qperov.datasets.dataset import CrystalDataset
+    from qperov.evaluation.problem import Model
 
 TITLE = "Is there anything quantum in it?"
 #: So many crystals, drawn at random, are enough to see; the second for ``--quick``.
@@ -55,15 +57,15 @@ ENOUGH = 0.05
 
 
 def kernel_studies(
-    models: Mapping[str, BaseEstimator], dataset: CrystalDataset, *, quick: bool = False, seed: int = 0
+    models: Mapping[str, Model], dataset: CrystalDataset, *, quick: bool = False, seed: int = 0
 ) -> tuple[Study, ...]:
     """Diagnose the quantum kernels of compared models beside an RBF on the same components, bandwidths and folds.
 
     Parameters
     ----------
-    models : mapping of str to Pipeline
-        The models of a comparison. Those are studied that search over the bandwidth of a QuantumSVR's kernel, on the
-        descriptor of the first of them.
+    models : mapping of str to Model
+        The models of a comparison. Those are studied that tune a quantum kernel, on the descriptor of the first of
+        them.
     dataset : CrystalDataset
         At most 250 of its crystals are taken (120 with ``quick``), drawn at random.
     quick : bool
@@ -76,43 +78,28 @@ def kernel_studies(
     tuple of Study
         One that says why, where there is nothing to study.
     """
-    searched = {name: kernel for name, model in models.items() if (kernel := searched_kernel(model)) is not None}
-    if not searched or dataset.y is None:
+    quantum = [(m, m.kernel) for m in models.values() if m.family == "quantum" and m.kernel is not None]
+    if not quantum or dataset.y is None:
         why = "no model searches over the bandwidth of a quantum kernel" if dataset.y is not None else "no labels"
-        return (Study(TITLE, (f"Not made: {why}.",)),)
-    first = models[next(iter(searched))]
-    featurizer = first.steps[0][1]
+        return (Study(TITLE, (f"Skipped: {why}.",)),)
+    first, _ = quantum[0]
     rows = np.arange(len(dataset))
     if len(rows) > (most := QUICK_MOST if quick else MOST):
         rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
-    features = clone(featurizer).fit_transform([dataset.structures[i] for i in rows])
+    features = clone(first.featurizer).fit_transform([dataset.structures[i] for i in rows])
     y, groups = np.asarray(dataset.y, dtype=float)[rows], honest_groups(np.asarray(dataset.groups)[rows], [features])
     if (many := len(np.unique(groups))) < (needed := FOLDS * INNER_FOLDS) or np.ptp(y) == 0:
-        why = "all labels are equal" if np.ptp(y) == 0 else f"{many} groups that differ, and {needed} are needed"
-        return (Study(TITLE, (f"Not made: {why}.",)),)
+        why = "all labels are equal" if np.ptp(y) == 0 else f"{many} independent groups, and {needed} are needed"
+        return (Study(TITLE, (f"Skipped: {why}.",)),)
     folds = list(GroupKFold(FOLDS, shuffle=True, random_state=seed).split(features, groups=groups))
-    epsilon = float(first.steps[-1][1].estimator.regressor.epsilon)
-    data = KernelProblem(features, make_pipeline(*(step for _, step in first.steps[1:-1])), y, groups, folds, epsilon)
-    suffix = f" · {getattr(featurizer, 'description', '')}"
-    own = {
-        name.removesuffix(suffix): kernel
-        for name, kernel in searched.items()
-        if repr(models[name].steps[0][1]) == repr(featurizer)
-    }
+    data = KernelProblem(features, Pipeline([*first.transformers]), y, groups, folds, EPSILON)
+    own = {model.name: kernel for model, kernel in quantum if model.descriptor == first.descriptor}
     about = (
-        f"{len(y)} of {len(dataset)} crystals, {getattr(featurizer, 'description', type(featurizer).__name__)}: the "
+        f"{len(y)} of {len(dataset)} crystals, {first.descriptor}: the "
         "quantum kernels and a Gaussian (RBF) kernel see the same principal components, bandwidths b (1/b is the RBF's "
         f"length scale), penalties and {FOLDS} folds, none of which parts symmetry copies or equal descriptors."
     )
     return (_study(data, own, about, dataset.unit, quick, seed),)
-
-
-def searched_kernel(model: BaseEstimator) -> FeatureMapKernel | None:
-    """The kernel of a pipeline that ends in a search over QuantumSVR; None for any other model."""
-    search = model.steps[-1][1] if isinstance(model, Pipeline) else None
-    machine = getattr(getattr(search, "estimator", None), "regressor", None)
-    kernel = machine.kernel if isinstance(machine, QuantumSVR) else None
-    return kernel if isinstance(kernel, FeatureMapKernel) else None
 
 
 def _study(
@@ -249,13 +236,13 @@ def _difference(test: PairedTest) -> str:
 def _kernel_sentences(diagnosis: pd.DataFrame, n: int) -> tuple[str, ...]:
     """What the diagnosis says at the bandwidths that were chosen."""
     sentences = []
-    for row in diagnosis[diagnosis["bandwidth"].str.endswith("(chosen)")].to_dict(orient="records"):
+    for row in diagnosis[diagnosis["chosen by"] == CHOSEN].to_dict(orient="records"):
         if row["kernel"] == RBF_NAME:
             continue
         alike = row["closest RBF"]
         name = "a Gaussian but for its name" if alike >= GAUSSIAN_ALREADY else "no Gaussian of one width"
         sentences.append(
-            f"{row['kernel']} at b = {row['bandwidth'].removesuffix(' (chosen)')}: its matrix makes a cosine of "
+            f"{row['kernel']} at b = {row['bandwidth']:.3g}: its matrix makes a cosine of "
             f"{alike:.3f} with that of the closest RBF (it is {name}), and the least geometric difference to any RBF "
             f"is g = {row['least g to any RBF']:.2g}, where 1 leaves no target that favours it and "
             f"√N = {np.sqrt(n):.3g} is the scale of one that could. Its entries spread by {row['spread']:.2g} about a "
@@ -301,7 +288,7 @@ def _conclusion(scores: pd.DataFrame, diagnosis: pd.DataFrame) -> str:
     """The answer to the question in the title."""
     quantum = scores[scores["kernel"] != RBF_NAME]
     better = quantum[quantum["significant"] & (quantum["ΔMAE to RBF"] < 0)]["kernel"].tolist()
-    chosen = diagnosis[diagnosis["bandwidth"].str.endswith("(chosen)") & (diagnosis["kernel"] != RBF_NAME)]
+    chosen = diagnosis[(diagnosis["chosen by"] == CHOSEN) & (diagnosis["kernel"] != RBF_NAME)]
     gaussian = chosen[chosen["closest RBF"] >= GAUSSIAN_ALREADY]["kernel"].tolist()
     if better:
         text = f"Better than an RBF beyond chance, on these folds: {', '.join(better)}."

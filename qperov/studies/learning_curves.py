@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 
@@ -16,15 +14,13 @@ TITLE = "Learning curves"
 MOST_OTHERS = 4
 
 
-def learning_curve_study(curve: pd.DataFrame, *, families: Mapping[str, str] | None = None, unit: str = "") -> Study:
+def learning_curve_study(curve: pd.DataFrame, *, unit: str = "") -> Study:
     """A report's section on a learning curve: who needs how many crystals.
 
     Parameters
     ----------
     curve : DataFrame
-        From :func:`learning_curve`.
-    families : mapping of str to str, optional
-        Model → "quantum" or another; quantum models are compared with the best other of their descriptor at each size.
+        From :func:`learning_curve`. Quantum models are compared with the best other of their descriptor at each size.
     unit : str
         Of the label.
     """
@@ -37,13 +33,14 @@ def learning_curve_study(curve: pd.DataFrame, *, families: Mapping[str, str] | N
         table[f"MAE{per}, n = {size}"] = means[size].to_numpy()
     table["R², all"] = r2.reindex(means.index).to_numpy()
     table["exponent α"] = [_exponent(means.loc[name]) if name in learnt else np.nan for name in means.index]
-    descriptor_of = curve.drop_duplicates("model").set_index("model")["descriptor"]
-    quantum = [name for name in learnt if (families or {}).get(name) == "quantum"]
+    models = curve.drop_duplicates("model").set_index("model")
+    descriptor_of = models["descriptor"]
+    quantum = [name for name in learnt if models.at[name, "family"] == "quantum"]
     sizes = [int(size) for size in means.columns]
     charts, data = [], {}
     for descriptor, names in _drawn(means.loc[learnt], quantum, descriptor_of).items():
         long = means.loc[names].stack().rename("mae").reset_index()
-        data[descriptor] = long.assign(model=long["model"].str.removesuffix(f" · {descriptor}"))
+        data[descriptor] = long.assign(model=long["model"].map(models["name"]))
         charts.append(
             Chart(
                 f"Error against training crystals: {descriptor}", "lines", descriptor, "size", "mae", series="model",

@@ -14,7 +14,7 @@ from qperov.evaluation.results import Comparison
 from qperov.records.study import Chart, Reference, Study
 from qperov.studies.models import build_suite
 
-#: Models that take part, by what stands before the descriptor's name; the second for ``--quick``.
+#: Models that take part; the second for ``--quick``.
 MODELS = ("Ridge", "Kernel ridge", "Gaussian process", "SVR RBF", "QSVR", "QSVR projected", "Autoencoder + SVR")
 QUICK_MODELS = ("Ridge", "SVR RBF", "QSVR")
 FOLDS, QUICK_FOLDS = 5, 3
@@ -52,11 +52,9 @@ def second_task(
     ValueError
         If the dataset has no labels, or fewer groups than folds.
     """
-    suite = build_suite(dataset, quick=quick)
     chosen = QUICK_MODELS if quick else MODELS
-    short = {name: name.split(" · ")[0] for name in suite.models if name.split(" · ")[0] in chosen}
-    models = {short[name]: suite.models[name] for name in short}
-    families = {short[name]: suite.families[name] for name in short}
+    suite = build_suite(dataset, quick=quick).models.values()
+    models = {model.name: model for model in suite if model.name in chosen}
     comparison = compare(
         models,
         dataset,
@@ -64,7 +62,6 @@ def second_task(
         seed=seed,
         n_bootstrap=BOOTSTRAP,
         n_jobs=n_jobs,
-        families=families,
         progress=progress,
     )
     share = np.array([structure.composition.get_atomic_fraction(element) for structure in dataset.structures])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.decomposition import PCA
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, PairwiseKernel, WhiteKernel
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
@@ -27,6 +27,7 @@ from qperov.datasets.dataset import CrystalDataset
 from qperov.descriptors.featurizer import PXRDFeaturizer
 from qperov.descriptors.rank_pca import RankPCA
 from qperov.evaluation.metrics import ceiling_r2
+from qperov.evaluation.problem import Model
 from qperov.evaluation.splits import identical_rows
 from qperov.evaluation.tables import numerical_rank
 from qperov.quantum.autoencoder.autoencoder import QuantumAutoencoder
@@ -56,17 +57,19 @@ class Suite:
 
     Attributes
     ----------
-    models : dict of str to Pipeline
-        Name → pipeline from structures to predictions.
-    families : dict of str to str
-        Name → "quantum", "classical" or "reference".
+    models : dict of str to Model
+        Under its name and its descriptor's, as in "Ridge · powder pattern".
     notes : tuple of str
         What a reader must know about them.
     """
 
-    models: dict[str, BaseEstimator]
-    families: dict[str, str]
+    models: dict[str, Model]
     notes: tuple[str, ...]
+
+    @property
+    def pipelines(self) -> dict[str, Pipeline]:
+        """The models from structures to predictions."""
+        return {name: model.pipeline for name, model in self.models.items()}
 
 
 def searched(model: BaseEstimator, grid: dict[str, list[float]] | list[dict[str, list[float]]]) -> GridSearchCV:
@@ -77,24 +80,13 @@ def searched(model: BaseEstimator, grid: dict[str, list[float]] | list[dict[str,
     return GridSearchCV(target, parameters, scoring="neg_mean_absolute_error", cv=INNER_FOLDS)
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A regressor on the common components: its family, what comes before it, and itself, searched over."""
-
-    family: str
-    model: BaseEstimator
-    before: tuple[tuple[str, BaseEstimator], ...] = ()
-
-
-def regressors(*, quick: bool = False) -> dict[str, Candidate]:
-    """Regressors on the components; each search has about fifteen candidates, or four with ``quick``."""
+def regressors(*, quick: bool = False) -> list[Model]:
+    """Models of the common components; each search has about fifteen candidates, or four with ``quick``."""
     count = 4 if quick else 15
     penalties = [10.0, 100.0] if quick else [1.0, 10.0, 100.0]
     widths = [0.01, 0.03] if quick else [0.003, 0.01, 0.03, 0.1, 0.3]
     bandwidths = [0.1, 0.2] if quick else [0.05, 0.1, 0.2, 0.3, 0.45]
-    fidelity, projected = (
-        QuantumSVR(kind("iqp", entanglement="circular"), epsilon=EPSILON) for kind in (FidelityKernel, ProjectedKernel)
-    )
+    fidelity, projected = (kind("iqp", entanglement="circular") for kind in (FidelityKernel, ProjectedKernel))
     # one grid a bandwidth: all penalties of a bandwidth follow each other and share its cached kernel matrices
     quantum_grid = [{"kernel__bandwidth": [b], "C": penalties} for b in bandwidths]
     polynomial_grid: dict[str, list[float]] = {
@@ -106,39 +98,30 @@ def regressors(*, quick: bool = False) -> dict[str, Candidate]:
     ridge_grid = {"alpha": [1 / penalty for penalty in penalties], "gamma": widths}
     covariance = ConstantKernel(1.0) * RBF(3.0, LENGTH_SCALES) + WhiteKernel(0.1)
     encoder = QuantumAutoencoder(CODE_OF, code_qubits=CODE_QUBITS, observables="pauli", epochs=50 if quick else 500)
-    return {
-        "Ridge": Candidate("classical", searched(Ridge(), {"alpha": list(np.logspace(-3, 4, count))})),
-        "Kernel ridge": Candidate("classical", searched(KernelRidge(kernel="rbf"), ridge_grid)),
-        "Gaussian process": Candidate("classical", GaussianProcessRegressor(covariance, normalize_y=True)),
-        "SVR linear": Candidate(
-            "classical", searched(SVR(kernel="linear", epsilon=EPSILON), {"C": list(np.logspace(-3, 0, count))})
-        ),
-        "SVR polynomial": Candidate(
-            "classical", searched(SVR(kernel="poly", coef0=1.0, epsilon=EPSILON), polynomial_grid)
-        ),
-        "SVR RBF": Candidate("classical", rbf_svr),
-        "QSVR": Candidate("quantum", searched(fidelity, quantum_grid)),
-        "QSVR projected": Candidate("quantum", searched(projected, quantum_grid)),
-        # a state has no length: the constant 1 in front keeps that of the components in the direction
-        "Autoencoder + SVR": Candidate(
-            "quantum",
-            rbf_svr,
-            (
-                ("range", MaxAbsScaler()),
-                ("one", PolynomialFeatures(1)),
-                ("encoder", encoder),
-                ("code", StandardScaler()),
-            ),
-        ),
-    }
+    quantum = [
+        Model(name, searched(QuantumSVR(kernel, epsilon=EPSILON), quantum_grid), family="quantum", kernel=kernel)
+        for name, kernel in (("QSVR", fidelity), ("QSVR projected", projected))
+    ]
+    # a state has no length: the constant 1 in front keeps that of the components in the direction
+    code = (("range", MaxAbsScaler()), ("one", PolynomialFeatures(1)), ("encoder", encoder), ("code", StandardScaler()))
+    return [
+        Model("Ridge", searched(Ridge(), {"alpha": list(np.logspace(-3, 4, count))})),
+        Model("Kernel ridge", searched(KernelRidge(kernel="rbf"), ridge_grid)),
+        Model("Gaussian process", GaussianProcessRegressor(covariance, normalize_y=True)),
+        Model("SVR linear", searched(SVR(kernel="linear", epsilon=EPSILON), {"C": list(np.logspace(-3, 0, count))})),
+        Model("SVR polynomial", searched(SVR(kernel="poly", coef0=1.0, epsilon=EPSILON), polynomial_grid)),
+        Model("SVR RBF", rbf_svr, kernel=PairwiseKernel(metric="rbf")),
+        *quantum,
+        Model("Autoencoder + SVR", rbf_svr, transformers=code, family="quantum"),
+    ]
 
 
-def networks(*, quick: bool = False) -> dict[str, BaseEstimator]:
+def networks(*, quick: bool = False) -> list[Model]:
     """The papers' networks, repaired."""
-    return {
-        "CNN-Gen": CNNRegressor(epochs=3 if quick else 12),
-        "WSP-GAN": WSPGAN(steps=60 if quick else 600),
-    }
+    return [
+        Model("CNN-Gen", CNNRegressor(epochs=3 if quick else 12)),
+        Model("WSP-GAN", WSPGAN(steps=60 if quick else 600)),
+    ]
 
 
 def scaler(kind: str) -> StandardScaler:
@@ -147,7 +130,7 @@ def scaler(kind: str) -> StandardScaler:
     return StandardScaler(with_std=kind != "profile")
 
 
-def published_qsvr(dataset: CrystalDataset) -> Pipeline:
+def published_qsvr(dataset: CrystalDataset) -> Model:
     """The published setting: 6 principal components, unscaled, bandwidth 1, C = 1, ε = 0.1 with labels in meV a cell.
 
     An SVR does not change when labels, C and ε are multiplied by one number, so they are converted to the unit of the
@@ -155,13 +138,9 @@ def published_qsvr(dataset: CrystalDataset) -> Pipeline:
     """
     one = convert_energies(np.ones(1), dataset.structures[:1], "meV/cell", dataset.unit or "meV/cell").item()
     kernel = FidelityKernel("zz", reps=2, entanglement="linear", bandwidth=1.0)
-    return Pipeline(
-        [
-            ("pxrd", PXRDFeaturizer("qsvr")),
-            ("pca", PCA(6)),
-            ("model", QuantumSVR(kernel, C=one, epsilon=0.1 * one, tolerance=1e-3 * one)),
-        ]
-    )
+    machine = QuantumSVR(kernel, C=one, epsilon=0.1 * one, tolerance=1e-3 * one)
+    pca = (("pca", PCA(6)),)
+    return Model("QSVR as published", machine, PXRDFeaturizer("qsvr"), pca, family="quantum", role="contrast")
 
 
 def build_suite(dataset: CrystalDataset, *, descriptors: tuple[str, ...] = (), quick: bool = False) -> Suite:
@@ -178,15 +157,13 @@ def build_suite(dataset: CrystalDataset, *, descriptors: tuple[str, ...] = (), q
     """
     lattices = lattices_of(dataset)
     kinds = descriptors or diffraction_kinds(lattices)
-    models: dict[str, BaseEstimator] = {}
-    families: dict[str, str] = {}
+    models = []
     for kind in kinds:
-        featurizer = PXRDFeaturizer(kind)
-        components = [("scale", scaler(kind)), ("pca", RankPCA(COMPONENTS))]
-        for name, candidate in regressors(quick=quick).items():
-            full = f"{name} · {featurizer.description}"
-            models[full] = Pipeline([("pxrd", featurizer), *components, *candidate.before, ("model", candidate.model)])
-            families[full] = candidate.family
+        components = (("scale", scaler(kind)), ("pca", RankPCA(COMPONENTS)))
+        models += [
+            replace(model, featurizer=PXRDFeaturizer(kind), transformers=(*components, *model.transformers))
+            for model in regressors(quick=quick)
+        ]
     notes = [
         f"Every model of a descriptor is given the same principal components: at most {COMPONENTS}, never more than "
         "the numerical rank; QSVR uses one qubit for each. Scaling and components are fitted on the whole training "
@@ -199,8 +176,7 @@ def build_suite(dataset: CrystalDataset, *, descriptors: tuple[str, ...] = (), q
         "(experiments/feature_maps.py).",
     ]
     if "pattern" in kinds and len(dataset) >= FEWEST_FOR_PUBLISHED and dataset.unit in ENERGY_UNITS:
-        name = "QSVR as published · QSVR vector"
-        models[name], families[name] = published_qsvr(dataset), "quantum"
+        models.append(published_qsvr(dataset))
         notes.append(
             "QSVR as published takes 6 unscaled components at bandwidth 1 and tunes nothing; it is there for contrast."
         )
@@ -211,20 +187,16 @@ def build_suite(dataset: CrystalDataset, *, descriptors: tuple[str, ...] = (), q
     elif find_spec("torch") is None:
         notes.append("The classical networks (CNN-Gen, WSP-GAN) were left out: they need pip install 'qperov[torch]'.")
     else:
-        featurizer = PXRDFeaturizer(kinds[-1])
-        for name, network in networks(quick=quick).items():
-            full = f"{name} · {featurizer.description}"
-            models[full], families[full] = Pipeline([("pxrd", featurizer), ("model", network)]), "classical"
+        models += [replace(network, featurizer=PXRDFeaturizer(kinds[-1])) for network in networks(quick=quick)]
         notes.append(
             "CNN-Gen and WSP-GAN take all columns as an image and search over nothing; their settings were chosen on "
             "cpx321, so that their scores on that dataset are a little too kind."
         )
-    correlations = PXRDFeaturizer("correlations")
     if has_correlations(lattices):
         search = searched(Ridge(), {"alpha": list(np.logspace(-9, 1, 6))})
-        name = f"Cluster expansion · {correlations.description}"
-        models[name], families[name] = Pipeline([("correlations", correlations), ("model", search)]), "reference"
-    return Suite(models, families, tuple(notes))
+        correlations = PXRDFeaturizer("correlations")
+        models.append(Model("Cluster expansion", search, correlations, family="reference", role="contrast"))
+    return Suite({f"{model.name} · {model.descriptor}": model for model in models}, tuple(notes))
 
 
 def lattices_of(dataset: CrystalDataset) -> list[ParentLattice]:

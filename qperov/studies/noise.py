@@ -13,19 +13,18 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.dummy import DummyRegressor
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 
-from qperov.descriptors.rank_pca import RankPCA
 from qperov.evaluation.splits import honest_groups
 from qperov.hardware.jobs.backend import Backend
 from qperov.quantum.estimators.regression import QuantumSVR
 from qperov.quantum.gram.repair import KernelRepair
 from qperov.quantum.kernels.fidelity import FidelityKernel
 from qperov.records.study import Chart, Reference, Study
-from qperov.studies.kernels import searched_kernel
 
 if TYPE_CHECKING:
     from qperov.datasets.dataset import CrystalDataset
+    from qperov.evaluation.problem import Model
 
 TITLE = "What a machine's noise does to the score"
 #: A snapshot of the errors of one of IBM's machines, simulated.
@@ -42,7 +41,7 @@ PENALTY, EPSILON = 10.0, 0.05
 
 
 def noise_studies(
-    models: Mapping[str, BaseEstimator], dataset: CrystalDataset, *, quick: bool = False, seed: int = 0
+    models: Mapping[str, Model], dataset: CrystalDataset, *, quick: bool = False, seed: int = 0
 ) -> tuple[Study, ...]:
     """Simulate a compared fidelity kernel on a machine with noise, and score regressions on what that leaves of it.
 
@@ -51,9 +50,8 @@ def noise_studies(
 
     Parameters
     ----------
-    models : mapping of str to Pipeline
-        The models of a comparison. The last is studied that searches over the bandwidth of a QuantumSVR's fidelity
-        kernel.
+    models : mapping of str to Model
+        The models of a comparison. The last is studied that tunes a fidelity kernel.
     dataset : CrystalDataset
         At most 200 of its crystals are taken (80 with ``quick``), drawn at random.
     quick : bool
@@ -67,22 +65,23 @@ def noise_studies(
         One that says why, where there is nothing to study or the simulators are not installed.
     """
     if find_spec("qiskit_aer") is None or find_spec("qiskit_ibm_runtime") is None:
-        return (Study(TITLE, ("Not made: simulated machines need pip install 'qperov[ibm]'.",)),)
-    found = {name: searched_kernel(model) for name, model in models.items()}
-    fidelities = {name: kernel for name, kernel in found.items() if isinstance(kernel, FidelityKernel)}
+        return (Study(TITLE, ("Skipped: simulated machines need pip install 'qperov[ibm]'.",)),)
+    fidelities = [(m, m.kernel) for m in models.values() if isinstance(m.kernel, FidelityKernel)]
     if not fidelities or dataset.y is None:
         why = "no model searches over the bandwidth of a fidelity kernel" if dataset.y is not None else "no labels"
-        return (Study(TITLE, (f"Not made: {why}.",)),)
-    name, kernel = list(fidelities.items())[-1]
-    featurizer, scale = models[name].steps[0][1], models[name].steps[1][1]
+        return (Study(TITLE, (f"Skipped: {why}.",)),)
+    model, kernel = fidelities[-1]
     rows = np.sort(np.random.default_rng(seed).permutation(len(dataset))[: QUICK_MOST if quick else MOST])
-    features = clone(featurizer).fit_transform([dataset.structures[i] for i in rows])
+    features = clone(model.featurizer).fit_transform([dataset.structures[i] for i in rows])
     y, groups = np.asarray(dataset.y, dtype=float)[rows], honest_groups(np.asarray(dataset.groups)[rows], [features])
     if (many := len(np.unique(groups))) < (needed := max(FOLDS, MEASURED)) or np.ptp(y) == 0:
-        why = "all labels are equal" if np.ptp(y) == 0 else f"{many} groups that differ, and {needed} are needed"
-        return (Study(TITLE, (f"Not made: {why}.",)),)
-    X = make_pipeline(clone(scale), RankPCA(QUBITS)).fit_transform(features)
-    about = f"{name}: {len(y)} of {len(dataset)} crystals, {X.shape[1]} principal components on as many qubits"
+        why = "all labels are equal" if np.ptp(y) == 0 else f"{many} independent groups, and {needed} are needed"
+        return (Study(TITLE, (f"Skipped: {why}.",)),)
+    X = clone(Pipeline([*model.transformers])).set_params(pca__n_components=QUBITS).fit_transform(features)
+    about = (
+        f"{model.name}, {model.descriptor}: {len(y)} of {len(dataset)} crystals, {X.shape[1]} principal components on "
+        "as many qubits"
+    )
     return (_study(kernel, X, (y - y.mean()) / y.std(), groups, about, quick, seed),)
 
 

@@ -113,6 +113,8 @@ class QuantumAutoencoder(TransformerMixin, BaseEstimator):
     ((20, 1), True)
     """
 
+    family = "quantum"
+
     @keyword_only()
     def __init__(
         self,

@@ -158,6 +158,8 @@ class EncodedRegressor(RegressorMixin, BaseEstimator):
     regressor_ : regressor
     """
 
+    family = "quantum"
+
     @keyword_only()
     def __init__(self, autoencoder: QuantumAutoencoder | None = None, *, regressor: Any = None) -> None:
         self.autoencoder = autoencoder

@@ -22,6 +22,8 @@ class KernelMachine(BaseEstimator):
     None is ``FidelityKernel(bandwidth="median")``. The fitted copy is kept as ``kernel_``.
     """
 
+    family = "quantum"
+
     kernel: Kernel | str | None
     kernel_: Kernel | str
 

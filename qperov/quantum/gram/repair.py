@@ -110,6 +110,8 @@ class KernelRepair(TransformerMixin, BaseEstimator):
         Digest of each measured training row, and its number.
     """
 
+    family = "quantum"
+
     @keyword_only()
     def __init__(
         self,

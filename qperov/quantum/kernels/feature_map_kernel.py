@@ -51,6 +51,8 @@ class Backend(Protocol):
 class FeatureMapKernel(Kernel):
     """What the two kernels share: the feature map, its states, and the checks of their arguments."""
 
+    family = "quantum"
+
     feature_map: FeatureMap
     reps: int
     entanglement: str

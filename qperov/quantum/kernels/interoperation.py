@@ -25,6 +25,8 @@ class ForeignKernel(Kernel):
         For instance a FidelityQuantumKernel with a sampler, or a TrainableFidelityQuantumKernel.
     """
 
+    family = "quantum"
+
     def __init__(self, base: Any) -> None:
         self.base = base
 

@@ -37,6 +37,8 @@ class KernelStates(TransformerMixin, BaseEstimator):
         The kernel that on the output equals ``kernel_`` on the input: `StateFidelity`, or a Gaussian.
     """
 
+    family = "quantum"
+
     def __init__(self, kernel: FeatureMapKernel | None = None) -> None:
         self.kernel = kernel
 
@@ -85,6 +87,8 @@ class StateFidelity(Kernel):
 
     K(a, b) = |Σ_k ā_k b_k|².
     """
+
+    family = "quantum"
 
     def __call__(self, X: ArrayLike, Y: ArrayLike | None = None, eval_gradient: bool = False) -> Any:
         """Kernel matrix of shape (n_samples, m_samples) between states of shape (·, 2·2**n_qubits).

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from qperov.evaluation.results import Comparison
-from qperov.reports.words.findings import best_baseline, descriptor_names, interval, scored_models, without_descriptor
+from qperov.reports.words.findings import best_baseline, interval, score_blocks, scored_models
 from qperov.storage.atomic import atomic_path
 
 INK, GREY, FAINT = "#1f2430", "#6b7280", "#d9dde3"
@@ -98,7 +98,7 @@ def draw_scores(comparison: Comparison) -> Figure:
     headings: list[tuple[float, str]] = []
     spans: list[tuple[float, float, float]] = []
     y = 0.0
-    for title, rows in _blocks(comparison, table):
+    for title, rows in score_blocks(comparison):
         headings.append((y, title))
         first = y + 1
         for _, row in rows.iterrows():
@@ -118,7 +118,7 @@ def draw_scores(comparison: Comparison) -> Figure:
             axes.spines["left"].set_visible(False)
             axes.grid(axis="x", color=FAINT, linewidth=0.6)
             axes.set_axisbelow(True)
-        left.set_yticks([line.y for line in lines], [shorten(without_descriptor(line.row)) for line in lines])
+        left.set_yticks([line.y for line in lines], [shorten(line.row["name"]) for line in lines])
         for at, title in headings:
             left.annotate(
                 title, (0, at), xycoords=("axes fraction", "data"), xytext=(-6, 0), textcoords="offset points",
@@ -135,15 +135,6 @@ def draw_scores(comparison: Comparison) -> Figure:
             )  # fmt: skip
         figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), fontsize=9)
     return figure
-
-
-def _blocks(comparison: Comparison, table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    baselines = table[table["family"] == "baseline"]
-    blocks = [("constants", baselines)] if len(baselines) else []
-    for name in descriptor_names(comparison):
-        rows = table[(table["descriptor"] == name) & (table["family"] != "baseline")]
-        blocks.append((str(name), rows.sort_values("mae", kind="stable")))
-    return blocks
 
 
 def _mae_panel(axes: Axes, comparison: Comparison, lines: list[_Line]) -> None:
@@ -249,7 +240,7 @@ def _parity_panel(axes: Axes, row: pd.Series, mine: pd.DataFrame | None, low: fl
         if outside := int(np.sum((y < low) | (y > high))):
             axes.text(0.97, 0.03, f"{outside} outside", transform=axes.transAxes, ha="right", fontsize=8, color=GREY)
     numbers = f"MAE {interval(row, 'mae')[0]}   R² {interval(row, 'r2')[0]}"
-    name, descriptor = shorten(without_descriptor(row)), shorten(str(row["descriptor"]))
+    name, descriptor = shorten(row["name"]), shorten(str(row["descriptor"]))
     axes.set_title("\n".join(part for part in (name, descriptor, numbers) if part), fontsize=9, linespacing=1.35)
     axes.set_xlim(low, high)
     axes.set_ylim(low, high)

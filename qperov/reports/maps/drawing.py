@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from qperov.evaluation.results import Comparison
 from qperov.reports.figures.style import GREY, shorten, style
-from qperov.reports.words.findings import scored_models, without_descriptor
+from qperov.reports.words.findings import scored_models
 
 #: Both keep their order for readers who do not see all colours, and in grey the first one does too.
 VALUE_COLOURS, RESIDUAL_COLOURS = "viridis", "PuOr_r"
@@ -91,7 +91,7 @@ def draw_map(
     rows = np.arange(len(comparison.ids)) if rows is None else rows
     colours = map_colours(comparison, models) if colours is None else colours
     dots = stacked(points)
-    titles = {row["model"]: without_descriptor(row) for _, row in scored_models(comparison).iterrows()}
+    titles = {row["model"]: row["name"] for _, row in scored_models(comparison).iterrows()}
     plan = _Plan.of(points, len(models), with_label)
     value = _Scale(VALUE_COLOURS, colours.low, colours.high)
     error = _Scale(RESIDUAL_COLOURS, -colours.widest, colours.widest)

@@ -18,7 +18,7 @@ from matplotlib.colors import to_hex
 from qperov.evaluation.results import Comparison
 from qperov.records.record import evenly_spaced
 from qperov.reports.maps.drawing import RESIDUAL_COLOURS, VALUE_COLOURS, MapColours, stacked
-from qperov.reports.words.findings import scored_models, without_descriptor
+from qperov.reports.words.findings import scored_models
 
 #: More crystals than this are not shown, but every other or so.
 MOST_SHOWN = 2000
@@ -83,7 +83,7 @@ def interactive_map(
     step = (float((dots.xy.max(axis=0) - low).max()) or 1.0) / STEPS
     xy = np.round((dots.xy - low) / step).astype(int)
     numbers = _Numbers.of(colours.truth)
-    titles = {row["model"]: without_descriptor(row) for _, row in scored_models(comparison).iterrows()}
+    titles = {row["model"]: row["name"] for _, row in scored_models(comparison).iterrows()}
     formulas = list(dict.fromkeys(compositions[i] for i in rows)) if len(compositions) else []
     number_of = {formula: j for j, formula in enumerate(formulas)}
     groups = crystal_groups(comparison)

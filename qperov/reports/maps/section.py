@@ -54,11 +54,14 @@ def map_section(record: Record, figures: Path, *, seed: int = 0) -> list[dict[st
     names = [name for name in say.descriptor_names(comparison) if name in comparison.features]
     wanted = [(name, "descriptor", comparison.features[name]) for name in names]
     wanted += [(name, "kernel", K) for name, K in record.kernels.items()]
+    about = comparison.table.set_index("model")
     with ThreadPoolExecutor(cpu_count()) as pool:  # t-SNE lets go of the interpreter's lock
         maps = list(pool.map(lambda item: _map(item[0], item[1], item[2], seed), wanted))
     entries: list[dict[str, Any]] = []
     for (name, kind, matrix), mapped in zip(wanted, maps, strict=True):
-        heading = name if kind == "descriptor" else f"kernel of {name.replace(' · ', ' on ')}"
+        heading = name if kind == "descriptor" else f"kernel of {name}"
+        if kind == "kernel" and name in about.index:
+            heading = f"kernel of {about.at[name, 'name']} on {about.at[name, 'descriptor']}"
         entry: dict[str, Any] = {"descriptor": heading, "kind": kind, "file": "", "problem": ""}
         if isinstance(mapped, str):
             entry["problem"] = mapped

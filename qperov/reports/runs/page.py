@@ -193,24 +193,24 @@ def _rows(runs: list[Run]) -> list[dict[str, Any]]:
                     [(ABSENT, "")] * 2 if row is None else [say.interval(row, "mae"), say.interval(row, "r2")]
                 )
             ]
-            family = next(str(row["family"]) for row in mine if row is not None)
-            shown = model.removesuffix(f" · {title}")
-            rows.append({"model": model, "shown": shown, "family": family, "scores": scores})
+            about = next(row for row in mine if row is not None)
+            rows.append({"model": model, "shown": about["name"], "family": about["family"], "scores": scores})
         found.append({"title": title, "rows": rows})
     return found
 
 
 def _pairs(a: Run, b: Run, pairs: list[RunPair]) -> list[dict[str, Any]]:
     """Rows by the descriptor that both models see."""
-    of = [say.scored_models(run.record.comparison).set_index("model")["descriptor"] for run in (a, b)]
+    of = [say.scored_models(run.record.comparison).set_index("model") for run in (a, b)]
     groups: dict[str, list[dict[str, Any]]] = {}
     for pair in pairs:
-        one, other = str(of[0][pair.a]), str(of[1][pair.b])
+        (one, first), (other, second) = (
+            table.loc[name, ["descriptor", "name"]] for table, name in zip(of, (pair.a, pair.b), strict=True)
+        )
         cells = {**pair_cells(pair.tested), **({"verdict": "the same in every fold"} if pair.identical else {})}
-        names = (pair.a.removesuffix(f" · {one}"), pair.b.removesuffix(f" · {one}"))
         if one != other:
-            one, names = "different descriptors", (pair.a, pair.b)
-        groups.setdefault(one, []).append({"a": names[0], "b": names[1], **cells})
+            one, first, second = "different descriptors", pair.a, pair.b
+        groups.setdefault(one, []).append({"a": first, "b": second, **cells})
     return [{"title": title, "rows": rows} for title, rows in groups.items()]
 
 

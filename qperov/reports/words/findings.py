@@ -75,6 +75,15 @@ def descriptor_names(comparison: Comparison) -> list[str]:
     return list(dict.fromkeys(table.loc[table["family"] != "baseline", "descriptor"]))
 
 
+def score_blocks(comparison: Comparison) -> list[tuple[str, pd.DataFrame]]:
+    """Title and rows of the constants, then of each descriptor, best first."""
+    table = scored_models(comparison)
+    models = table[table["family"] != "baseline"].sort_values("mae", kind="stable")
+    blocks = [("constants", table[table["family"] == "baseline"])]
+    blocks += [(str(name), models[models["descriptor"] == name]) for name in descriptor_names(comparison)]
+    return [(title, rows) for title, rows in blocks if len(rows)]
+
+
 def best(table: pd.DataFrame) -> pd.Series | None:
     """The row with the smallest MAE, or None of an empty table."""
     finite = table[table["mae"].notna()]
@@ -135,11 +144,6 @@ def interval(row: pd.Series, metric: str, scale: float = 1) -> tuple[str, str]:
     return fixed(value, places), f"{fixed(low, places)} … {fixed(high, places)}"
 
 
-def without_descriptor(row: pd.Series) -> str:
-    """A model's name without a trailing " · descriptor", for places that name the descriptor already."""
-    return str(row["model"]).removesuffix(f" · {row['descriptor']}")
-
-
 # --- sentences ----------------------------------------------------------------------------------
 
 
@@ -151,8 +155,8 @@ def with_unit(comparison: Comparison) -> str:
 
 def _versus(comparison: Comparison, quantum: pd.Series, classical: pd.Series, kind: str) -> str:
     unit = with_unit(comparison)
-    scores = f"best quantum model ({without_descriptor(quantum)}) MAE {interval(quantum, 'mae')[0]}, "
-    scores += f"best {kind} ({without_descriptor(classical)}) {interval(classical, 'mae')[0]}{unit}"
+    scores = f"best quantum model ({quantum['name']}) MAE {interval(quantum, 'mae')[0]}, "
+    scores += f"best {kind} ({classical['name']}) {interval(classical, 'mae')[0]}{unit}"
     tested = difference(comparison, quantum["model"], classical["model"])
     if tested is None or math.isnan(tested.p_holm):
         return f"{scores}; the pair was not tested."
@@ -172,7 +176,7 @@ def quotable(comparison: Comparison, a: pd.Series, b: pd.Series) -> str:
     tested = difference(comparison, a["model"], b["model"])
     if tested is None or not all(map(math.isfinite, (tested.p_holm, tested.low, tested.high))):
         return ""
-    unit, (first, second) = with_unit(comparison), (without_descriptor(row) for row in (a, b))
+    unit, (first, second) = with_unit(comparison), (row["name"] for row in (a, b))
     verdict = f"is {'practically equivalent to' if tested.same else 'not distinguishable from'} {second}"
     if tested.significant:
         verdict = f"is {'better' if tested.delta < 0 else 'worse'} than {second}"
@@ -235,7 +239,7 @@ def _on_descriptor(comparison: Comparison, name: str) -> dict[str, str]:
             text += f" The {kind} model is no better than a constant."
         reference = best_of(comparison, name, "reference")
         if kind == "classical" and reference is not None:
-            text += f" For reference: {without_descriptor(reference)} scores {interval(reference, 'mae')[0]}{unit}."
+            text += f" For reference: {reference['name']} scores {interval(reference, 'mae')[0]}{unit}."
         text += _ceiling(quantum, classical)
         return {"descriptor": name, "text": text, "quotable": quotable(comparison, quantum, classical)}
     only = quantum if quantum is not None else classical
@@ -255,4 +259,4 @@ def _ceiling(*rows: pd.Series) -> str:
     if reached is None or not ceiling < NO_CEILING:
         return ""
     bound = f"No model of this descriptor can have an R² above {fixed(ceiling, 2)} on these crystals"
-    return f" {bound}; {without_descriptor(reached)} has {interval(reached, 'r2')[0]}."
+    return f" {bound}; {reached['name']} has {interval(reached, 'r2')[0]}."

@@ -60,7 +60,7 @@ def data_facts(record: Record) -> list[tuple[str, str]]:
     if label.get("n_classes") is not None:
         facts.append(("symmetry classes", str(label["n_classes"])))
     if label.get("n_groups") is not None:
-        facts.append(("groups that no fold parts", str(label["n_groups"])))
+        facts.append(("independent groups", str(label["n_groups"])))
     low, high = (significant(label[end], 5) for end in ("min", "max"))
     facts += [
         ("label", f"{target(record.comparison)}{',' if unit else ''}{unit}"),

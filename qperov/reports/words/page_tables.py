@@ -18,19 +18,19 @@ SHOWN = {"mae": 1, "rmse": 1, "r2": 1, "spearman": 1, "maer": 100}
 
 def score_groups(comparison: Comparison) -> list[dict[str, Any]]:
     """Rows grouped by descriptor, best first, baselines on top."""
-    table = say.scored_models(comparison)
-    baselines = table[table["family"] == "baseline"]
-    groups = [{"title": "constants", "note": "", "rows": [_row(comparison, r) for _, r in baselines.iterrows()]}]
-    for name in say.descriptor_names(comparison):
-        rows = table[(table["descriptor"] == name) & (table["family"] != "baseline")].sort_values("mae", kind="stable")
-        cells = [_row(comparison, r) for _, r in rows.iterrows()]
-        groups.append({"title": str(name), "note": _limits_of(comparison, name), "rows": cells})
-    return [group for group in groups if group["rows"]]
+    return [
+        {
+            "title": title,
+            "note": "" if (rows["family"] == "baseline").all() else _limits_of(comparison, title),
+            "rows": [_row(comparison, row) for _, row in rows.iterrows()],
+        }
+        for title, rows in say.score_blocks(comparison)
+    ]
 
 
 def _row(comparison: Comparison, row: pd.Series) -> dict[str, Any]:
     return {
-        "model": say.without_descriptor(row),
+        "model": row["name"],
         "family": row["family"],
         "scores": [say.interval(row, metric, scale) for metric, scale in SHOWN.items()],
         "costs": [significant(float(row[name]), 2) for name in costs(comparison)],
@@ -88,7 +88,7 @@ def tested_pairs(comparison: Comparison) -> dict[str, list[dict[str, Any]]]:
 def _common(table: pd.DataFrame, a: str, b: str) -> tuple[str, tuple[str, str]]:
     """What heads the rows of a pair, and the models' names without it."""
     one, other = str(table.at[a, "descriptor"]), str(table.at[b, "descriptor"])
-    short = (a.removesuffix(f" · {one}"), b.removesuffix(f" · {other}"))
+    short = (str(table.at[a, "name"]), str(table.at[b, "name"]))
     if "baseline" in (table.at[a, "family"], table.at[b, "family"]):
         return f"{one or other}, against constants", short
     return (one, short) if one == other else ("different descriptors", (a, b))

@@ -91,7 +91,7 @@ def sources(comparison: Comparison, studies: tuple[Study, ...], *, mapped: bool)
         found += [TSNE, OPEN_TSNE, TRUST]
     if "family" in comparison.table and (comparison.table["family"] == "quantum").any():
         found += [FIDELITY, BANDWIDTH, PROJECTED, CONCENTRATION]
-    if any("autoencoder" in study.title.lower() for study in studies):
+    if any(study.kind == "autoencoder" for study in studies):
         found.append(AUTOENCODER)
     if any("correlation" in str(name) for name in comparison.features):
         found.append(CLUSTERS)
