@@ -37,7 +37,7 @@ class TrainingSettings:
         Samples in a step of Adam; None for all.
     patience : int or None
         Stop after so many epochs without a gain; None to go through all of them.
-    tol : float
+    tolerance : float
         What counts as a gain in the loss.
     """
 
@@ -46,7 +46,7 @@ class TrainingSettings:
     learning_rate: float = 0.05
     batch_size: int | None = None
     patience: int | None = 50
-    tol: float = 1e-8
+    tolerance: float = 1e-8
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
@@ -59,8 +59,8 @@ class TrainingSettings:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if not 0 < self.learning_rate < np.inf:
             raise ValueError(f"learning_rate must be positive and finite, got {self.learning_rate}")
-        if not 0 <= self.tol < np.inf:
-            raise ValueError(f"tol must not be negative, got {self.tol}")
+        if not 0 <= self.tolerance < np.inf:
+            raise ValueError(f"tolerance must not be negative, got {self.tolerance}")
 
 
 @dataclass
@@ -142,7 +142,7 @@ class _Watch:
         self._advance(loss)
         if loss < self.result.loss:
             self.result.loss, self.result.angles = loss, angles.copy()
-        if loss < self._reference - self.settings.tol:
+        if loss < self._reference - self.settings.tolerance:
             self._reference, self._since = loss, 0
         else:
             self._since += 1

@@ -62,9 +62,8 @@ class KernelMachine(BaseEstimator):
         return samples[:, rows] if isinstance(self.kernel_, str) else self.kernel_(samples, fitted)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        if "tol" in state:  # written by 0.1
-            state = state | {"tolerance": state["tol"]}
-        super().__setstate__(state)
+        renamed = {"tol": "tolerance"}  # as 0.1 wrote it
+        super().__setstate__({renamed.get(name, name): value for name, value in state.items()})
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
