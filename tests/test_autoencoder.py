@@ -20,7 +20,7 @@ from qiskit.quantum_info import DensityMatrix, Operator, Statevector, partial_tr
 from qperov_circuits import Gate
 from qperov_circuits.adapters.to_pennylane import to_pennylane
 from qperov_circuits.adapters.to_qiskit import to_qiskit
-from qperov_circuits.amplitude import amplitude, tree_angles
+from qperov_circuits.amplitude_encoding import amplitude, tree_angles
 from qperov_circuits.gate import FIXED_GATES, ROTATION_GATES
 from qperov_circuits.qcnn import entangling, entangling_size, published
 from sklearn.base import clone
