@@ -5,8 +5,8 @@ in |1⟩. It is PennyLane's wire 0 and ``q[0]`` of OpenQASM. Qiskit counts from 
 n−1−w, in both directions, and amplitudes, unitaries and bit strings read the same on both sides. A program in OpenQASM
 that Qiskit reads itself has ``q[0]`` as qubit 0, and needs ``reverse_bits()`` to give the same amplitudes.
 
-Encoders of autoencoders are in `qperov_circuits.qcnn`. Adapters (`qperov_circuits.adapters`: `to_qiskit`, `from_qiskit`,
-`to_pennylane`, `from_pennylane`, `to_qasm`) are imported on their own: each needs its SDK.
+Encoders of autoencoders are in `qperov_circuits.qcnn`. Adapters (`qperov_circuits.adapters`: `to_qiskit`,
+`from_qiskit`, `to_pennylane`, `from_pennylane`, `to_qasm`) are imported on their own: each needs its SDK.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def noisy_effect(gates: Iterable[Gate], n_qubits: int, code_qubits: int, noise: 
 def noisy_preparations(states: np.ndarray, noise: GateNoise) -> np.ndarray:
     """Density matrices that a noisy machine prepares in place of real states, shape (n_samples, 2**n, 2**n).
 
-    The circuit is the tree of `qperov_circuits.amplitude_encoding`, 2ⁿ − 1 RY and 2ⁿ − 2 CX, the noise as after any gate.
+    The circuit is `qperov_circuits.amplitude`, 2ⁿ − 1 RY and 2ⁿ − 2 CX, the noise as after any gate.
 
     Parameters
     ----------
