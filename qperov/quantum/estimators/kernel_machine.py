@@ -61,6 +61,12 @@ class KernelMachine(BaseEstimator):
             return np.empty((len(samples), 0))
         return samples[:, rows] if isinstance(self.kernel_, str) else self.kernel_(samples, fitted)
 
+    def set_params(self, **params: Any) -> KernelMachine:
+        """Parameters by name; ``kernel__bandwidth`` is that of the default kernel where none is given."""
+        if self.kernel is None and "kernel" not in params and any(name.startswith("kernel__") for name in params):
+            self.kernel = FidelityKernel(bandwidth="median")
+        return super().set_params(**params)
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         renamed = {"tol": "tolerance"}  # as 0.1 wrote it
         super().__setstate__({renamed.get(name, name): value for name, value in state.items()})

@@ -25,7 +25,7 @@ class QuantumSVR(RegressorMixin, KernelMachine):
     kernel : sklearn.gaussian_process.kernels.Kernel, "precomputed" or None
         A quantum kernel, any kernel of scikit-learn's Gaussian processes, or a combination of them; None for
         ``FidelityKernel(bandwidth="median")``. With "precomputed", ``fit`` takes K(train, train) for X and ``predict``
-        K(test, train). To search over a kernel's parameters (``kernel__bandwidth``) give the kernel itself, not None.
+        K(test, train).
     C : float
         Penalty on deviations beyond ε.
     epsilon : float
