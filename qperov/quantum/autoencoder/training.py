@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from qperov.evaluation.progress import progress_bar
 
 #: (angles, columns) -> loss and gradient; columns are states times the square roots of their weights.
 Objective = Callable[[np.ndarray, np.ndarray], tuple[float, np.ndarray]]
@@ -121,7 +122,7 @@ def train(
     columns = principal_columns(states)
     loss = objective(angles, columns)[0]
     result = TrainingResult(angles.copy(), loss, [loss])
-    with _bar(settings.epochs, progress) as advance:
+    with progress_bar(settings.epochs, progress) as advance:
         watch = _Watch(result, settings, advance)
         if settings.optimizer == "lbfgs":
             _lbfgs(objective, columns, watch)
@@ -193,18 +194,3 @@ def _batches(
     for start in range(0, len(order), size):
         rows = states[order[start : start + size]]
         yield rows.T / np.sqrt(len(rows))
-
-
-@contextmanager
-def _bar(epochs: int, show: bool) -> Iterator[Callable[[float], None]]:
-    """A progress bar on standard error; call what it yields with the loss after each epoch."""
-    if not show:
-        yield lambda loss: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("training", total=epochs)
-        yield lambda loss: bar.update(task, advance=1, description=f"loss {loss:.3e}")

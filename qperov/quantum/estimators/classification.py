@@ -116,8 +116,7 @@ class QuantumSVC(ClassifierMixin, KernelMachine):
             self.calibration_ = np.array([[sigmoid.a_, sigmoid.b_] for sigmoid in whole.calibrators])
         else:
             self.solver_ = solver.fit(gram, labels)
-        self.support_ = self.solver_.support_
-        self.support_vectors_ = samples[self.support_] if isinstance(self.kernel_, Kernel) else samples[:0]
+        self._keep_support(self.solver_, samples)
         self.n_iter_ = self.solver_.n_iter_
         return self
 
@@ -135,13 +134,10 @@ class QuantumSVC(ClassifierMixin, KernelMachine):
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Probability of each class, shape (n_samples, n_classes): σ(−a·f(x) − b), normalised over the classes.
 
-        f are the decision functions, and a, b were fitted to their values at samples left out in five folds.
+        f are the decision functions, and a, b were fitted by scikit-learn's CalibratedClassifierCV to their values at
+        samples left out in five folds.
 
         Only with ``probability=True``.
-
-        References
-        ----------
-        J. Platt, in Advances in Large Margin Classifiers (MIT Press, 1999), as scikit-learn's CalibratedClassifierCV.
         """
         check_is_fitted(self, "calibration_")
         values = self.decision_function(X)

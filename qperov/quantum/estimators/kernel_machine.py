@@ -55,6 +55,11 @@ class KernelMachine(BaseEstimator):
                 warnings.warn(message, ConcentratedKernelWarning, stacklevel=3)
         return gram
 
+    def _keep_support(self, solver: Any, samples: np.ndarray) -> None:
+        """Which samples the fitted solver kept, and those themselves unless the kernel is precomputed."""
+        self.support_ = solver.support_
+        self.support_vectors_ = samples[self.support_] if isinstance(self.kernel_, Kernel) else samples[:0]
+
     def _matrix_with(self, samples: np.ndarray, rows: np.ndarray, fitted: np.ndarray) -> np.ndarray:
         """K(samples, fitted), where ``fitted`` are the rows of the training data that matter."""
         if len(rows) == 0:

@@ -91,8 +91,7 @@ class QuantumSVR(RegressorMixin, KernelMachine):
         gram = self._training_matrix(samples, np.asarray(labels, dtype=np.float64))
         solver = SVR(kernel="precomputed", C=self.C, epsilon=self.epsilon, tol=self.tolerance, max_iter=self.max_iter)
         solver.fit(gram, labels)
-        self.support_ = solver.support_
-        self.support_vectors_ = samples[self.support_] if isinstance(self.kernel_, Kernel) else samples[:0]
+        self._keep_support(solver, samples)
         self.dual_coef_ = solver.dual_coef_[0]
         self.intercept_ = float(solver.intercept_[0])
         self.n_iter_ = int(solver.n_iter_)
