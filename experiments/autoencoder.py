@@ -24,7 +24,7 @@ from sklearn.model_selection import GroupShuffleSplit
 
 import qperov
 from qperov.evaluation.splits import honest_groups
-from qperov.quantum.autoencoder.autoencoder import PUBLISHED_TRAINING, QuantumAutoencoder
+from qperov.quantum.autoencoder.autoencoder import QuantumAutoencoder
 from qperov.quantum.autoencoder.compression import amplitudes, constant_state_fidelities
 from qperov.quantum.autoencoder.trainability import trainability
 from qperov.reports.figures.style import COLOURS, GREY, INK, save, style
@@ -113,7 +113,7 @@ def published_starts(X_train: np.ndarray, X_test: np.ndarray, task: Task) -> pd.
     rows = []
     for spread in (QuantumAutoencoder().initial_spread, float(np.pi)):
         for seed in range(task.starts):
-            model = QuantumAutoencoder(**PUBLISHED_TRAINING, initial_spread=spread, random_state=seed).fit(X_train)
+            model = QuantumAutoencoder(mode="published", initial_spread=spread, random_state=seed).fit(X_train)
             history = model.loss_history_
             rows.append(
                 {
@@ -324,7 +324,7 @@ def main(task: Task) -> None:
             epochs=task.curve_epochs,
             seed=task.seed,
         ),
-        "trainability": trainability(seed=task.seed),
+        "trainability": trainability(random_state=task.seed),
     }
     if findings.energy is not None:
         tables["energy"] = findings.energy

@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 State = dict[str, np.ndarray]
 
 
-def import_torch() -> ModuleType:
+def import_torch(otherwise: str = "") -> ModuleType:
     """PyTorch.
+
+    Parameters
+    ----------
+    otherwise : str
+        What to do without it, for the message.
 
     Raises
     ------
@@ -29,7 +34,8 @@ def import_torch() -> ModuleType:
     try:
         import torch
     except ImportError as error:
-        raise MissingDependencyError("this needs PyTorch: pip install 'qperov[torch]'") from error
+        remedies = ", ".join(filter(None, ("this needs PyTorch: pip install 'qperov[torch]'", otherwise)))
+        raise MissingDependencyError(remedies) from error
     return torch
 
 

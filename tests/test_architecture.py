@@ -9,8 +9,10 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -111,3 +113,9 @@ def test_circuits_imports_the_standard_library_and_one_sdk_an_adapter() -> None:
         "from_qiskit": {"qiskit"},
         "to_qiskit": {"qiskit"},
     }
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Imports inside functions count too; those for type checkers do not."""
+    graph = grimp.build_graph("qperov", "qperov_circuits", exclude_type_checking_imports=True, cache_dir=None)
+    TopologicalSorter({module: graph.find_modules_directly_imported_by(module) for module in graph.modules}).prepare()

@@ -20,7 +20,7 @@ from qiskit.quantum_info import DensityMatrix, Operator, Statevector, partial_tr
 from qperov_circuits import Gate
 from qperov_circuits.adapters.to_pennylane import to_pennylane
 from qperov_circuits.adapters.to_qiskit import to_qiskit
-from qperov_circuits.amplitude import amplitude, tree_angles
+from qperov_circuits.amplitude_encoding import amplitude, tree_angles
 from qperov_circuits.gate import FIXED_GATES, ROTATION_GATES
 from qperov_circuits.qcnn import entangling, entangling_size, published
 from sklearn.base import clone
@@ -36,17 +36,16 @@ from qperov import PXRDFeaturizer, load_dataset
 from qperov.errors import CircuitSizeError, MissingDependencyError, RecordError
 from qperov.evaluation.splits import honest_groups, make_folds
 from qperov.quantum.autoencoder import compression, trash_loss
-from qperov.quantum.autoencoder.autoencoder import PUBLISHED_TRAINING, QuantumAutoencoder
-from qperov.quantum.autoencoder.encoded_regressor import PUBLISHED_HEAD, EncodedRegressor, TorchHead
+from qperov.quantum.autoencoder.autoencoder import QuantumAutoencoder
+from qperov.quantum.autoencoder.encoded_regressor import EncodedRegressor, TorchHead
 from qperov.quantum.autoencoder.pennylane_objective import pennylane_objective
 from qperov.quantum.autoencoder.trainability import dead_angles, random_gradients, trainability
 from qperov.quantum.autoencoder.training import TrainingSettings, principal_columns
 from qperov.quantum.autoencoder.trash_loss import TrashLoss
 from qperov.quantum.simulation import noise
-from qperov.quantum.simulation.affine import Affine, as_matrix, parameters
 from qperov.quantum.simulation.noise import GateNoise, noisy_effect, noisy_losses, noisy_preparations
 from qperov.quantum.simulation.pauli import PauliWord, pauli_word
-from qperov.quantum.simulation.rotations import RotationCircuit
+from qperov.quantum.simulation.rotations import Affine, RotationCircuit, as_matrix, parameters
 from qperov.quantum.simulation.statevector import states
 from qperov.studies import autoencoder_findings as autoencoder_findings_module
 from qperov.studies.autoencoder_findings import autoencoder_findings, compression_curve
@@ -154,7 +153,7 @@ def test_pennylane_devices_give_the_same_loss_and_gradient(device):
 def test_training_on_a_pennylane_device_follows_the_same_path():
     settings_ = SMALL | {"optimizer": "adam", "epochs": 2, "batch_size": 5, "random_state": 3}
     exact = QuantumAutoencoder(**settings_).fit(X)
-    peer = QuantumAutoencoder(**settings_, device="default.qubit").fit(X)
+    peer = QuantumAutoencoder(**settings_, simulator="default.qubit").fit(X)
     np.testing.assert_allclose(exact.angles_, peer.angles_, atol=1e-9)
     np.testing.assert_allclose(exact.step_losses_, peer.step_losses_, atol=1e-10)
 
@@ -305,7 +304,7 @@ def test_scikit_learn_conventions_of_the_autoencoder(estimator, check, monkeypat
 
 def test_the_published_training_reaches_the_published_fidelity(cpx321):
     train, test = cpx321
-    model = QuantumAutoencoder(**PUBLISHED_TRAINING).fit(train[:500])
+    model = QuantumAutoencoder(mode="published").fit(train[:500])
     assert len(model.step_losses_) == 2500
     assert len(model.loss_history_) == 6
     assert 0.985 < model.score(test) < 0.993  # 0.9887 in the paper
@@ -439,7 +438,7 @@ def test_files_that_are_no_angles(tmp_path, change, message):
         ({"epochs": 0}, X, "epochs must be at least 1"),
         ({"patience": 0}, X, "patience must be at least 1"),
         ({"learning_rate": -1.0}, X, "learning_rate must be positive"),
-        ({"tol": -1.0}, X, "tol must not be negative"),
+        ({"tolerance": -1.0}, X, "tolerance must not be negative"),
         ({"initial_spread": -1.0}, X, "initial_spread"),
         ({"observables": "x"}, X, "unknown observables 'x'"),
         ({"layers": 0}, X, "at least one layer"),
@@ -511,7 +510,7 @@ def test_absent_packages_are_named_in_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     assert QuantumAutoencoder(**SMALL, epochs=2).fit(X).score(X) > 0  # needs neither
     with pytest.raises(MissingDependencyError, match="PennyLane and torch"):
-        QuantumAutoencoder(**SMALL, device="default.qubit").fit(X)
+        QuantumAutoencoder(**SMALL, simulator="default.qubit").fit(X)
     with pytest.raises(MissingDependencyError, match="needs PyTorch"):
         TorchHead().fit(X, X[:, 0])
 
@@ -717,9 +716,24 @@ def test_compression_curve_covers_every_code():
     assert list(zip(curve["n_qubits"], curve["code_qubits"], strict=True)) == [(2, 1), (3, 2), (3, 1)]
 
 
-def test_published_head_has_the_paper_settings():
-    head = TorchHead(**PUBLISHED_HEAD)
-    assert (head.hidden, head.epochs, head.learning_rate, head.batch_size) == (32, 1, 0.01, 1)
+def test_the_published_head_trains_with_the_paper_settings():
+    y = X[:, 0] - X[:, 1]
+    published = TorchHead(hidden=7, mode="published").fit(X, y)
+    written = TorchHead(hidden=32, epochs=1, learning_rate=0.01, batch_size=1, standardize=False).fit(X, y)
+    assert np.array_equal(published.predict(X), written.predict(X))
+
+
+def test_the_published_mode_is_that_of_its_parameters(tmp_path):
+    vectors = np.abs(np.random.default_rng(0).normal(size=(12, 32)))
+    model = QuantumAutoencoder(mode="published", epochs=99).fit(vectors)
+    settings_ = {"epochs": 5, "batch_size": 1, "learning_rate": 0.1, "patience": None}
+    written = QuantumAutoencoder(ansatz="published", optimizer="adam", **settings_).fit(vectors)
+    assert np.array_equal(model.angles_, written.angles_)
+    again = QuantumAutoencoder.load(model.save(tmp_path / "angles.json"))
+    assert np.array_equal(again.transform(vectors), model.transform(vectors))
+    for estimator in (QuantumAutoencoder(mode="repaired"), TorchHead(mode="repaired")):
+        with pytest.raises(ValueError, match="mode must be 'fixed' or 'published'"):
+            estimator.fit(vectors, vectors[:, 0])
 
 
 def test_the_figure_of_losses_stands_beside_the_constant_state_of_the_same_data():

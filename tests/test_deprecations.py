@@ -10,6 +10,7 @@ from sklearn.gaussian_process.kernels import RBF
 
 from qperov import FidelityKernel, ProjectedKernel, QuantumAutoencoder, QuantumSVC, QuantumSVR
 from qperov.quantum import QuantumKernelRidge
+from qperov.quantum.autoencoder.encoded_regressor import TorchHead
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,21 @@ def test_tol_is_tolerance(estimator):
         estimator(tol=0.5, tolerance=0.5)
 
 
-def test_a_machine_kept_by_the_first_version_has_its_tolerance():
-    model = QuantumSVR(RBF(), tolerance=0.25)
-    model.__dict__["tol"] = model.__dict__.pop("tolerance")
-    assert deepcopy(model).get_params()["tolerance"] == 0.25
+@pytest.mark.parametrize(
+    ("model", "old"),
+    [
+        (QuantumSVR(RBF(), tolerance=0.25), {"tolerance": "tol"}),
+        (QuantumAutoencoder(tolerance=0.25), {"tolerance": "tol", "simulator": "device", "mode": ""}),
+        (TorchHead(), {"mode": ""}),
+    ],
+)
+def test_a_model_kept_by_the_first_version_has_its_parameters(model, old):
+    expected = model.get_params(deep=False)
+    for new, name in old.items():
+        model.__dict__[name] = model.__dict__.pop(new)
+    assert deepcopy(model).get_params(deep=False) == expected
+
+
+def test_the_device_of_the_autoencoder_is_its_simulator():
+    with pytest.warns(DeprecationWarning, match="write simulator='default.qubit'"):
+        assert QuantumAutoencoder(device="default.qubit").simulator == "default.qubit"

@@ -418,7 +418,7 @@ def test_bad_input(kind):
         kernel(X, Y, eval_gradient=True)
     with pytest.raises(ValueError, match="shots=None"):
         kind(shots=10)(X, eval_gradient=True)
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match="scale the features down"):
         kernel([[1e200, 1e200], [0.0, 1e200]])
     with pytest.raises(ValueError, match="infinity"):
         kernel.diag([[np.inf]])
@@ -464,3 +464,10 @@ def test_bad_gamma():
         ProjectedKernel(gamma=-1.0)(X)
     with pytest.raises(ValueError, match="gamma must be positive and finite, got 'scale'"):
         ProjectedKernel(gamma="scale")(X)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_features_that_leave_no_digits_are_refused(kernel):
+    with pytest.raises(ValueError, match=r"rad, which float64 knows to \d\S* rad only: scale the features down"):
+        kernel(1e16 * X)
+    clone(kernel)(1e3 * X)

@@ -355,3 +355,9 @@ def test_bad_training_matrices() -> None:
         KernelRepair("wish").fit(np.eye(3))
     with pytest.raises(ValueError, match="self-similarity"):
         KernelRepair("clip").fit(-np.eye(3))
+
+
+@pytest.mark.parametrize("matrix", [-np.eye(4), np.zeros((4, 4))])
+def test_a_matrix_without_self_similarity_is_no_kernel(matrix):
+    with pytest.raises(ValueError, match=r"no sample has a positive self-similarity.* to -?[01]"):
+        KernelRepair().fit(matrix)

@@ -87,7 +87,7 @@ def test_old_names_warn_and_name_their_new_home(name: str) -> None:
     assert value.__name__ == name
 
 
-@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
+@pytest.mark.parametrize("package", [qperov_circuits, *PACKAGES], ids=lambda package: package.__name__)
 def test_no_room_exports_a_name_of_its_modules(package: object) -> None:
     modules = {found.name for found in pkgutil.iter_modules(package.__path__)}
     shadowed = {name for name in getattr(package, "__all__", ()) if name in modules}

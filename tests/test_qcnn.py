@@ -13,7 +13,7 @@ from qiskit import qasm3
 from qiskit.quantum_info import Operator, Pauli
 from qperov_circuits.adapters.to_qasm import to_qasm
 from qperov_circuits.adapters.to_qiskit import to_qiskit
-from qperov_circuits.amplitude import amplitude, tree_angles
+from qperov_circuits.amplitude_encoding import amplitude, tree_angles
 from qperov_circuits.qcnn import entangling, entangling_size, published, ring_pairs
 from scipy.linalg import expm
 

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -204,3 +205,35 @@ def test_bad_input():
         QuantumSVR().fit(np.zeros((5, 40)), Y[:5])
     with pytest.raises(ValueError, match="'C' parameter"):
         QuantumSVR(C=-1.0).fit(X, Y)
+
+
+def test_a_search_reaches_the_kernel_that_was_not_given():
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), QuantumSVR()), {"quantumsvr__kernel__bandwidth": [0.1, 0.3]}, cv=3
+    )
+    assert search.fit(X, Y).best_estimator_[-1].kernel_.bandwidth in (0.1, 0.3)
+    assert QuantumSVR().set_params(C=2.0).kernel is None
+    with pytest.raises(ValueError, match="Invalid parameter breadth"):
+        QuantumSVR().set_params(kernel__breadth=1.0)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_probabilities_are_those_of_a_calibrated_classifier(n_classes):
+    labels = np.array(["a", "b", "c"])[np.digitize(Y, np.quantile(Y, np.arange(1, n_classes) / n_classes))]
+    kernel = FidelityKernel(bandwidth=0.4)
+    model = QuantumSVC(kernel, C=5.0, tolerance=1e-9, probability=True).fit(X[:45], labels[:45])
+    found = model.predict_proba(X[45:])
+    solver = CalibratedClassifierCV(SVC(kernel=kernel, C=5.0, tol=1e-9), ensemble=False, cv=5).fit(X[:45], labels[:45])
+    np.testing.assert_allclose(found, solver.predict_proba(X[45:]), atol=1e-6)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-14)
+    plain = QuantumSVC(kernel, C=5.0, tolerance=1e-9).fit(X[:45], labels[:45])
+    assert np.array_equal(plain.predict(X[45:]), model.predict(X[45:]))
+    assert not hasattr(plain, "predict_proba")
+
+
+@pytest.mark.filterwarnings("ignore:The optimal value found")
+def test_a_gaussian_process_with_noise_finds_its_bandwidth():
+    for n_features in (2, 3):
+        kernel = FidelityKernel() + WhiteKernel(0.1)
+        model = GaussianProcessRegressor(kernel, normalize_y=True).fit(X[:, :n_features], Y)
+        assert model.kernel_.k1.bandwidth != 0.1

@@ -5,18 +5,17 @@ in |1⟩. It is PennyLane's wire 0 and ``q[0]`` of OpenQASM. Qiskit counts from 
 n−1−w, in both directions, and amplitudes, unitaries and bit strings read the same on both sides. A program in OpenQASM
 that Qiskit reads itself has ``q[0]`` as qubit 0, and needs ``reverse_bits()`` to give the same amplitudes.
 
-Adapters (`qperov_circuits.adapters`: `to_qiskit`, `from_qiskit`, `to_pennylane`, `from_pennylane`, `to_qasm`) are
-imported on their own: each needs its SDK.
+Encoders of autoencoders are in `qperov_circuits.qcnn`. Adapters (`qperov_circuits.adapters`: `to_qiskit`,
+`from_qiskit`, `to_pennylane`, `from_pennylane`, `to_qasm`) are imported on their own: each needs its SDK.
 """
 
 from __future__ import annotations
 
-from qperov_circuits.amplitude import amplitude, tree_angles
+from qperov_circuits.amplitude_encoding import amplitude, tree_angles
 from qperov_circuits.catalogue import FEATURE_MAPS, FeatureMap, feature_map
 from qperov_circuits.entanglement import ENTANGLEMENTS, entangling_pairs
 from qperov_circuits.feature_maps import high_dimensional, iqp, z, zz
 from qperov_circuits.gate import Angle, Gate, inverse, n_wires
-from qperov_circuits.qcnn import entangling, entangling_size, published
 from qperov_circuits.trainable_maps import angle_yz_cx, covariant_ry, heisenberg, hubregtsen
 
 __all__ = [
@@ -28,9 +27,7 @@ __all__ = [
     "amplitude",
     "angle_yz_cx",
     "covariant_ry",
-    "entangling",
     "entangling_pairs",
-    "entangling_size",
     "feature_map",
     "heisenberg",
     "high_dimensional",
@@ -38,7 +35,6 @@ __all__ = [
     "inverse",
     "iqp",
     "n_wires",
-    "published",
     "tree_angles",
     "z",
     "zz",

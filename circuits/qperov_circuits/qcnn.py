@@ -125,7 +125,7 @@ def entangling(
         n and k, 1 ≤ k < n.
     layers : int
     shared : bool
-        Whether all convolutions of a layer have the same nine angles and all its pools the same four, as in a
+        Whether all convolutions of a layer have the same six angles and all its pools the same two, as in a
         classical convolutional network.
 
     Raises

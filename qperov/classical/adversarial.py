@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qperov.classical.networks import discriminator, generator, logits
-from qperov.classical.training import make_optimizer, progress_bar
+from qperov.classical.training import make_optimizer
+from qperov.evaluation.progress import progress_bar
 from qperov.torch_support import State, import_torch, seeded, state_of
 
 if TYPE_CHECKING:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qperov.classical.networks import generator
+from qperov.evaluation.progress import progress_bar
 from qperov.torch_support import State, import_torch, seeded, state_of
 
 if TYPE_CHECKING:
@@ -136,18 +136,3 @@ def _split(n: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
         return np.arange(0), np.arange(n)
     order = np.random.RandomState(seed).permutation(n)
     return order[:many], order[many:]
-
-
-@contextmanager
-def progress_bar(total: int, show: bool) -> Iterator[Callable[[float], None]]:
-    """A progress bar on standard error; call what it yields with the loss."""
-    if not show:
-        yield lambda loss: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("training", total=total)
-        yield lambda loss: bar.update(task, advance=1, description=f"loss {loss:.3e}")

@@ -12,14 +12,14 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.metrics import mean_absolute_error, r2_score
 
-from qperov.quantum.autoencoder.autoencoder import PUBLISHED_TRAINING, QuantumAutoencoder
+from qperov.quantum.autoencoder.autoencoder import QuantumAutoencoder
 from qperov.quantum.autoencoder.compression import (
     amplitudes,
     constant_state_fidelities,
     linear_autoencoder_fidelities,
     spectral_bound,
 )
-from qperov.quantum.autoencoder.encoded_regressor import PUBLISHED_HEAD, TorchHead
+from qperov.quantum.autoencoder.encoded_regressor import TorchHead
 from qperov.quantum.autoencoder.trainability import dead_angles, random_gradients
 from qperov.quantum.simulation.noise import GateNoise, noisy_losses
 
@@ -102,7 +102,7 @@ def autoencoder_findings(
     n_qubits = max(int(X_train.shape[1] - 1).bit_length(), max(code_qubits) + 1)
     models: dict[str, QuantumAutoencoder] = {}
     if published and n_qubits == 5:
-        models["published 5→4"] = QuantumAutoencoder(**PUBLISHED_TRAINING, random_state=seed)
+        models["published 5→4"] = QuantumAutoencoder(mode="published", random_state=seed)
     for k in code_qubits:
         models[f"entangling {n_qubits}→{k}"] = QuantumAutoencoder(
             n_qubits, code_qubits=k, epochs=epochs, observables="pauli", random_state=seed
@@ -210,8 +210,9 @@ def _noise(name: str, model: QuantumAutoencoder, X: np.ndarray, seed: int) -> pd
 
 def _dead(model: QuantumAutoencoder, X: np.ndarray, seed: int) -> list[int]:
     states = amplitudes(X, model.n_qubits_)
+    ansatz = "published" if model.mode == "published" else model.ansatz
     gradients = random_gradients(
-        model.ansatz, model.n_qubits_, model.code_qubits, states, layers=model.layers, draws=20, seed=seed
+        ansatz, model.n_qubits_, model.code_qubits, states, layers=model.layers, draws=20, random_state=seed
     )
     return dead_angles(gradients)
 
@@ -228,7 +229,7 @@ def _energy_heads(
     median = float(np.median(y_train))
     predicted = {"median of the training labels": tuple(np.full(len(X), median) for X in (X_train, X_test))}
     for name, model in models.items():
-        head = TorchHead(**PUBLISHED_HEAD if model.ansatz == "published" else {}, random_state=seed)
+        head = TorchHead(mode=model.mode, random_state=seed)
         train, test = model.transform(X_train), model.transform(X_test)
         head.fit(train, y_train - median)
         predicted[f"{name}, head"] = (head.predict(train) + median, head.predict(test) + median)

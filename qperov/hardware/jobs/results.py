@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from warnings import warn
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
 from qperov.errors import HardwareError
 from qperov.hardware.jobs.counts import Counts, Misreading, z_expectations, zero_probability
 from qperov.hardware.plan.pairs import full
 from qperov.hardware.plan.plan import Plan
+from qperov.quantum.gram.matrix import gaussian
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Results:
                 raise HardwareError("the plan does not say which pairs it is of")
             return plan.pairs.matrix(self.values(mitigated))
         vectors = self.bloch_vectors(mitigated).reshape(plan.n_samples, -1)
-        K = np.exp(-0.5 * gamma * cdist(vectors, vectors, "sqeuclidean"))
+        K = gaussian(vectors, vectors, gamma)
         pairs = plan.pairs or full(plan.n_samples)
         if pairs.form == "rectangular":
             return K[: pairs.shape[0], pairs.shape[0] :]

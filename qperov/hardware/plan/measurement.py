@@ -15,7 +15,7 @@ from uuid import NAMESPACE_URL, uuid5
 import numpy as np
 from numpy.typing import ArrayLike
 from qperov_circuits import Angle, Gate, inverse, n_wires
-from qperov_circuits.amplitude import amplitude, tree_angles
+from qperov_circuits.amplitude_encoding import amplitude, tree_angles
 
 from qperov.errors import MissingDependencyError
 

@@ -22,18 +22,9 @@ from qperov.quantum.autoencoder.training import Objective, TrainingSettings, tra
 from qperov.quantum.autoencoder.trash_loss import TrashLoss
 from qperov.quantum.simulation.rotations import Ansatz, RotationCircuit
 
-#: Parameters of `QuantumAutoencoder` that train as the paper did. It does not say where it started: from angles near
-#: zero the published fidelity of 0.99 is reached, from a full turn (``initial_spread=π``) only about every other time.
-PUBLISHED_TRAINING: dict[str, Any] = {
-    "n_qubits": 5,
-    "code_qubits": 4,
-    "ansatz": "published",
-    "optimizer": "adam",
-    "epochs": 5,
-    "batch_size": 1,
-    "learning_rate": 0.1,
-    "patience": None,
-}
+#: Training as the paper did it. It does not say where it started: from angles near zero the published fidelity of 0.99
+#: is reached, from a full turn (``initial_spread=π``) only about every other time.
+PUBLISHED_TRAINING = TrainingSettings("adam", epochs=5, learning_rate=0.1, batch_size=1, patience=None)
 
 #: Parameters that a file of angles keeps.
 SAVED_PARAMETERS = ("n_qubits", "code_qubits", "ansatz", "layers", "shared", "n_angles", "observables", "zero_vectors")
@@ -50,6 +41,10 @@ class QuantumAutoencoder(TransformerMixin, BaseEstimator):
     ----------
     n_qubits : int or None
         n; None for as many as the features need.
+    mode : "fixed" or "published"
+        ``"published"`` trains the published encoder (five qubits to four) as the paper did: Adam at 0.1, one vector a
+        step, five passes. ``ansatz``, ``layers``, ``shared``, ``n_angles`` and all from ``optimizer`` to ``tolerance``
+        are then without effect.
     code_qubits : int
         k, 1 ≤ k < n.
     ansatz : "entangling", "published" or callable
@@ -69,12 +64,12 @@ class QuantumAutoencoder(TransformerMixin, BaseEstimator):
     batch_size : int or None
         Samples in a step of Adam; None for all.
     patience : int or None
-        Stop after so many epochs in which the loss gained no more than ``tol``; None never to stop early.
-    tol : float
+        Stop after so many epochs in which the loss gained no more than ``tolerance``; None never to stop early.
+    tolerance : float
     initial_spread : float
         Angles start uniformly between ∓ this, in radians. Near zero the entangling encoder starts as a mere
         permutation, and does not fall on a barren plateau.
-    device : str
+    simulator : str
         Where the loss and its gradient are computed while training. ``"exact"``: our own engine, numpy alone. Any other
         name is that of a PennyLane device (``"default.qubit"``, ``"lightning.qubit"``), on which the same loss is a
         QNode differentiated by torch: the same numbers up to rounding, slower. All else is always computed exactly.
@@ -115,13 +110,14 @@ class QuantumAutoencoder(TransformerMixin, BaseEstimator):
 
     family = "quantum"
 
-    @keyword_only()
+    @keyword_only(tol="tolerance", device="simulator")
     def __init__(
         self,
         n_qubits: int | None = 5,
         *,
         code_qubits: int = 4,
         ansatz: EncoderAnsatz = "entangling",
+        mode: str = "fixed",
         layers: int = 3,
         shared: bool = False,
         n_angles: int | None = None,
@@ -130,9 +126,9 @@ class QuantumAutoencoder(TransformerMixin, BaseEstimator):
         learning_rate: float = 0.05,
         batch_size: int | None = None,
         patience: int | None = 50,
-        tol: float = 1e-8,
+        tolerance: float = 1e-8,
         initial_spread: float = 0.3,
-        device: str = "exact",
+        simulator: str = "exact",
         observables: str = "z",
         zero_vectors: str = "raise",
         random_state: int | np.random.RandomState | None = 0,
@@ -141,6 +137,7 @@ class QuantumAutoencoder(TransformerMixin, BaseEstimator):
         self.n_qubits = n_qubits
         self.code_qubits = code_qubits
         self.ansatz = ansatz
+        self.mode = mode
         self.layers = layers
         self.shared = shared
         self.n_angles = n_angles
@@ -149,9 +146,9 @@ class QuantumAutoencoder(TransformerMixin, BaseEstimator):
         self.learning_rate = learning_rate
         self.batch_size = batch_size
         self.patience = patience
-        self.tol = tol
+        self.tolerance = tolerance
         self.initial_spread = initial_spread
-        self.device = device
+        self.simulator = simulator
         self.observables = observables
         self.zero_vectors = zero_vectors
         self.random_state = random_state
@@ -175,9 +172,11 @@ class QuantumAutoencoder(TransformerMixin, BaseEstimator):
             A PennyLane device without PennyLane or torch.
         """
         samples = validate_data(self, X, dtype=np.float64)
-        settings = TrainingSettings(
-            self.optimizer, self.epochs, self.learning_rate, self.batch_size, self.patience, self.tol
-        )
+        settings = PUBLISHED_TRAINING
+        if self.mode != "published":
+            settings = TrainingSettings(
+                self.optimizer, self.epochs, self.learning_rate, self.batch_size, self.patience, self.tolerance
+            )
         if not 0 <= self.initial_spread < np.inf:
             raise ValueError(f"initial_spread must not be negative, got {self.initial_spread}")
         self._prepare(samples.shape[1])
@@ -292,12 +291,14 @@ class QuantumAutoencoder(TransformerMixin, BaseEstimator):
             The ansatz is a function: code is not written to files. Keep its ``angles_``.
         """
         check_is_fitted(self, ("angles_", "circuit_"))
-        if not isinstance(self.ansatz, str):
+        published = self.mode == "published"
+        if not (published or isinstance(self.ansatz, str)):
             raise ValueError("an encoder whose ansatz is a function cannot be saved: keep its angles_")
         return write_angles(
             path,
             {
-                "parameters": {name: getattr(self, name) for name in SAVED_PARAMETERS},
+                "parameters": {name: getattr(self, name) for name in SAVED_PARAMETERS}
+                | ({"ansatz": "published"} if published else {}),
                 "n_features": int(self.n_features_in_),
                 "angles": [float(angle) for angle in self.angles_],
                 "loss_history": [float(loss) for loss in self.loss_history_],
@@ -322,6 +323,10 @@ class QuantumAutoencoder(TransformerMixin, BaseEstimator):
             raise RecordError(f"{path}: the angles of this file fit no quantum autoencoder ({error})") from error
         return model
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        renamed = {"tol": "tolerance", "device": "simulator"}  # as 0.1 wrote them; it had no mode
+        super().__setstate__({"mode": "fixed"} | {renamed.get(name, name): value for name, value in state.items()})
+
     # --- inside ----------------------------------------------------------------------------------
 
     def _prepare(self, n_features: int, given: tuple[int, ...] | None = None) -> None:
@@ -341,9 +346,12 @@ class QuantumAutoencoder(TransformerMixin, BaseEstimator):
         self.circuit_ = RotationCircuit(ansatz, n_angles, n_qubits)
 
     def _ansatz(self, n_qubits: int) -> tuple[Ansatz, int]:
-        return encoder_ansatz(self.ansatz, n_qubits, self.code_qubits, self.layers, self.shared, self.n_angles)
+        if self.mode not in ("fixed", "published"):
+            raise ValueError(f"mode must be 'fixed' or 'published', got {self.mode!r}")
+        ansatz = "published" if self.mode == "published" else self.ansatz
+        return encoder_ansatz(ansatz, n_qubits, self.code_qubits, self.layers, self.shared, self.n_angles)
 
     def _objective(self) -> Objective:
-        if self.device == "exact":
+        if self.simulator == "exact":
             return TrashLoss(self.circuit_, self.code_qubits)
-        return pennylane_objective(self._ansatz(self.n_qubits_)[0], self.n_qubits_, self.code_qubits, self.device)
+        return pennylane_objective(self._ansatz(self.n_qubits_)[0], self.n_qubits_, self.code_qubits, self.simulator)

@@ -10,17 +10,9 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from qperov.errors import MissingDependencyError, keyword_only
+from qperov.errors import keyword_only
 from qperov.quantum.autoencoder.autoencoder import QuantumAutoencoder
-
-#: Parameters of `TorchHead` that train as the paper did.
-PUBLISHED_HEAD: dict[str, Any] = {
-    "hidden": 32,
-    "epochs": 1,
-    "learning_rate": 0.01,
-    "batch_size": 1,
-    "standardize": False,
-}
+from qperov.torch_support import import_torch
 
 #: Expectation values that spread less than this are rounding noise; targets may have any unit.
 LEAST_SPREAD = 1e-12
@@ -35,6 +27,9 @@ class TorchHead(RegressorMixin, BaseEstimator):
     ----------
     hidden : int
         Width of the hidden layer.
+    mode : "fixed" or "published"
+        ``"published"`` trains as the paper did: 32 hidden units, one pass, one vector a step, Adam at 0.01, nothing
+        standardised. All other parameters but ``random_state`` are then without effect.
     epochs : int
     learning_rate : float
     batch_size : int
@@ -61,8 +56,10 @@ class TorchHead(RegressorMixin, BaseEstimator):
         batch_size: int = 32,
         standardize: bool = True,
         random_state: int | np.random.RandomState | None = 0,
+        mode: str = "fixed",
     ) -> None:
         self.hidden = hidden
+        self.mode = mode
         self.epochs = epochs
         self.learning_rate = learning_rate
         self.batch_size = batch_size
@@ -80,35 +77,31 @@ class TorchHead(RegressorMixin, BaseEstimator):
             torch is not installed.
         """
         samples, targets = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
+        if self.mode not in ("fixed", "published"):
+            raise ValueError(f"mode must be 'fixed' or 'published', got {self.mode!r}")
         for name in ("hidden", "epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0 < self.learning_rate < np.inf:
             raise ValueError(f"learning_rate must be positive and finite, got {self.learning_rate}")
-        try:
-            import torch
-        except ImportError as error:
-            raise MissingDependencyError(
-                "the regression head needs PyTorch: pip install 'qperov[torch]', or give EncodedRegressor a regressor "
-                "of scikit-learn"
-            ) from error
-
+        chosen = TorchHead(epochs=1, batch_size=1, standardize=False) if self.mode == "published" else self
+        torch = import_torch("or give EncodedRegressor a regressor of scikit-learn")
         random = check_random_state(self.random_state)
-        self.offset_, self.scale_ = _moments(samples, self.standardize, LEAST_SPREAD)
-        self.y_offset_, self.y_scale_ = (float(v) for v in _moments(targets, self.standardize))
+        self.offset_, self.scale_ = _moments(samples, chosen.standardize, LEAST_SPREAD)
+        self.y_offset_, self.y_scale_ = (float(v) for v in _moments(targets, chosen.standardize))
         inputs = torch.tensor((samples - self.offset_) / self.scale_)
         wanted = torch.tensor((targets - self.y_offset_) / self.y_scale_)
-        shapes = ((self.hidden, samples.shape[1]), (self.hidden,), (1, self.hidden), (1,))
-        fan_in = (samples.shape[1], samples.shape[1], self.hidden, self.hidden)
+        shapes = ((chosen.hidden, samples.shape[1]), (chosen.hidden,), (1, chosen.hidden), (1,))
+        fan_in = (samples.shape[1], samples.shape[1], chosen.hidden, chosen.hidden)
         weights = [
             torch.tensor(random.uniform(-1, 1, shape) / np.sqrt(inflow), requires_grad=True)
             for shape, inflow in zip(shapes, fan_in, strict=True)
         ]
-        optimizer = torch.optim.Adam(weights, lr=self.learning_rate)
+        optimizer = torch.optim.Adam(weights, lr=chosen.learning_rate)
         self.loss_history_: list[float] = []
-        for _ in range(self.epochs):
+        for _ in range(chosen.epochs):
             total = 0.0
-            for batch in torch.tensor(random.permutation(len(samples))).split(int(self.batch_size)):
+            for batch in torch.tensor(random.permutation(len(samples))).split(int(chosen.batch_size)):
                 hidden = torch.relu(inputs[batch] @ weights[0].T + weights[1])
                 loss = torch.nn.functional.l1_loss((hidden @ weights[2].T + weights[3])[:, 0], wanted[batch])
                 optimizer.zero_grad()
@@ -118,6 +111,9 @@ class TorchHead(RegressorMixin, BaseEstimator):
             self.loss_history_.append(total / len(samples))
         self.weights_ = [weight.detach().numpy().copy() for weight in weights]
         return self
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__({"mode": "fixed"} | state)  # 0.1 had no mode
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Predicted values, shape (n_samples,)."""

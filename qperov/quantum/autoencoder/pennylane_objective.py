@@ -9,7 +9,7 @@ from qperov.quantum.autoencoder.training import Objective
 from qperov.quantum.simulation.rotations import Ansatz
 
 
-def pennylane_objective(ansatz: Ansatz, n_qubits: int, code_qubits: int, device: str) -> Objective:
+def pennylane_objective(ansatz: Ansatz, n_qubits: int, code_qubits: int, simulator: str) -> Objective:
     """Weight outside the trash's |0…0⟩ and its gradient, from a QNode that takes all states in one broadcast.
 
     Parameters
@@ -17,7 +17,7 @@ def pennylane_objective(ansatz: Ansatz, n_qubits: int, code_qubits: int, device:
     ansatz : callable
         From angles to gates.
     n_qubits, code_qubits : int
-    device : str
+    simulator : str
         Name of a PennyLane device, such as ``"default.qubit"`` or ``"lightning.qubit"``.
 
     Raises
@@ -30,14 +30,14 @@ def pennylane_objective(ansatz: Ansatz, n_qubits: int, code_qubits: int, device:
         import torch
     except ImportError as error:
         raise MissingDependencyError(
-            f"device={device!r} trains with PennyLane and torch, and {error.name} is not installed: "
-            "pip install pennylane 'qperov[torch]', or leave device at 'exact'"
+            f"simulator={simulator!r} trains with PennyLane and torch, and {error.name} is not installed: "
+            "pip install pennylane 'qperov[torch]', or leave simulator at 'exact'"
         ) from error
     from qperov_circuits.adapters.to_pennylane import to_pennylane
 
     trash = range(n_qubits - code_qubits)
 
-    @qml.qnode(qml.device(device, wires=n_qubits), interface="torch", diff_method="best")
+    @qml.qnode(qml.device(simulator, wires=n_qubits), interface="torch", diff_method="best")
     def kept(angles: torch.Tensor, states: torch.Tensor) -> qml.measurements.ExpectationMP:
         qml.StatePrep(states, wires=range(n_qubits))
         to_pennylane(ansatz(list(angles)))

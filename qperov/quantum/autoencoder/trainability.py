@@ -37,7 +37,7 @@ def random_gradients(
     shared: bool = False,
     n_angles: int | None = None,
     draws: int = 100,
-    seed: int = 0,
+    random_state: int = 0,
 ) -> np.ndarray:
     """∂L/∂θ at angles drawn uniformly from a full turn, shape (draws, n_angles).
 
@@ -47,11 +47,11 @@ def random_gradients(
         As in `QuantumAutoencoder`.
     states : ndarray of shape (n_samples, 2**n_qubits), optional
         Normalised rows; each draw takes the next of them. Without, random real states.
-    draws, seed : int
+    draws, random_state : int
     """
     circuit = RotationCircuit(*encoder_ansatz(ansatz, n_qubits, code_qubits, layers, shared, n_angles), n_qubits)
     loss = TrashLoss(circuit, code_qubits)
-    random = np.random.RandomState(seed)
+    random = np.random.RandomState(random_state)
     if states is None:
         states = random.normal(size=(draws, 2**n_qubits))
         states /= np.linalg.norm(states, axis=1, keepdims=True)
@@ -68,7 +68,7 @@ def dead_angles(gradients: np.ndarray) -> list[int]:
 
 
 def trainability(
-    n_qubits: Sequence[int] = (4, 5, 6, 7, 8), layers: Sequence[int] = (1, 3), draws: int = 100, seed: int = 0
+    n_qubits: Sequence[int] = (4, 5, 6, 7, 8), layers: Sequence[int] = (1, 3), draws: int = 100, random_state: int = 0
 ) -> pd.DataFrame:
     """Gradient variance of the encoders against qubits and depth, on random real states.
 
@@ -88,7 +88,7 @@ def trainability(
             cases.append(("published", 5, 4, 1))
     rows = []
     for ansatz, n, k, depth in cases:
-        gradients = random_gradients(ansatz, n, k, layers=depth, draws=draws, seed=seed)
+        gradients = random_gradients(ansatz, n, k, layers=depth, draws=draws, random_state=random_state)
         dead = dead_angles(gradients)
         variances = np.delete(gradients.var(axis=0), dead)
         rows.append(

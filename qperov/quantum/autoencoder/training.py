@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from qperov.evaluation.progress import progress_bar
 
 #: (angles, columns) -> loss and gradient; columns are states times the square roots of their weights.
 Objective = Callable[[np.ndarray, np.ndarray], tuple[float, np.ndarray]]
@@ -37,7 +38,7 @@ class TrainingSettings:
         Samples in a step of Adam; None for all.
     patience : int or None
         Stop after so many epochs without a gain; None to go through all of them.
-    tol : float
+    tolerance : float
         What counts as a gain in the loss.
     """
 
@@ -46,7 +47,7 @@ class TrainingSettings:
     learning_rate: float = 0.05
     batch_size: int | None = None
     patience: int | None = 50
-    tol: float = 1e-8
+    tolerance: float = 1e-8
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
@@ -59,8 +60,8 @@ class TrainingSettings:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if not 0 < self.learning_rate < np.inf:
             raise ValueError(f"learning_rate must be positive and finite, got {self.learning_rate}")
-        if not 0 <= self.tol < np.inf:
-            raise ValueError(f"tol must not be negative, got {self.tol}")
+        if not 0 <= self.tolerance < np.inf:
+            raise ValueError(f"tolerance must not be negative, got {self.tolerance}")
 
 
 @dataclass
@@ -121,7 +122,7 @@ def train(
     columns = principal_columns(states)
     loss = objective(angles, columns)[0]
     result = TrainingResult(angles.copy(), loss, [loss])
-    with _bar(settings.epochs, progress) as advance:
+    with progress_bar(settings.epochs, progress) as advance:
         watch = _Watch(result, settings, advance)
         if settings.optimizer == "lbfgs":
             _lbfgs(objective, columns, watch)
@@ -142,7 +143,7 @@ class _Watch:
         self._advance(loss)
         if loss < self.result.loss:
             self.result.loss, self.result.angles = loss, angles.copy()
-        if loss < self._reference - self.settings.tol:
+        if loss < self._reference - self.settings.tolerance:
             self._reference, self._since = loss, 0
         else:
             self._since += 1
@@ -193,18 +194,3 @@ def _batches(
     for start in range(0, len(order), size):
         rows = states[order[start : start + size]]
         yield rows.T / np.sqrt(len(rows))
-
-
-@contextmanager
-def _bar(epochs: int, show: bool) -> Iterator[Callable[[float], None]]:
-    """A progress bar on standard error; call what it yields with the loss after each epoch."""
-    if not show:
-        yield lambda loss: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("training", total=epochs)
-        yield lambda loss: bar.update(task, advance=1, description=f"loss {loss:.3e}")

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import expit
 from sklearn.base import ClassifierMixin
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.gaussian_process.kernels import Kernel
+from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import SVC
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from qperov.errors import keyword_only
 from qperov.quantum.estimators.kernel_machine import KernelMachine
+
+#: Folds in which samples are left out to calibrate probabilities; fewer where a class has fewer samples.
+CALIBRATION_FOLDS = 5
 
 
 class QuantumSVC(ClassifierMixin, KernelMachine):
@@ -31,6 +38,9 @@ class QuantumSVC(ClassifierMixin, KernelMachine):
         Tolerance of the solver.
     max_iter : int
         Limit on the solver's iterations; −1 for none.
+    probability : bool
+        Whether ``fit`` also calibrates `predict_proba`, which takes five more runs of the solver on the same kernel
+        matrix. The class of the highest probability may then differ from that of `predict`, as in scikit-learn.
 
     Attributes
     ----------
@@ -44,6 +54,8 @@ class QuantumSVC(ClassifierMixin, KernelMachine):
         The support vectors; empty with a precomputed kernel.
     solver_ : sklearn.svm.SVC
         The fitted solver on the precomputed matrix.
+    calibration_ : ndarray of shape (n_functions, 2)
+        Slope a and offset b of each decision function's sigmoid; only with ``probability``.
     n_iter_ : ndarray of int
         Iterations that the solver took, one for each pair of classes.
 
@@ -62,12 +74,14 @@ class QuantumSVC(ClassifierMixin, KernelMachine):
         class_weight: dict | str | None = None,
         tolerance: float = 1e-3,
         max_iter: int = -1,
+        probability: bool = False,
     ) -> None:
         self.kernel = kernel
         self.C = C
         self.class_weight = class_weight
         self.tolerance = tolerance
         self.max_iter = max_iter
+        self.probability = probability
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> QuantumSVC:
         """Find the support vectors.
@@ -91,11 +105,18 @@ class QuantumSVC(ClassifierMixin, KernelMachine):
         if len(self.classes_) < 2:
             raise ValueError(f"the number of classes has to be greater than one; got {len(self.classes_)} class")
         gram = self._training_matrix(samples, numbers)
-        self.solver_ = SVC(
+        solver = SVC(
             kernel="precomputed", C=self.C, class_weight=self.class_weight, tol=self.tolerance, max_iter=self.max_iter
-        ).fit(gram, labels)
-        self.support_ = self.solver_.support_
-        self.support_vectors_ = samples[self.support_] if isinstance(self.kernel_, Kernel) else samples[:0]
+        )
+        if self.probability:
+            folds = StratifiedKFold(max(2, min(CALIBRATION_FOLDS, np.bincount(numbers).min())))
+            calibrated = CalibratedClassifierCV(solver, ensemble=False, cv=folds).fit(gram, labels)
+            (whole,) = calibrated.calibrated_classifiers_
+            self.solver_ = whole.estimator
+            self.calibration_ = np.array([[sigmoid.a_, sigmoid.b_] for sigmoid in whole.calibrators])
+        else:
+            self.solver_ = solver.fit(gram, labels)
+        self._keep_support(self.solver_, samples)
         self.n_iter_ = self.solver_.n_iter_
         return self
 
@@ -108,6 +129,23 @@ class QuantumSVC(ClassifierMixin, KernelMachine):
         """Class labels of shape (n_samples,) for X of shape (n_samples, n_features), or for K(test, train)."""
         check_is_fitted(self)
         return self.solver_.predict(self._all_columns(X))
+
+    @available_if(lambda self: self.probability)
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
+        """Probability of each class, shape (n_samples, n_classes): σ(−a·f(x) − b), normalised over the classes.
+
+        f are the decision functions, and a, b were fitted by scikit-learn's CalibratedClassifierCV to their values at
+        samples left out in five folds.
+
+        Only with ``probability=True``.
+        """
+        check_is_fitted(self, "calibration_")
+        values = self.decision_function(X)
+        found = expit(-(values.reshape(len(values), -1) * self.calibration_[:, 0] + self.calibration_[:, 1]))
+        if found.shape[1] == 1:
+            return np.hstack([1 - found, found])
+        sums = found.sum(axis=1, keepdims=True)
+        return np.where(sums > 0, found / np.where(sums > 0, sums, 1), 1 / len(self.classes_))
 
     def _all_columns(self, X: ArrayLike) -> np.ndarray:
         """K(X, train) with zeros where the solver does not look."""

@@ -57,16 +57,26 @@ class KernelMachine(BaseEstimator):
                 warnings.warn(message, ConcentratedKernelWarning, stacklevel=3)
         return gram
 
+    def _keep_support(self, solver: Any, samples: np.ndarray) -> None:
+        """Which samples the fitted solver kept, and those themselves unless the kernel is precomputed."""
+        self.support_ = solver.support_
+        self.support_vectors_ = samples[self.support_] if isinstance(self.kernel_, Kernel) else samples[:0]
+
     def _matrix_with(self, samples: np.ndarray, rows: np.ndarray, fitted: np.ndarray) -> np.ndarray:
         """K(samples, fitted), where ``fitted`` are the rows of the training data that matter."""
         if len(rows) == 0:
             return np.empty((len(samples), 0))
         return samples[:, rows] if isinstance(self.kernel_, str) else self.kernel_(samples, fitted)
 
+    def set_params(self, **params: Any) -> KernelMachine:
+        """Parameters by name; ``kernel__bandwidth`` is that of the default kernel where none is given."""
+        if self.kernel is None and "kernel" not in params and any(name.startswith("kernel__") for name in params):
+            self.kernel = FidelityKernel(bandwidth="median")
+        return super().set_params(**params)
+
     def __setstate__(self, state: dict[str, Any]) -> None:
-        if "tol" in state:  # written by 0.1
-            state = state | {"tolerance": state["tol"]}
-        super().__setstate__(state)
+        renamed = {"tol": "tolerance"}  # as 0.1 wrote it
+        super().__setstate__({renamed.get(name, name): value for name, value in state.items()})
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -25,7 +25,7 @@ class QuantumSVR(RegressorMixin, KernelMachine):
     kernel : sklearn.gaussian_process.kernels.Kernel, "precomputed" or None
         A quantum kernel, any kernel of scikit-learn's Gaussian processes, or a combination of them; None for
         ``FidelityKernel(bandwidth="median")``. With "precomputed", ``fit`` takes K(train, train) for X and ``predict``
-        K(test, train). To search over a kernel's parameters (``kernel__bandwidth``) give the kernel itself, not None.
+        K(test, train).
     C : float
         Penalty on deviations beyond ε.
     epsilon : float
@@ -91,8 +91,7 @@ class QuantumSVR(RegressorMixin, KernelMachine):
         gram = self._training_matrix(samples, np.asarray(labels, dtype=np.float64))
         solver = SVR(kernel="precomputed", C=self.C, epsilon=self.epsilon, tol=self.tolerance, max_iter=self.max_iter)
         solver.fit(gram, labels)
-        self.support_ = solver.support_
-        self.support_vectors_ = samples[self.support_] if isinstance(self.kernel_, Kernel) else samples[:0]
+        self._keep_support(solver, samples)
         self.dual_coef_ = solver.dual_coef_[0]
         self.intercept_ = float(solver.intercept_[0])
         self.n_iter_ = int(solver.n_iter_)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.spatial.distance import cdist
 
 
 def square(K: ArrayLike, name: str = "the kernel matrix") -> np.ndarray:
@@ -20,6 +21,11 @@ def square(K: ArrayLike, name: str = "the kernel matrix") -> np.ndarray:
     if not np.isfinite(K).all():
         raise ValueError(f"{name} has entries that are not finite")
     return K
+
+
+def gaussian(X: np.ndarray, Y: np.ndarray, gamma: float) -> np.ndarray:
+    """exp(−(γ/2) ‖x − y‖²) of all rows x of X and y of Y, shape (n_samples, m_samples)."""
+    return np.exp(-0.5 * gamma * cdist(X, Y, "sqeuclidean"))
 
 
 def symmetrised(K: ArrayLike) -> np.ndarray:

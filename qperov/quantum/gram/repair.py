@@ -142,8 +142,8 @@ class KernelRepair(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            A matrix that is not square, NaN or infinity, a parameter out of range, a diagonal that leaves nothing to
-            correct.
+            A matrix that is not square, NaN or infinity, a parameter out of range, a diagonal without a positive
+            entry, or one that leaves nothing to correct.
         """
         measured = validate_data(self, X, dtype=np.float64)
         if measured.shape[0] != measured.shape[1]:
@@ -160,9 +160,13 @@ class KernelRepair(TransformerMixin, BaseEstimator):
         self.scale_ = np.ones(len(K))
         if self.unit_diagonal and self.survival_ is None:
             diagonal = K.diagonal()
+            if not (diagonal > 0).any():
+                raise ValueError(
+                    "no sample has a positive self-similarity, so that this is no measured kernel matrix: its diagonal "
+                    f"reaches from {diagonal.min():.3g} to {diagonal.max():.3g}; look at how it was measured"
+                )
             # Noise has no bound: a self-similarity below 0 tells no scale, and the largest entry stands in for it.
             self.scale_ = np.sqrt(np.where(diagonal > 0, diagonal, np.abs(K).max()))
-            self.scale_[self.scale_ == 0] = 1.0
             K = K / np.outer(self.scale_, self.scale_)
         elif self.unit_diagonal:
             np.fill_diagonal(K, 1.0)

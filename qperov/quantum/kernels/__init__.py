@@ -5,6 +5,6 @@ kernels (``ConstantKernel() * FidelityKernel() + WhiteKernel()``), clones, pickl
 ``kernel__bandwidth``.
 
 Kernels hold their parameters and nothing else. What the named feature maps gave is remembered by content, outside of
-the kernels (`qperov.quantum.kernels.cache`); what a feature map of the user's own gave never is, since it may not be
+the kernels (`qperov.quantum.kernels.memory`); what a feature map of the user's own gave never is, since it may not be
 pure.
 """

@@ -10,9 +10,9 @@ from qperov_circuits import FEATURE_MAPS
 from scipy.optimize import minimize
 from sklearn.utils import check_X_y
 
-from qperov.errors import MissingDependencyError
 from qperov.quantum.kernels.feature_map_kernel import FeatureMapKernel
 from qperov.quantum.simulation.statevector import states
+from qperov.torch_support import import_torch
 
 #: Samples that one training looks at; its time grows with their square.
 MOST_SAMPLES = 200
@@ -62,12 +62,7 @@ def align(
     C. Cortes, M. Mohri, A. Rostamizadeh, JMLR 13, 795 (2012) (centred alignment);
     T. Hubregtsen et al., Phys. Rev. A 106, 042431 (2022), doi:10.1103/PhysRevA.106.042431 (for quantum kernels).
     """
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingDependencyError(
-            "training a kernel needs PyTorch: pip install 'qperov[torch]', or use bandwidth='median'"
-        ) from error
+    torch = import_torch("or use bandwidth='median'")
     samples: np.ndarray
     labels: np.ndarray
     samples, labels = check_X_y(X, y, dtype=np.float64)

@@ -19,7 +19,9 @@ from qperov.quantum.simulation.overlaps import fidelities, fidelities_and_rates,
 class FidelityKernel(FeatureMapKernel):
     """Fidelity of the states that a feature map prepares from scaled features.
 
-    K(x, y) = |⟨φ(b·x)|φ(b·y)⟩|², positive semi-definite and 1 for x = y.
+    K(x, y) = |⟨φ(b·x)|φ(b·y)⟩|², positive semi-definite and 1 for x = y. Its rank is at most 4ⁿ for n qubits: a
+    Gaussian process on more samples needs noise, ``FidelityKernel() + WhiteKernel()``, or its likelihood has no clear
+    maximum.
 
     Parameters
     ----------

@@ -16,6 +16,7 @@ from sklearn.base import clone
 from sklearn.gaussian_process.kernels import Hyperparameter
 
 from qperov.errors import keyword_only
+from qperov.quantum.gram.matrix import gaussian
 from qperov.quantum.kernels.feature_map_kernel import (
     MEMORY,
     PRECISIONS,
@@ -104,8 +105,7 @@ class ProjectedKernel(FeatureMapKernel):
         check_positive("gamma", self.gamma)
         together = self.bloch_vectors(X if Y is None else np.concatenate([X, Y]))
         vectors, others = together[: len(X)], together if Y is None else together[len(X) :]
-        squares = cdist(vectors, others, "sqeuclidean")
-        K = np.exp(-0.5 * self.gamma * squares)
+        K = gaussian(vectors, others, self.gamma)
         if not eval_gradient:
             return K
         parts = []
@@ -115,7 +115,7 @@ class ProjectedKernel(FeatureMapKernel):
                 own = cross.diagonal()
                 parts.append(-self.gamma * K * (own[:, None] + own - cross - cross.T))
         if not self.hyperparameter_gamma.fixed:
-            parts.append(-0.5 * self.gamma * K * squares)
+            parts.append(-0.5 * self.gamma * K * cdist(vectors, vectors, "sqeuclidean"))
         return K, np.stack(parts, axis=-1) if parts else np.empty((*K.shape, 0))
 
     def bloch_vectors(self, X: ArrayLike) -> np.ndarray:
@@ -130,7 +130,7 @@ class ProjectedKernel(FeatureMapKernel):
     def _fresh_matrix(self, samples: np.ndarray) -> np.ndarray:
         """K(samples, samples) without memory, for checked samples."""
         vectors = self._bloch(samples)
-        return np.exp(-0.5 * self.gamma * cdist(vectors, vectors, "sqeuclidean"))
+        return gaussian(vectors, vectors, self.gamma)
 
     def _matrix_of_tensors(self, psi: Any, n_qubits: int) -> Any:
         """K of states that are a tensor, differentiably."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from qperov_circuits import Gate
-from qperov_circuits.amplitude import amplitude, tree_angles
+from qperov_circuits.amplitude_encoding import amplitude, tree_angles
 
 from qperov.quantum.simulation.pauli import as_rotations
 from qperov.quantum.simulation.rotations import fixed_product
@@ -83,7 +83,7 @@ def noisy_effect(gates: Iterable[Gate], n_qubits: int, code_qubits: int, noise: 
 def noisy_preparations(states: np.ndarray, noise: GateNoise) -> np.ndarray:
     """Density matrices that a noisy machine prepares in place of real states, shape (n_samples, 2**n, 2**n).
 
-    The circuit is the tree of `qperov_circuits.amplitude`, 2ⁿ − 1 RY and 2ⁿ − 2 CX, the noise as after any gate.
+    The circuit is `qperov_circuits.amplitude`, 2ⁿ − 1 RY and 2ⁿ − 2 CX, the noise as after any gate.
 
     Parameters
     ----------

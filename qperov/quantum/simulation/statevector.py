@@ -38,6 +38,9 @@ SMALL_PRODUCT = 2**18
 #: Samples in a block at most, so that the products stay small for few qubits too.
 BLOCK_SAMPLES = 512
 
+#: Largest rounding error of an angle, in radians; beyond, a state is noise.
+ANGLE_ERROR = 1e-3
+
 #: A numpy array or a torch tensor; no annotation can say so without importing torch.
 Array: TypeAlias = Any
 
@@ -66,7 +69,7 @@ def states(gates: Iterable[Gate], n_qubits: int, n_samples: int = 1, *, dtype: D
     CircuitSizeError
         More than 26 qubits, or more amplitudes than the machine has memory for.
     ValueError
-        Angles of a wrong shape, angles that are not finite, a gate outside the qubits.
+        Angles of a wrong shape, angles that are not finite or too large to be known, a gate outside the qubits.
     """
     return _simulate(gates, n_qubits, n_samples, dtype)[0].T
 
@@ -305,6 +308,12 @@ def _angle(angle: Angle, n_samples: int, real: np.dtype) -> np.ndarray:
     _check_shape(values.shape, n_samples)
     if not np.isfinite(values).all():
         raise ValueError("an angle of the circuit is not finite: scale the features down, and remove NaN")
+    largest = float(np.abs(values).max())
+    if largest * np.finfo(real).eps > ANGLE_ERROR:
+        raise ValueError(
+            f"an angle of the circuit is {largest:.3g} rad, which {real} knows to "
+            f"{largest * np.finfo(real).eps:.1g} rad only: scale the features down"
+        )
     return values
 
 
