@@ -30,7 +30,7 @@ from qperov.quantum.simulation.statevector import angle_values, physical_memory,
 TOLERANCE = 1e-12
 
 #: Largest bond dimension that is worked with.
-MAX_BOND = 256
+MAX_BOND = 64
 
 #: Bond dimension up to which operators are multiplied on before the states are compressed.
 LAZY_BOND = 16
