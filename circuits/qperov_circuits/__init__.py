@@ -12,9 +12,9 @@ imported on their own: each needs its SDK.
 from __future__ import annotations
 
 from qperov_circuits.amplitude import amplitude, tree_angles
-from qperov_circuits.catalogue import FEATURE_MAPS, FeatureMap, feature_map
+from qperov_circuits.catalogue import FEATURE_MAPS, FeatureMap, IsingChain, feature_map
 from qperov_circuits.entanglement import ENTANGLEMENTS, entangling_pairs
-from qperov_circuits.feature_maps import high_dimensional, iqp, z, zz
+from qperov_circuits.feature_maps import high_dimensional, iqp, ising_chain, peters, z, zz
 from qperov_circuits.gate import Angle, Gate, inverse, n_wires
 from qperov_circuits.qcnn import entangling, entangling_size, published
 from qperov_circuits.trainable_maps import angle_yz_cx, covariant_ry, heisenberg, hubregtsen
@@ -25,6 +25,7 @@ __all__ = [
     "Angle",
     "FeatureMap",
     "Gate",
+    "IsingChain",
     "amplitude",
     "angle_yz_cx",
     "covariant_ry",
@@ -37,7 +38,9 @@ __all__ = [
     "hubregtsen",
     "inverse",
     "iqp",
+    "ising_chain",
     "n_wires",
+    "peters",
     "published",
     "tree_angles",
     "z",

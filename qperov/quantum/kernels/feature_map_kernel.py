@@ -170,7 +170,7 @@ class FeatureMapKernel(Kernel):
 
     def _n_qubits(self, n_features: int) -> int:
         if isinstance(self.feature_map, str):
-            return self.n_qubits or feature_map(self.feature_map).n_qubits(n_features)
+            return self.n_qubits or feature_map(self.feature_map).n_qubits(n_features, self.reps)
         return n_wires(self.circuit([0.0] * n_features))
 
     def _states(self, X: np.ndarray, n_qubits: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Compression of matrix product states: one QR sweep to the right, one singular value sweep back, all samples at once."""
+"""Compression of matrix product states: a QR sweep to the right, a singular value sweep back, all samples at once."""
 
 from __future__ import annotations
 

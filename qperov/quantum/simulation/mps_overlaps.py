@@ -105,7 +105,7 @@ def bloch_vectors(states: MatrixProductStates) -> np.ndarray:
 
 def _band(bras: MatrixProductStates, kets: MatrixProductStates) -> np.ndarray:
     """Fidelities of some rows with all columns, tile by tile."""
-    transfer = np.mean(np.array([bras.bonds, kets.bonds or [1]], float) ** 4) <= TRANSFER_BOND**4
+    transfer = np.mean(np.array([1, *bras.bonds, *kets.bonds], float) ** 4) <= TRANSFER_BOND**4
     height, width = TRANSFER_TILE if transfer else (TENSOR_TILE, TENSOR_TILE)
     split = _merged if transfer else _matrices
     overlap = _by_transfer if transfer else _by_tensors
@@ -178,4 +178,3 @@ def _by_tensors(bras: list[np.ndarray], kets: list[np.ndarray]) -> np.ndarray:
         both = np.matmul(half[0], zero, out=E.transpose(1, 0, 2))
         both += half[1] @ one
     return E.reshape(n, m)
-

@@ -115,7 +115,9 @@ def _simulate(gates: Iterable[Gate], n_qubits: int, n_samples: int, dtype: DType
     table = [angle_values(angle.value if isinstance(angle, Dual) else angle, n_samples, real) for angle in angles]
     tangents = None
     if any(isinstance(angle, Dual) for angle in angles):
-        tangents = [angle_values(angle.tangent if isinstance(angle, Dual) else 0.0, n_samples, real) for angle in angles]
+        tangents = [
+            angle_values(angle.tangent if isinstance(angle, Dual) else 0.0, n_samples, real) for angle in angles
+        ]
     psi: np.ndarray = np.empty((2**n_qubits, n_samples), dtype)
     tangent: Array | None = None if tangents is None else np.empty_like(psi)
     width = min(BLOCK_SAMPLES, max(1, BLOCK_BYTES // (dtype.itemsize * 2**n_qubits)))
