@@ -6,10 +6,13 @@ import quimb.tensor as qtn
 from qperov_circuits import FEATURE_MAPS, Gate, IsingChain, feature_map, peters, zz
 
 from qperov.errors import BondDimensionError, CircuitSizeError
-from qperov.quantum.kernels.projected import expectations
+from qperov.quantum.kernels.bandwidth import resolved_kernel
+from qperov.quantum.kernels.fidelity import FidelityKernel
+from qperov.quantum.kernels.projected import ProjectedKernel
 from qperov.quantum.simulation import mps_overlaps
 from qperov.quantum.simulation.mps import join, largest_bond, matrix_product_states
 from qperov.quantum.simulation.mps_overlaps import bloch_vectors, fidelities, fidelity_error
+from qperov.quantum.simulation.overlaps import expectations
 from qperov.quantum.simulation.statevector import states
 
 RNG = np.random.default_rng(0)
@@ -147,6 +150,48 @@ def test_sets_of_states_join():
     both = join([narrow, wide])
     np.testing.assert_allclose(dense(both), np.concatenate([dense(narrow), dense(wide)]), atol=1e-14)
     np.testing.assert_allclose(fidelities(both)[:6, 6:], fidelities(narrow, wide), atol=1e-13)
+
+
+# --- kernels ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [FidelityKernel, ProjectedKernel])
+@pytest.mark.parametrize("own", [IsingChain(2, 0.5), "peters", lambda x: zz(x, 1, "circular")])
+def test_kernels_are_the_same_with_both_simulators(kind, own):
+    X, Y = RNG.normal(size=(12, 6)), RNG.normal(size=(5, 6))
+    chains, dense_ = (kind(own, bandwidth=0.7, simulator=simulator) for simulator in ("mps", "statevector"))
+    np.testing.assert_allclose(chains(X), dense_(X), atol=1e-10)
+    np.testing.assert_allclose(chains(X, Y), dense_(X, Y), atol=1e-10)
+
+
+def test_shots_and_medians_come_from_chains_too():
+    X = RNG.normal(size=(10, 40))
+    exact, noisy = FidelityKernel(bandwidth=0.05)(X), FidelityKernel(bandwidth=0.05, shots=10**6)(X)
+    assert 0 < abs(exact - noisy).max() < 5e-3
+    bandwidth = resolved_kernel(FidelityKernel(bandwidth="median"), X).bandwidth
+    values = FidelityKernel(bandwidth=bandwidth)(X)[np.triu_indices(10, 1)]
+    np.testing.assert_allclose(np.median(values), 0.5, atol=0.01)
+
+
+def test_the_cheaper_simulator_is_chosen():
+    assert [FidelityKernel().chosen_simulator(n) for n in (2, 10, 14, 16, 27, 200)] == ["statevector"] * 3 + ["mps"] * 3
+    full = FidelityKernel(entanglement="full")
+    assert [full.chosen_simulator(n) for n in (16, 26, 27)] == ["statevector"] * 2 + ["mps"]
+    assert FidelityKernel(simulator="mps").chosen_simulator(2) == "mps"
+
+
+def test_kernels_state_the_bound_of_their_error():
+    X = RNG.uniform(0, 2, size=(15, 12))
+    kernel = FidelityKernel(IsingChain(2, 0.8), reps=3, bandwidth=1.0, simulator="mps", tolerance=1e-3)
+    exact = FidelityKernel(IsingChain(2, 0.8), reps=3, bandwidth=1.0, simulator="statevector")
+    assert 1e-12 < abs(kernel(X) - exact(X)).max() <= kernel.error_bound(X)
+    assert 0 < kernel.error_bound(X[:3], X[3:]) < 0.1
+    assert exact.error_bound(X) == 0
+
+
+def test_projected_shots_of_chains_are_refused():
+    with pytest.raises(ValueError, match="drawn from statevectors only, here are 40 qubits"):
+        ProjectedKernel(shots=100)(np.zeros((2, 40)))
 
 
 # --- bad input ----------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
+from joblib import Parallel, delayed, effective_n_jobs
 from qperov_circuits import Angle, Gate
 
 from qperov.errors import BondDimensionError, CircuitSizeError
@@ -90,6 +91,7 @@ def matrix_product_states(
     *,
     tolerance: float = TOLERANCE,
     max_bond: int = MAX_BOND,
+    n_jobs: int | None = None,
 ) -> MatrixProductStates:
     """States that a circuit prepares from |0…0⟩, including the global phase.
 
@@ -104,6 +106,8 @@ def matrix_product_states(
         the squares.
     max_bond : int
         Largest bond dimension after compression.
+    n_jobs : int or None
+        Blocks of samples worked on at once by joblib, in threads unless the active configuration says otherwise.
 
     Raises
     ------
@@ -132,8 +136,9 @@ def matrix_product_states(
             "blocks with qperov.write_gram, or take fewer repetitions"
         )
     width = max(1, int(BLOCK_BYTES // (32 * n_qubits * scout.widest**2)))
-    parts += [scout.run(_cut(table, block), _length(block)) for block in _blocks(1, n_samples, width)]
-    return join(parts)
+    width = min(width, -(-n_samples // effective_n_jobs(n_jobs)))
+    tasks = (delayed(scout.run)(_cut(table, block), block.stop - block.start) for block in _blocks(1, n_samples, width))
+    return join(parts + Parallel(n_jobs, prefer="threads")(tasks))
 
 
 def join(parts: Sequence[MatrixProductStates]) -> MatrixProductStates:
@@ -308,10 +313,6 @@ def _apply_fan(sites: list[np.ndarray], first: int, thetas: dict[int, np.ndarray
 def _blocks(start: int, stop: int, width: int) -> Iterator[slice]:
     for first in range(start, stop, width):
         yield slice(first, min(first + width, stop))
-
-
-def _length(block: slice) -> int:
-    return block.stop - block.start
 
 
 def _cut(angles: list[np.ndarray], block: slice) -> list[np.ndarray]:
