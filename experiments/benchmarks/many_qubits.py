@@ -108,7 +108,7 @@ def peters_kernel() -> None:
     """The kernel of 150 features on 25 qubits, and the same map on 12 qubits against statevectors."""
     X = np.random.default_rng(0).uniform(0, np.pi, size=(32, 150))
     kernel = FidelityKernel("peters", reps=1, bandwidth=1.0, simulator="mps")
-    K, seconds = timed(lambda: kernel(X))
+    _, seconds = timed(lambda: kernel(X))
     print(f"Peters map, 25 qubits, 32 samples: {seconds:.2f} s; {memory()}")
     fewer = X[:, :72]
     exact = FidelityKernel("peters", reps=1, bandwidth=1.0, simulator="statevector")(fewer)
