@@ -29,6 +29,7 @@ from .quantum.diagnosis.diagnostics import diagnose as diagnose
 from .quantum.estimators.classification import QuantumSVC as QuantumSVC
 from .quantum.estimators.regression import QuantumSVR as QuantumSVR
 from .quantum.kernels.fidelity import FidelityKernel as FidelityKernel
+from .quantum.kernels.landmarks import LandmarkFeatures as LandmarkFeatures
 from .quantum.kernels.projected import ProjectedKernel as ProjectedKernel
 from .serving.stored_model import load_model as load_model
 

@@ -191,6 +191,10 @@ class CircuitSizeError(QperovError):
     """A circuit too large for exact simulation; the message says how much memory it would take."""
 
 
+class BondDimensionError(CircuitSizeError):
+    """A circuit entangles its qubits more than the matrix product states allowed can hold; the message has the bond."""
+
+
 class RelaxationError(QperovError):
     """A crystal could not be relaxed; the message says why."""
 

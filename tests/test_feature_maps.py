@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+from functools import reduce
 from itertools import pairwise
 from math import pi
 
@@ -16,6 +18,7 @@ from qiskit.quantum_info import Operator, Statevector
 from qperov_circuits import (
     ENTANGLEMENTS,
     FEATURE_MAPS,
+    IsingChain,
     angle_yz_cx,
     covariant_ry,
     feature_map,
@@ -24,12 +27,14 @@ from qperov_circuits import (
     hubregtsen,
     iqp,
     n_wires,
+    peters,
     z,
     zz,
 )
 from qperov_circuits.adapters.to_pennylane import to_pennylane
 from qperov_circuits.adapters.to_qiskit import to_qiskit
 from qperov_circuits.reuploading import rounds
+from scipy.linalg import expm
 
 from qperov.quantum.simulation.dual import Dual
 from qperov.quantum.simulation.statevector import states, states_and_tangents
@@ -301,17 +306,51 @@ def test_default_starts_of_heisenberg_are_spread_over_the_sphere():
     np.testing.assert_allclose(points @ points.T / 200, np.eye(3) / 3, atol=0.02)
 
 
+@pytest.mark.parametrize("n_features", [9, 30])
+def test_peters_is_blocks_with_the_root_of_iswap_between(n_features):
+    x = np.linspace(0, 3, n_features)
+    theirs = QuantumCircuit(3)
+    for block in range(2 if n_features == 9 else 4):
+        if block:
+            theirs.append(iSwapGate().power(0.5), [0, 1])
+            theirs.append(iSwapGate().power(0.5), [1, 2])
+        theirs.h(range(3))
+        for qubit in range(3):
+            for k, turn in enumerate((theirs.rz, theirs.ry, theirs.rz)):
+                turn(x[(9 * block + 3 * qubit + k) % n_features], qubit)
+    ours = to_qiskit(peters(x, 1, n_qubits=3))
+    np.testing.assert_allclose(Operator(ours).data, Operator(theirs.reverse_bits()).data, atol=1e-12)
+
+
+@pytest.mark.parametrize("distance", [1, 3])
+def test_ising_chain_is_the_evolution_of_its_paper(distance):
+    x, gamma = np.linspace(0, 2, 5), 0.7
+
+    def word(letter, *wires):
+        return reduce(np.kron, [PAULI[letter] if wire in wires else np.eye(2) for wire in range(5)])
+
+    field = sum(gamma * x[i] * word("z", i) for i in range(5))
+    pairs = [(i, j) for i in range(5) for j in range(i + 1, 5) if j - i <= distance]
+    coupling = sum(np.pi / 2 * gamma**2 * (1 - x[i]) * (1 - x[j]) * word("x", i, j) for i, j in pairs)
+    state = np.full(32, 32**-0.5)
+    for _ in range(2):
+        state = expm(-1j * coupling) @ expm(-1j * field) @ state
+    np.testing.assert_allclose(prepared(IsingChain(distance, gamma).gates(x), 5), state, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", FEATURE_MAPS)
 def test_every_feature_changes_the_state_in_first_order_at_zero(name):
     """A feature that the default weights hide at x = 0 would be lost to a kernel of small bandwidth."""
     known = feature_map(name)
     n_features = 2 * known.features_per_qubit
     wires = known.n_qubits(n_features)
+    start = 1.2 if name == "peters" else 0.0  # whose Hadamards undo each other at 0, as its docstring says
+    least = 0.001 if name == "ising_chain" else 0.01  # it has the factor γ in its angles: ‖dψ‖² goes with γ²
     for feature in range(n_features):
-        x = [Dual(0.0, float(k == feature)) for k in range(n_features)]
+        x = [Dual(start, float(k == feature)) for k in range(n_features)]
         state, tangent = states_and_tangents(known.gates(x), wires)
         metric = np.vdot(tangent[0], tangent[0]).real - abs(np.vdot(state[0], tangent[0])) ** 2
-        assert metric > 0.01
+        assert metric > least
 
 
 # --- rounds and the catalogue -------------------------------------------------------------------
@@ -338,7 +377,10 @@ def test_counts_of_qubits():
         "angle_yz_cx": [1, 2, 9],
         "covariant_ry": [1, 2, 9],
         "high_dimensional": [1, 2, 6],
+        "ising_chain": one_each,
+        "peters": [1, 1, 2],
     }
+    assert feature_map("peters").n_qubits(150, reps=1) == 25
 
 
 @pytest.mark.parametrize("name", FEATURE_MAPS)
@@ -408,6 +450,17 @@ def test_bad_requests():
                 list(known.gates([0.1] * 4, entanglement="star"))
     with pytest.raises(ValueError, match="at least 2 qubits, got 1"):
         list(heisenberg([0.1], n_qubits=1))
+    for settings_, message in (({"distance": 0}, "distance must be at least 1"), ({"gamma": -1.0}, "gamma must be")):
+        with pytest.raises(ValueError, match=message):
+            IsingChain(**settings_)
+
+
+def test_ising_chain_is_a_value():
+    assert IsingChain() == FEATURE_MAPS["ising_chain"]
+    assert IsingChain(gamma=0.2) != IsingChain()
+    assert len({IsingChain(2), IsingChain(2), IsingChain(3)}) == 2
+    assert pickle.loads(pickle.dumps(IsingChain(2, 0.3))) == IsingChain(distance=2, gamma=0.3)  # noqa: S301
+    assert repr(IsingChain(2, 0.3)) == "IsingChain(distance=2, gamma=0.3)"
 
 
 def test_layers_of_cyclic_patterns_go_on_through_the_rounds():

@@ -23,7 +23,7 @@ from sklearn.kernel_approximation import Nystroem
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.svm import SVR
 
-from qperov.errors import CircuitSizeError
+from qperov.errors import BondDimensionError, CircuitSizeError
 from qperov.quantum.kernels import feature_map_kernel as encoding
 from qperov.quantum.kernels.feature_map_kernel import MEMORY
 from qperov.quantum.kernels.fidelity import FidelityKernel
@@ -423,7 +423,11 @@ def test_bad_input(kind):
     with pytest.raises(ValueError, match="infinity"):
         kernel.diag([[np.inf]])
     with pytest.raises(CircuitSizeError, match="40 qubits"):
-        kernel(np.zeros((2, 40)))
+        kind(simulator="statevector")(np.zeros((2, 40)))
+    with pytest.raises(BondDimensionError, match=r"a bond dimension of 128, more than max_bond = 64"):
+        kind(entanglement="full", bandwidth=1.0)(np.random.default_rng(0).normal(size=(2, 40)))
+    with pytest.raises(ValueError, match="the gradient is available from statevectors of at most 26 qubits"):
+        kind()(np.zeros((2, 40)), eval_gradient=True)
 
 
 @pytest.mark.parametrize(
@@ -436,6 +440,9 @@ def test_bad_input(kind):
         ({"feature_map": "zz", "weights": [0.1]}, "takes no weights"),
         ({"n_qubits": 0}, "n_qubits must be at least 1"),
         ({"precision": "half"}, "precision must be 'double' or 'single'"),
+        ({"simulator": "dense"}, "unknown simulator 'dense'; known are auto, statevector, mps"),
+        ({"simulator": "mps", "tolerance": -1.0}, "tolerance must be at least 0"),
+        ({"simulator": "mps", "max_bond": 0}, "max_bond must be at least 1"),
         ({"shots": 0}, "shots must be at least 1"),
         ({"bandwidth": "median"}, "found on training data"),
         ({"bandwidth": "mean"}, "'median' or 'aligned', got 'mean'"),

@@ -23,8 +23,8 @@ ROOMS = {
 #: What the design fixes at the root; a name is added or removed here on purpose.
 PUBLIC = {
     "read", "load_dataset", "Store", "orderings", "powder_patterns", "PXRDFeaturizer", "FidelityKernel",
-    "ProjectedKernel", "QuantumSVR", "QuantumSVC", "QuantumAutoencoder", "diagnose", "WSPGAN", "CNNRegressor",
-    "FTCPVAE", "TLVAE", "IMatGen", "compare", "load_model", "Backend",
+    "ProjectedKernel", "LandmarkFeatures", "QuantumSVR", "QuantumSVC", "QuantumAutoencoder", "diagnose", "WSPGAN",
+    "CNNRegressor", "FTCPVAE", "TLVAE", "IMatGen", "compare", "load_model", "Backend",
 }  # fmt: skip
 #: Names that stood at the root in 0.1; each warns and goes in 0.3.
 MOVED = {

@@ -202,7 +202,7 @@ def test_bad_input():
     with pytest.raises(ValueError, match="expecting 3 features"):
         QuantumSVR().fit(X, Y).predict(X[:, :2])
     with pytest.raises(CircuitSizeError, match="40 qubits"):
-        QuantumSVR().fit(np.zeros((5, 40)), Y[:5])
+        QuantumSVR(FidelityKernel(simulator="statevector")).fit(np.zeros((5, 40)), Y[:5])
     with pytest.raises(ValueError, match="'C' parameter"):
         QuantumSVR(C=-1.0).fit(X, Y)
 

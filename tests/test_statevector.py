@@ -174,7 +174,7 @@ def test_forty_qubits_are_refused_with_the_memory_they_take():
 
 
 def test_more_states_than_memory_are_refused(monkeypatch):
-    monkeypatch.setattr(statevector, "_physical_memory", lambda: 2.0**20)
+    monkeypatch.setattr(statevector, "physical_memory", lambda: 2.0**20)
     with pytest.raises(CircuitSizeError, match=r"2000 exact state\(s\) of 6 qubits take 1.95 MiB"):
         states(z([0.1] * 6), 6, 2000)
 

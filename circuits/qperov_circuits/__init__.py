@@ -12,9 +12,9 @@ Encoders of autoencoders are in `qperov_circuits.qcnn`. Adapters (`qperov_circui
 from __future__ import annotations
 
 from qperov_circuits.amplitude_encoding import amplitude, tree_angles
-from qperov_circuits.catalogue import FEATURE_MAPS, FeatureMap, feature_map
+from qperov_circuits.catalogue import FEATURE_MAPS, FeatureMap, IsingChain, feature_map
 from qperov_circuits.entanglement import ENTANGLEMENTS, entangling_pairs
-from qperov_circuits.feature_maps import high_dimensional, iqp, z, zz
+from qperov_circuits.feature_maps import high_dimensional, iqp, ising_chain, peters, z, zz
 from qperov_circuits.gate import Angle, Gate, inverse, n_wires
 from qperov_circuits.trainable_maps import angle_yz_cx, covariant_ry, heisenberg, hubregtsen
 
@@ -24,6 +24,7 @@ __all__ = [
     "Angle",
     "FeatureMap",
     "Gate",
+    "IsingChain",
     "amplitude",
     "angle_yz_cx",
     "covariant_ry",
@@ -34,7 +35,9 @@ __all__ = [
     "hubregtsen",
     "inverse",
     "iqp",
+    "ising_chain",
     "n_wires",
+    "peters",
     "tree_angles",
     "z",
     "zz",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from qperov_circuits.feature_maps import high_dimensional, iqp, z, zz
+from qperov_circuits.feature_maps import high_dimensional, iqp, ising_chain, peters, z, zz
 from qperov_circuits.gate import Angle, Gate
 from qperov_circuits.reuploading import check_reps, n_rounds
 from qperov_circuits.trainable_maps import (
@@ -42,6 +42,8 @@ class FeatureMap:
         Function of (n_features, reps, n_qubits) that gives the default weights; None: the map is not trainable.
     extra_qubits : int
         Qubits beyond those that the features need.
+    spreads : bool
+        Whether its reps + 1 blocks hold different features, instead of the same ones in each repetition.
     """
 
     name: str
@@ -51,6 +53,7 @@ class FeatureMap:
     takes_entanglement: bool = False
     weights: Callable[[int, int, int], list[float]] | None = None
     extra_qubits: int = 0
+    spreads: bool = False
 
     @property
     def trainable(self) -> bool:
@@ -76,7 +79,7 @@ class FeatureMap:
         entanglement : str
             A pattern of `entangling_pairs`, for the maps that take one.
         n_qubits : int or None
-            Number of wires; None: ``self.n_qubits(n_features)``.
+            Number of wires; None: ``self.n_qubits(n_features, reps)``.
         weights : sequence of angles or None
             Trainable angles; None: ``self.default_weights(n_features, reps, n_qubits)``.
 
@@ -85,7 +88,7 @@ class FeatureMap:
         ValueError
             A number that does not fit (features, qubits, repetitions, weights), or an unknown entanglement.
         """
-        options: dict[str, Any] = {"n_qubits": self._wires(len(x), n_qubits)}
+        options: dict[str, Any] = {"n_qubits": self._wires(len(x), n_qubits, reps)} | self._options()
         if self.takes_entanglement:
             options["entanglement"] = entanglement
         if self.trainable:
@@ -94,11 +97,12 @@ class FeatureMap:
             raise ValueError(f"feature map {self.name!r} takes no weights, got {len(weights)}")
         return self.generator(x, reps, **options)
 
-    def n_qubits(self, n_features: int) -> int:
-        """Number of qubits that hold the features in one layer."""
+    def n_qubits(self, n_features: int, reps: int = 2) -> int:
+        """Number of qubits that hold the features in one layer, or in all blocks if they are spread over them."""
         if n_features < 1:
             raise ValueError(f"a feature map needs at least one feature, got {n_features}")
-        return n_rounds(n_features, self.features_per_qubit) + self.extra_qubits
+        blocks = reps + 1 if self.spreads else 1
+        return n_rounds(n_features, blocks * self.features_per_qubit) + self.extra_qubits
 
     def n_weights(self, n_features: int, reps: int, n_qubits: int | None = None) -> int:
         """Number of weights; 0 if the map is not trainable."""
@@ -106,12 +110,16 @@ class FeatureMap:
 
     def default_weights(self, n_features: int, reps: int, n_qubits: int | None = None) -> list[float]:
         """Weights to start from, always the same ones; empty if the map is not trainable."""
-        check_reps(reps)
-        wires = self._wires(n_features, n_qubits)
+        wires = self._wires(n_features, n_qubits, reps)
         return [] if self.weights is None else self.weights(n_features, reps, wires)
 
-    def _wires(self, n_features: int, n_qubits: int | None) -> int:
-        default = self.n_qubits(n_features)
+    def _options(self) -> dict[str, Any]:
+        """Further arguments of the generator."""
+        return {}
+
+    def _wires(self, n_features: int, n_qubits: int | None, reps: int) -> int:
+        check_reps(reps)
+        default = self.n_qubits(n_features, reps)
         if n_qubits is None:
             return default
         if n_qubits < 1 + self.extra_qubits:
@@ -119,6 +127,39 @@ class FeatureMap:
                 f"feature map {self.name!r} needs n_qubits of at least {1 + self.extra_qubits}, got {n_qubits}"
             )
         return n_qubits
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class IsingChain(FeatureMap):
+    """The map `ising_chain` with couplings of a reach and strength of one's own.
+
+    Parameters
+    ----------
+    distance : int
+        Farthest qubits along the chain that are coupled.
+    gamma : float
+        γ > 0; no bandwidth, see `ising_chain`.
+
+    Raises
+    ------
+    ValueError
+        A distance below 1 or a γ that is not positive and finite.
+    """
+
+    distance: int = 1
+    gamma: float = 0.1
+
+    def __init__(self, distance: int = 1, gamma: float = 0.1) -> None:
+        super().__init__("ising_chain", ising_chain)
+        object.__setattr__(self, "distance", distance)
+        object.__setattr__(self, "gamma", gamma)
+        list(self.gates([0.0], 1))  # refuses what the map refuses
+
+    def __repr__(self) -> str:
+        return f"IsingChain(distance={self.distance}, gamma={self.gamma})"
+
+    def _options(self) -> dict[str, Any]:
+        return {"distance": self.distance, "gamma": self.gamma}
 
 
 def feature_map(name: str) -> FeatureMap:
@@ -153,6 +194,8 @@ FEATURE_MAPS: Mapping[str, FeatureMap] = MappingProxyType(
                 weights=covariant_ry_weights,
             ),
             FeatureMap("heisenberg", heisenberg, weights=heisenberg_weights, extra_qubits=1),
+            IsingChain(),
+            FeatureMap("peters", peters, features_per_qubit=3, spreads=True),
         )
     }
 )

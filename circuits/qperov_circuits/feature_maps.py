@@ -16,7 +16,7 @@ doi:10.1038/s41586-019-0980-2.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import pi
+from math import inf, pi
 
 from qperov_circuits.entanglement import entangling_pairs
 from qperov_circuits.gate import Angle, Gate
@@ -163,12 +163,109 @@ def high_dimensional(x: Sequence[Angle], reps: int = 2, n_qubits: int | None = N
     check_reps(reps)
     features = list(x)
     wires = n_rounds(len(features), 3) if n_qubits is None else n_qubits
-    root_iswap = -pi / 4
     yield from (Gate("h", (wire,)) for wire in range(wires))
     for index, layer in enumerate(rounds(features, wires, 3) * reps):
         if index:
-            for pair in entangling_pairs(wires, "pairwise"):
-                yield Gate("rxx", pair, root_iswap)
-                yield Gate("ryy", pair, root_iswap)
-        for place, feature in enumerate(layer):
-            yield Gate("ry" if place % 3 == 1 else "rz", (place // 3,), feature)
+            yield from _root_iswaps(wires)
+        yield from _three_a_wire(layer)
+
+
+def peters(x: Sequence[Angle], reps: int = 2, n_qubits: int | None = None) -> Iterator[Gate]:
+    """Map of new features in every block: H, Rz, Ry and Rz on each wire, ``reps`` times with √iSWAP after it, and once.
+
+    The features go through the reps + 1 blocks in their order, three a wire, and through as many blocks more as
+    ``n_qubits`` asks for; the √iSWAP are those of `high_dimensional`. At x = 0 the Hadamards of the second block undo
+    those of the first, and single features there change nothing: scale them to a range such as [0, π].
+
+    Parameters
+    ----------
+    x : sequence of n_features angles
+        Radians; each a number or an array of one angle per sample.
+    reps : int
+        Number of blocks before the last.
+    n_qubits : int or None
+        Number of wires; None: ⌈n_features / (3 (reps + 1))⌉.
+
+    Raises
+    ------
+    ValueError
+        No feature, no wire or no repetition.
+
+    Source: Peters et al. (2021), see `high_dimensional`.
+    """
+    check_reps(reps)
+    features = list(x)
+    wires = n_rounds(len(features), 3 * (reps + 1)) if n_qubits is None else n_qubits
+    dealt = [feature for part in rounds(features, wires, 3 * (reps + 1)) for feature in part]
+    for start in range(0, len(dealt), 3 * wires):
+        if start:
+            yield from _root_iswaps(wires)
+        yield from (Gate("h", (wire,)) for wire in range(wires))
+        yield from _three_a_wire(dealt[start : start + 3 * wires])
+
+
+def ising_chain(
+    x: Sequence[Angle], reps: int = 2, n_qubits: int | None = None, distance: int = 1, gamma: float = 0.1
+) -> Iterator[Gate]:
+    """Ising chain: H on all wires, then ``reps`` times Rz(2γxᵢ) and Rxx(πγ²(1−xᵢ)(1−xⱼ)) for all |i − j| ≤ distance.
+
+    The couplings are those of features scaled to [0, 2]. States of any number of wires are matrix product states of
+    small bond dimension.
+
+    Parameters
+    ----------
+    x : sequence of n_features angles
+        Each a number or an array of one number per sample.
+    reps : int
+        Number of repetitions.
+    n_qubits : int or None
+        Number of wires; None: one per feature.
+    distance : int
+        Farthest wires along the chain that are coupled.
+    gamma : float
+        γ > 0, which scales the angles; no bandwidth, since the couplings go with its square.
+
+    Raises
+    ------
+    ValueError
+        No feature, no wire, no repetition, a distance below 1 or a γ that is not positive and finite.
+
+    Source: M. Metcalf, P. Andrés-Martínez, N. Fitzpatrick, Realizing quantum kernel models at scale with matrix product
+    state simulation (2024), arXiv:2411.09336.
+    """
+    check_reps(reps)
+    if distance < 1:
+        raise ValueError(f"distance must be at least 1, got {distance}")
+    if not 0 < gamma < inf:
+        raise ValueError(f"gamma must be positive and finite, got {gamma}")
+    features = list(x)
+    places = len(features) if n_qubits is None else n_qubits
+    turns = rounds([2 * gamma * feature for feature in features], places)
+    gaps = rounds([1 - feature for feature in features], places)
+    couplings = [
+        {
+            (i, j): pi * gamma**2 * (layer[i] * layer[j])
+            for i in range(places)
+            for j in range(i + 1, min(places, i + distance + 1))
+        }
+        for layer in gaps
+    ]
+    yield from (Gate("h", (wire,)) for wire in range(places))
+    for _ in range(reps):
+        for layer, pairs in zip(turns, couplings, strict=True):
+            yield from (Gate("rz", (wire,), angle) for wire, angle in enumerate(layer))
+            yield from (Gate("rxx", pair, angle) for pair, angle in pairs.items())
+
+
+def _root_iswaps(n_wires: int) -> Iterator[Gate]:
+    """√iSWAP on neighbours: first the pairs with an even wire in front, then those with an odd one."""
+    root_iswap = -pi / 4
+    for pair in entangling_pairs(n_wires, "pairwise"):
+        yield Gate("rxx", pair, root_iswap)
+        yield Gate("ryy", pair, root_iswap)
+
+
+def _three_a_wire(features: Sequence[Angle]) -> Iterator[Gate]:
+    """Rz, Ry and Rz on each wire."""
+    for place, feature in enumerate(features):
+        yield Gate("ry" if place % 3 == 1 else "rz", (place // 3,), feature)

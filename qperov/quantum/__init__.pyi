@@ -10,6 +10,7 @@ from .kernels.fidelity import FidelityKernel as FidelityKernel
 from .kernels.gram_file import write_gram as write_gram
 from .kernels.interoperation import ForeignKernel as ForeignKernel
 from .kernels.interoperation import as_qiskit_kernel as as_qiskit_kernel
+from .kernels.landmarks import LandmarkFeatures as LandmarkFeatures
 from .kernels.projected import ProjectedKernel as ProjectedKernel
 from .kernels.states import KernelStates as KernelStates
 from .kernels.states import StateFidelity as StateFidelity

@@ -9,17 +9,20 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
-from qperov_circuits import ENTANGLEMENTS, Angle, Gate, feature_map, n_wires
+from qperov_circuits import ENTANGLEMENTS, FEATURE_MAPS, Angle, Gate, feature_map, n_wires
+from qperov_circuits import FeatureMap as CircuitMap
 from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
 from sklearn.utils import check_array
 
 from qperov.quantum.kernels.memory import KernelMemory
 from qperov.quantum.kernels.shots import noise_key
 from qperov.quantum.simulation.dual import Dual
-from qperov.quantum.simulation.statevector import check_size, states, states_and_tangents
+from qperov.quantum.simulation.mps import MatrixProductStates, largest_bond, matrix_product_states
+from qperov.quantum.simulation.statevector import MAX_QUBITS, check_size, states, states_and_tangents
 
-#: A name in `qperov_circuits.FEATURE_MAPS`, a function from a list of n_features angles to the gates of a circuit, a
-#: parameterised ``qiskit.QuantumCircuit``, or a PennyLane QNode of one argument.
+#: A name in `qperov_circuits.FEATURE_MAPS`, a map such as `qperov_circuits.IsingChain`, a function from a list of
+#: n_features angles to the gates of a circuit, a parameterised ``qiskit.QuantumCircuit``, or a PennyLane QNode of one
+#: argument.
 FeatureMap: TypeAlias = str | Callable[[Sequence[Angle]], Iterable[Gate]] | Any
 
 #: Memory that the states of one tile of samples may take; larger sets of states are prepared tile by tile.
@@ -33,6 +36,11 @@ LEARNT_BANDWIDTHS = ("median", "aligned")
 
 #: Amplitudes for each value of ``precision``.
 PRECISIONS: dict[str, np.dtype] = {"double": np.dtype(np.complex128), "single": np.dtype(np.complex64)}
+
+SIMULATORS = ("auto", "statevector", "mps")
+
+#: Time of one multiplication of a matrix product state's tensors, in units of one of a statevector's amplitudes.
+TENSOR_COST = 24
 
 #: A feature map as a backend takes it: gates from the scaled features of one sample.
 Circuit: TypeAlias = Callable[[Sequence[Angle]], list[Gate]]
@@ -63,6 +71,9 @@ class FeatureMapKernel(Kernel):
     shots: int | None
     random_state: int | None
     precision: str
+    simulator: str
+    tolerance: float
+    max_bond: int
     n_jobs: int | None
     backend: Backend | None
 
@@ -90,10 +101,31 @@ class FeatureMapKernel(Kernel):
         ValueError
             An unknown name, or more features, qubits or weights than the map can do with.
         """
-        if isinstance(self.feature_map, str):
-            named = feature_map(self.feature_map)
+        if (named := self._named_map()) is not None:
             return list(named.gates(angles, self.reps, self.entanglement, self.n_qubits, self.weights))
         return list(_as_generator(self.feature_map, len(angles))(angles))
+
+    def chosen_simulator(self, n_features: int) -> str:
+        """ "statevector" or "mps": what ``simulator="auto"`` takes for so many features.
+
+        Of n qubits and bond dimension D, at most, a statevector costs 2ⁿ multiplications a pair and matrix product
+        states n·D³, each of which takes `TENSOR_COST` times as long; above 26 qubits there are no statevectors.
+        """
+        n_qubits = self._n_qubits(n_features)
+        if self.simulator != "auto":
+            return self.simulator
+        if n_qubits > MAX_QUBITS:
+            return "mps"
+        if 2**n_qubits <= TENSOR_COST * n_qubits:
+            return "statevector"
+        bond = largest_bond(self.circuit([0.5] * n_features), n_qubits)
+        return "mps" if TENSOR_COST * n_qubits * bond**3 < 2**n_qubits else "statevector"
+
+    def _named_map(self) -> CircuitMap | None:
+        """The map of the catalogue, or of its kind; None for a map of the user's own."""
+        if isinstance(self.feature_map, str):
+            return feature_map(self.feature_map)
+        return self.feature_map if isinstance(self.feature_map, CircuitMap) else None
 
     def __repr__(self) -> str:
         defaults = signature(type(self)).parameters
@@ -108,15 +140,15 @@ class FeatureMapKernel(Kernel):
 
     def _checked(self, X: ArrayLike, name: str = "X") -> np.ndarray:
         """X as floats of shape (n_samples, n_features), after a look at the parameters too."""
-        if isinstance(self.feature_map, str):
-            feature_map(self.feature_map)
-        elif self.n_qubits is not None or self.weights is not None:
+        if self._named_map() is None and (self.n_qubits is not None or self.weights is not None):
             raise ValueError("n_qubits and weights belong to the named feature maps: leave them out for your own")
         if self.entanglement not in ENTANGLEMENTS:
             raise ValueError(f"unknown entanglement {self.entanglement!r}; known are {', '.join(ENTANGLEMENTS)}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be 'double' or 'single', got {self.precision!r}")
-        for parameter in ("reps", "n_qubits", "shots", "random_state"):
+        if self.simulator not in SIMULATORS:
+            raise ValueError(f"unknown simulator {self.simulator!r}; known are {', '.join(SIMULATORS)}")
+        for parameter in ("reps", "n_qubits", "shots", "random_state", "max_bond"):
             value = getattr(self, parameter)
             if value is None and parameter != "reps":
                 continue
@@ -161,6 +193,12 @@ class FeatureMapKernel(Kernel):
                 "out of the search with bandwidth_bounds='fixed'"
             )
         X = self._checked(X)
+        rates = eval_gradient and not self.hyperparameter_bandwidth.fixed
+        if rates and (self.simulator == "mps" or self._n_qubits(X.shape[1]) > MAX_QUBITS):
+            raise ValueError(
+                f"the gradient is available from statevectors of at most {MAX_QUBITS} qubits only: keep the bandwidth "
+                "out of the search with bandwidth_bounds='fixed'"
+            )
         if Y is None:
             return X, None
         Y = self._checked(Y, "Y")
@@ -171,13 +209,24 @@ class FeatureMapKernel(Kernel):
     # --- states ---------------------------------------------------------------------------------
 
     def _n_qubits(self, n_features: int) -> int:
-        if isinstance(self.feature_map, str):
-            return self.n_qubits or feature_map(self.feature_map).n_qubits(n_features)
+        if (named := self._named_map()) is not None:
+            return self.n_qubits or named.n_qubits(n_features, self.reps)
         return n_wires(self.circuit([0.0] * n_features))
 
     def _states(self, X: np.ndarray, n_qubits: int) -> np.ndarray:
         """States of samples, shape (n_samples, 2**n_qubits)."""
         return states(self._gates(X), n_qubits, len(X), dtype=PRECISIONS[self.precision])
+
+    def _chains(self, X: np.ndarray, n_qubits: int) -> MatrixProductStates:
+        """States of samples as matrix product states."""
+        return matrix_product_states(
+            self._gates(X),
+            n_qubits,
+            len(X),
+            tolerance=self.tolerance,
+            max_bond=self.max_bond,
+            n_jobs=self.n_jobs,
+        )
 
     def _gates(self, X: np.ndarray) -> list[Gate]:
         """The circuits of all samples, one array an angle."""
@@ -217,13 +266,14 @@ class FeatureMapKernel(Kernel):
         The type is in it, since a subclass may have another circuit.
         """
         noisy = self.shots is not None and what != "states"
-        if not isinstance(self.feature_map, str) or (noisy and self.random_state is None):
+        if self._named_map() is None or (noisy and self.random_state is None):
             return None
         try:
             hash(self.backend)
         except TypeError:
             return None
-        return (type(self), what, *self._settings(noisy), self.backend)
+        simulation = (self.simulator, self.tolerance, self.max_bond)
+        return (type(self), what, *self._settings(noisy), *simulation, self.backend)
 
     def _settings(self, noisy: bool) -> tuple[Any, ...]:
         """All that the values of a named feature map depend on, as plain numbers and text.
@@ -233,14 +283,17 @@ class FeatureMapKernel(Kernel):
         weights = None if self.weights is None else tuple(map(float, self.weights))
         bandwidth = tuple(float(f"{b:.12g}") for b in np.atleast_1d(np.asarray(self.bandwidth, dtype=float)))
         noise = (self.shots, self.random_state) if noisy else None
-        circuit = (self.feature_map, self.reps, self.entanglement, self.n_qubits, weights, bandwidth)
+        named = self._named_map()
+        known = None if named is None else FEATURE_MAPS.get(named.name)
+        feature_map = named.name if named is not None and named == known else self.feature_map
+        circuit = (feature_map, self.reps, self.entanglement, self.n_qubits, weights, bandwidth)
         return plain((*circuit, self.precision, noise))
 
     def _noise_key(self, what: str) -> int:
         """Seed of the measurements of this setting."""
         if self.random_state is None:
             return int(np.random.default_rng().integers(2**63))
-        settings = self._settings(self.shots is not None) if isinstance(self.feature_map, str) else ()
+        settings = self._settings(self.shots is not None) if self._named_map() is not None else ()
         return noise_key(int(self.random_state), what, *settings)
 
 

@@ -11,8 +11,10 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 
 from qperov.errors import keyword_only
-from qperov.quantum.kernels.feature_map_kernel import MEMORY, Backend, FeatureMap, FeatureMapKernel
+from qperov.quantum.kernels.feature_map_kernel import MEMORY, PRECISIONS, Backend, FeatureMap, FeatureMapKernel
 from qperov.quantum.kernels.shots import measured_fidelities, pair_keys, sample_keys
+from qperov.quantum.simulation import mps_overlaps
+from qperov.quantum.simulation.mps import MAX_BOND, TOLERANCE, MatrixProductStates
 from qperov.quantum.simulation.overlaps import fidelities, fidelities_and_rates, symmetric
 
 
@@ -26,9 +28,9 @@ class FidelityKernel(FeatureMapKernel):
     Parameters
     ----------
     feature_map : str, callable, QuantumCircuit or QNode
-        A name in `qperov_circuits.FEATURE_MAPS`; or ``callable(angles)`` that returns gates, given a list of n_features
-        arrays of shape (n_samples,), with ``+ - *`` on them and nothing else; or a parameterised
-        ``qiskit.QuantumCircuit``; or a PennyLane QNode of one argument.
+        A name in `qperov_circuits.FEATURE_MAPS`; or a map such as `qperov_circuits.IsingChain`; or
+        ``callable(angles)`` that returns gates, given a list of n_features arrays of shape (n_samples,), with ``+ - *``
+        on them and nothing else; or a parameterised ``qiskit.QuantumCircuit``; or a PennyLane QNode of one argument.
     reps : int
         Repetitions of a named feature map.
     entanglement : str
@@ -56,6 +58,14 @@ class FidelityKernel(FeatureMapKernel):
         None for one, or what the active configuration says.
     backend : object or None
         What measures the circuits, for instance `qperov.Backend`; None for exact simulation.
+    simulator : "auto", "statevector" or "mps"
+        What prepares the states for exact values: all 2ⁿ amplitudes (to 26 qubits), or matrix product states
+        (`qperov.quantum.simulation.mps`), for circuits that entangle neighbours on a line, of any number of qubits.
+        "auto" takes what is estimated to be faster, and `chosen_simulator` says which.
+    tolerance : float
+        Of matrix product states: norm of what is dropped at a cut; `error_bound` says what it comes to.
+    max_bond : int
+        Of matrix product states: bond dimension above which a circuit is refused.
 
     References
     ----------
@@ -79,6 +89,9 @@ class FidelityKernel(FeatureMapKernel):
         precision: str = "double",
         n_jobs: int | None = None,
         backend: Backend | None = None,
+        simulator: str = "auto",
+        tolerance: float = TOLERANCE,
+        max_bond: int = MAX_BOND,
     ) -> None:
         self.feature_map = feature_map
         self.reps = reps
@@ -92,6 +105,9 @@ class FidelityKernel(FeatureMapKernel):
         self.precision = precision
         self.n_jobs = n_jobs
         self.backend = backend
+        self.simulator = simulator
+        self.tolerance = tolerance
+        self.max_bond = max_bond
 
     def __call__(self, X: ArrayLike, Y: ArrayLike | None = None, eval_gradient: bool = False) -> Any:
         """Kernel matrix between the samples of X and of Y.
@@ -116,19 +132,40 @@ class FidelityKernel(FeatureMapKernel):
         ValueError
             NaN or infinity in the input, numbers of features that differ, a parameter out of range.
         CircuitSizeError
-            More than 26 qubits.
+            More than 26 qubits for statevectors, or more memory than there is.
+        BondDimensionError
+            A circuit that entangles too much for matrix product states.
         """
         X, Y = self._checked_pair(X, Y, eval_gradient)
         if eval_gradient and not self.hyperparameter_bandwidth.fixed:
             return self._fidelities_and_gradient(X)
-        if self.backend is None:
+        if self.backend is None and self.chosen_simulator(X.shape[1]) == "statevector":
             self._tile_rows(self._n_qubits(X.shape[1]))  # too many qubits are refused even where no pair is evaluated
         K = MEMORY.matrix(self._key("fidelity"), X, Y, self._evaluate)
         return (K, np.empty((*K.shape, 0))) if eval_gradient else K
 
+    def error_bound(self, X: ArrayLike, Y: ArrayLike | None = None) -> float:
+        """Bound on the error of every value of K(X, Y) from what matrix product states leave out; 0 for statevectors.
+
+        |ΔK(x, y)| ≤ 2(δ(x) + δ(y)), where δ² is the sum of a state's discarded weights; rounding comes on top.
+        """
+        X, Y = self._checked_pair(X, Y, eval_gradient=False)
+        if self.chosen_simulator(X.shape[1]) == "statevector":
+            return 0.0
+        bras, kets = self._both_chains(X, Y)
+        return mps_overlaps.fidelity_error(bras, kets)
+
+    def _both_chains(
+        self, X: np.ndarray, Y: np.ndarray | None
+    ) -> tuple[MatrixProductStates, MatrixProductStates | None]:
+        n_qubits = self._n_qubits(X.shape[1])
+        return self._chains(X, n_qubits), None if Y is None else self._chains(Y, n_qubits)
+
     def _fresh_matrix(self, samples: np.ndarray) -> np.ndarray:
         """K(samples, samples) of exact values without memory, for checked samples that are all different."""
         n_qubits = self._n_qubits(samples.shape[1])
+        if self.chosen_simulator(samples.shape[1]) == "mps":
+            return self._exact(samples, None)
         if self._in_one_piece(len(samples), n_qubits):
             return fidelities(self._states(samples, n_qubits))
         return self._in_blocks(samples, None, n_qubits)
@@ -161,6 +198,9 @@ class FidelityKernel(FeatureMapKernel):
         return MEMORY.pairs(self._key("pairs"), X, Y, measure)
 
     def _exact(self, X: np.ndarray, Y: np.ndarray | None) -> np.ndarray:
+        if self.chosen_simulator(X.shape[1]) == "mps":
+            chains = self._both_chains(X, Y)
+            return mps_overlaps.fidelities(*chains, dtype=PRECISIONS[self.precision], n_jobs=self.n_jobs)
         n_qubits = self._n_qubits(X.shape[1])
         if not self._in_one_piece(len(X) + (0 if Y is None else len(Y)), n_qubits):
             return self._in_blocks(X, Y, n_qubits)

@@ -26,8 +26,13 @@ from qperov.quantum.kernels.feature_map_kernel import (
     check_positive,
 )
 from qperov.quantum.kernels.shots import measured_expectations, sample_keys
+from qperov.quantum.simulation.mps import MAX_BOND, TOLERANCE
+from qperov.quantum.simulation.mps_overlaps import bloch_vectors
 from qperov.quantum.simulation.overlaps import expectations
-from qperov.quantum.simulation.statevector import states
+from qperov.quantum.simulation.statevector import MAX_QUBITS, states
+
+#: Samples whose matrix product states are held at once.
+CHAINS = 1024
 
 
 class ProjectedKernel(FeatureMapKernel):
@@ -38,7 +43,8 @@ class ProjectedKernel(FeatureMapKernel):
 
     Parameters
     ----------
-    feature_map, reps, entanglement, bandwidth, bandwidth_bounds, n_qubits, weights, precision, n_jobs, backend
+    feature_map, reps, entanglement, bandwidth, bandwidth_bounds, n_qubits, weights, precision, n_jobs, backend,
+    simulator, tolerance, max_bond
         As for `FidelityKernel`.
     gamma : float
         Inverse squared width γ > 0 of the Gaussian.
@@ -74,6 +80,9 @@ class ProjectedKernel(FeatureMapKernel):
         precision: str = "double",
         n_jobs: int | None = None,
         backend: Backend | None = None,
+        simulator: str = "auto",
+        tolerance: float = TOLERANCE,
+        max_bond: int = MAX_BOND,
     ) -> None:
         self.feature_map = feature_map
         self.reps = reps
@@ -89,6 +98,9 @@ class ProjectedKernel(FeatureMapKernel):
         self.precision = precision
         self.n_jobs = n_jobs
         self.backend = backend
+        self.simulator = simulator
+        self.tolerance = tolerance
+        self.max_bond = max_bond
 
     @property
     def hyperparameter_gamma(self) -> Hyperparameter:
@@ -150,6 +162,14 @@ class ProjectedKernel(FeatureMapKernel):
             return self.backend.measure_bloch(self.circuit, self._scaled(X)).reshape(len(X), -1)
         n_qubits = self._n_qubits(X.shape[1])
         n_jobs = effective_n_jobs(self.n_jobs)
+        if self.chosen_simulator(X.shape[1]) == "mps":
+            if self.shots is not None:
+                raise ValueError(
+                    f"shots of all qubits at once are drawn from statevectors only, here are {n_qubits} qubits: "
+                    f"shots=None, or simulator='statevector' up to {MAX_QUBITS} qubits"
+                )
+            blocks = (X[start : start + CHAINS] for start in range(0, len(X), CHAINS))
+            return np.concatenate([bloch_vectors(self._chains(block, n_qubits)) for block in blocks])
         rows = min(self._tile_rows(n_qubits, 2), -(-len(X) // (1 if n_jobs == 1 else 2 * n_jobs)))
         spec = clone(self).set_params(n_jobs=1)
         keys = np.zeros(len(X), np.uint64) if self.shots is None else sample_keys(X, self._noise_key("bloch"))

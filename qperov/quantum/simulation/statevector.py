@@ -93,10 +93,10 @@ def states_and_tangents(
 def check_size(n_qubits: int, n_samples: int = 1, itemsize: int = 16) -> None:
     """Raise CircuitSizeError if that many states of that many qubits cannot be held in memory."""
     needed = itemsize * 2**n_qubits * n_samples
-    if n_qubits > MAX_QUBITS or needed > _physical_memory():
+    if n_qubits > MAX_QUBITS or needed > physical_memory():
         raise CircuitSizeError(
-            f"{n_samples} exact state(s) of {n_qubits} qubits take {_readable(needed)} of memory "
-            f"(limits: {MAX_QUBITS} qubits, {_readable(_physical_memory())}). "
+            f"{n_samples} exact state(s) of {n_qubits} qubits take {readable(needed)} of memory "
+            f"(limits: {MAX_QUBITS} qubits, {readable(physical_memory())}). "
             "Reduce the features, for instance by PCA to 10 components or fewer, or measure on quantum hardware."
         )
 
@@ -115,10 +115,12 @@ def _simulate(gates: Iterable[Gate], n_qubits: int, n_samples: int, dtype: DType
         table = [_tensor_angle(angle, n_samples, real, device) for angle in angles]
         return _run(program, n_qubits, table, None, real)[0].expand(-1, n_samples), None
 
-    table = [_angle(angle.value if isinstance(angle, Dual) else angle, n_samples, real) for angle in angles]
+    table = [angle_values(angle.value if isinstance(angle, Dual) else angle, n_samples, real) for angle in angles]
     tangents = None
     if any(isinstance(angle, Dual) for angle in angles):
-        tangents = [_angle(angle.tangent if isinstance(angle, Dual) else 0.0, n_samples, real) for angle in angles]
+        tangents = [
+            angle_values(angle.tangent if isinstance(angle, Dual) else 0.0, n_samples, real) for angle in angles
+        ]
     psi: np.ndarray = np.empty((2**n_qubits, n_samples), dtype)
     tangent: Array | None = None if tangents is None else np.empty_like(psi)
     width = min(BLOCK_SAMPLES, max(1, BLOCK_BYTES // (dtype.itemsize * 2**n_qubits)))
@@ -303,7 +305,7 @@ def _as_complex(amplitudes: Array) -> Array:
     return amplitudes.view(np.result_type(amplitudes.dtype, np.complex64))
 
 
-def _angle(angle: Angle, n_samples: int, real: np.dtype) -> np.ndarray:
+def angle_values(angle: Angle, n_samples: int, real: np.dtype) -> np.ndarray:
     values = np.atleast_1d(np.asarray(angle, dtype=real))
     _check_shape(values.shape, n_samples)
     if not np.isfinite(values).all():
@@ -338,7 +340,7 @@ def _check_shape(shape: tuple[int, ...], n_samples: int) -> None:
 # --- memory -------------------------------------------------------------------------------------
 
 
-def _physical_memory() -> float:
+def physical_memory() -> float:
     """Bytes of memory in this machine; infinite where the operating system does not tell."""
     try:
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
@@ -346,7 +348,7 @@ def _physical_memory() -> float:
         return float("inf")
 
 
-def _readable(n_bytes: float) -> str:
+def readable(n_bytes: float) -> str:
     for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
         if n_bytes < 1024:
             return f"{n_bytes:.3g} {unit}"
