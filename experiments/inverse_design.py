@@ -49,8 +49,8 @@ from qperov.reports.maps.embedding import embed
 from qperov.studies.inverse_design.bench import bench_study
 from qperov.studies.inverse_design.features import CrystalFeatures
 from qperov.studies.inverse_design.latent import latent_study
-from qperov.studies.inverse_design.obtained import obtained_study
-from qperov.studies.inverse_design.results import Asked, Generation, HeldOut, Sample, Trained
+from qperov.studies.inverse_design.nearness import nearness_study
+from qperov.studies.inverse_design.results import Generation, HeldOut, Sample, Target, TrainedGenerator
 from qperov.studies.inverse_design.training import CONSTANT, training_study
 from qperov.studies.models import EPSILON, INNER_FOLDS, searched
 
@@ -218,8 +218,8 @@ def formulas_of(structures: Sequence[Structure]) -> list[str]:
     return [structure.composition.reduced_formula for structure in structures]
 
 
-def asked_of(task: Task, dataset: qperov.datasets.CrystalDataset, labels: np.ndarray) -> Asked:
-    """What is asked, from the settings or by default."""
+def target_of(task: Task, dataset: qperov.datasets.CrystalDataset, labels: np.ndarray) -> Target:
+    """Property and value wanted, from the settings or by default."""
     energy = dataset.unit == "eV/atom" and "formation" in (dataset.target or "")
     defaults = (TARGET, NEAR, STABLE)
     if not energy:
@@ -227,7 +227,7 @@ def asked_of(task: Task, dataset: qperov.datasets.CrystalDataset, labels: np.nda
     given = (task.target_value, task.tolerance, task.threshold)
     value, tolerance, threshold = (d if g is None else g for g, d in zip(given, defaults, strict=True))
     name = (dataset.target or "property").replace("_", " ")
-    return Asked(dataset.name, name, dataset.unit or "", value, tolerance, threshold)
+    return Target(dataset.name, name, dataset.unit or "", value, tolerance, threshold)
 
 
 # --- models -------------------------------------------------------------------------------------
@@ -314,9 +314,9 @@ def main(task: Task, command: str = "python experiments/inverse_design.py") -> P
     """Train, sample, judge, write; returns the report."""
     dataset = represented(load(task), presets(task, 0.0))
     parts = split(task, dataset)
-    asked = asked_of(task, dataset, parts.training.y)
+    target = target_of(task, dataset, parts.training.y)
     print(f"{dataset}: {len(parts.training)} to train on, {len(parts.held)} held out")
-    print(f"asked for: {asked.name} {asked.with_unit(asked.value)}")
+    print(f"asked for: {target.name} {target.with_unit(target.value)}")
     # these refuse crystals whose charges cannot be told: better now than after the training
     rivals = baselines(parts.training.structures, task.count, task.seed)
     judges = {
@@ -324,13 +324,13 @@ def main(task: Task, command: str = "python experiments/inverse_design.py") -> P
         for name, model in regressors(task.quick).items()
     }
     held_out = held_out_facts(parts, judges)
-    trained, samples = generators(task, parts, asked)
+    trained, samples = generators(task, parts, target)
     generation = generated(task, parts, [*samples, *rivals], judges[JUDGE])
     studies = (
-        training_study(asked, held_out, trained, seed=task.seed),
-        latent_study(asked, parts.training.y, trained),
-        bench_study(asked, generation),
-        obtained_study(asked, generation),
+        training_study(target, held_out, trained, seed=task.seed),
+        latent_study(target, parts.training.y, trained),
+        bench_study(target, generation),
+        nearness_study(target, generation),
     )
     unfinished = task.out / "unfinished"
     comparison = qperov.compare(
@@ -365,17 +365,17 @@ def held_out_facts(parts: Split, judges: Mapping[str, Pipeline]) -> HeldOut:
     )
 
 
-def generators(task: Task, parts: Split, asked: Asked) -> tuple[dict[str, Trained], list[Sample]]:
+def generators(task: Task, parts: Split, target: Target) -> tuple[dict[str, TrainedGenerator], list[Sample]]:
     """Models trained and measured on the crystals held out, and what was sampled from them."""
-    trained: dict[str, Trained] = {}
+    trained: dict[str, TrainedGenerator] = {}
     samples: list[Sample] = []
-    for name, model in presets(task, asked.threshold).items():
+    for name, model in presets(task, target.threshold).items():
         ready, seconds = trained_model(task, name, model, parts.training)
         errors = reconstruction_errors(parts.held.structures, ready.reconstruct(parts.held.structures))
         print(f"{name}, held out: {', '.join(f'{key} {value:.3g}' for key, value in errors.mean().items())}")
         points = embed(ready.latent_, seed=task.seed)
-        trained[name] = Trained(ready.history_, seconds, errors, ready.predict(parts.held.structures), points)
-        samples += sampled(name, ready, asked.value, task.count, task.seed)
+        trained[name] = TrainedGenerator(ready.history_, seconds, errors, ready.predict(parts.held.structures), points)
+        samples += sampled(name, ready, target.value, task.count, task.seed)
     return trained, samples
 
 

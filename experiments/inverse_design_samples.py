@@ -18,15 +18,15 @@ import qperov
 from qperov.crystals.energies import formation_energies
 from qperov.datasets.store import Store
 from qperov.errors import CalculationInputError
-from qperov.generative.bench.benching import PERTURBATION, SUBSTITUTION, BenchReport, bench
+from qperov.generative.bench.comparison import PERTURBATION, SUBSTITUTION, BenchReport, compare_samples
+from qperov.generative.bench.judgement import displacement
 from qperov.generative.bench.proposals import ionic_substitutions, random_perturbations
-from qperov.generative.bench.relaxation_check import moved
 from qperov.generative.imatgen.postprocessing import tidy
 from qperov.generative.models.base import GenerativeModel
 from qperov.generative.writing import write_generated
 from qperov.potentials.label_factory import label_dataset, relaxed_dataset
 from qperov.potentials.protocols import Protocol
-from qperov.studies.inverse_design.obtained import TARGETED
+from qperov.studies.inverse_design.nearness import TARGETED
 from qperov.studies.inverse_design.results import BASELINE, Generation, RelaxedCrystals, Sample
 
 #: What the report calls a way of sampling → the model's own name for it.
@@ -98,7 +98,7 @@ def judged(
 ) -> BenchReport:
     """All samples on the bench, the training crystals as reference."""
     perovskites = all(structure.composition.anonymized_formula == "ABC3" for structure in structures)
-    return bench(
+    return compare_samples(
         {sample.name: sample.crystals for sample in samples},
         structures,
         perovskite=perovskites,
@@ -114,7 +114,7 @@ def with_property(sample: Sample, report: BenchReport, judge: Pipeline) -> Sampl
     obtained = np.full(len(sample.crystals), np.nan)
     if len(rows):
         obtained[rows] = judge.predict([sample.crystals[row] for row in rows])
-    return replace(sample, obtained=obtained)
+    return replace(sample, properties=obtained)
 
 
 # --- relaxation ---------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ def relaxed(
     )
     before = replace(before, name=f"generated-{before.fingerprint[:12]}")
     if not chosen:
-        columns = ["sample", "index", "converged", "rmsd", "volume_change", "obtained"]
+        columns = ["sample", "index", "converged", "rmsd", "volume_change", "property"]
         return RelaxedCrystals(pd.DataFrame(columns=columns), protocol.describe())
     with Store(store) as file:
         file.add(before)
@@ -185,7 +185,7 @@ def relaxed(
     rows = []
     for entry, (sample, row) in chosen.items():
         found = ended.get(entry)
-        motion = None if found is None else moved(sample.crystals[row], found[0])
+        motion = None if found is None else displacement(sample.crystals[row], found[0])
         rows.append(
             {
                 "sample": sample.name,
@@ -193,7 +193,7 @@ def relaxed(
                 "converged": found is not None,
                 "rmsd": np.nan if motion is None else motion.rmsd,
                 "volume_change": np.nan if motion is None else motion.volume_change,
-                "obtained": np.nan if found is None else found[1],
+                "property": np.nan if found is None else found[1],
             }
         )
     return RelaxedCrystals(pd.DataFrame(rows), report.provenance)

@@ -67,7 +67,7 @@ def test_a_displacement_grows_the_distance() -> None:
 def test_each_geometry_once() -> None:
     seen: list[tuple[int, int]] = []
     crystals = [cubic_perovskite(a=a) for a in (3.8, 4.0, 5.5)] + [caesium_chloride()]
-    found = fingerprints(crystals, done=lambda done, total: seen.append((done, total)))
+    found = fingerprints(crystals, progress=lambda done, total, _: seen.append((done, total)))
     assert seen == [(1, 2), (2, 2)]
     known = distinct_fingerprints(found)
     assert known.shape == (2, 4, 61)

@@ -18,7 +18,7 @@ from toy_representation import ToyCells, toy_crystals
 
 import qperov
 from qperov.errors import EmptyDatasetError, MissingLabelError, UnknownElementError
-from qperov.generative.bench.benching import PERTURBATION, SUBSTITUTION, bench
+from qperov.generative.bench.comparison import PERTURBATION, SUBSTITUTION, compare_samples
 from qperov.generative.models.base import GenerativeModel
 from qperov.generative.models.ftcp_vae import FTCPVAE
 from qperov.generative.representations.ftcp import FTCP
@@ -182,12 +182,19 @@ def test_labels_are_needed(design: ModuleType, tmp_path: Path, monkeypatch: pyte
         design.load(design.Task(data=str(tmp_path)))
 
 
+<<<<<<< HEAD
 def test_defaults_of_what_is_asked_depend_on_the_property(
     design: ModuleType, toys: qperov.datasets.CrystalDataset
 ) -> None:
     asked = design.asked_of(design.Task(), toys, toys.y)
     assert (asked.value, asked.tolerance, asked.threshold, asked.unit) == (-2.0, 0.1, -1.5, "eV/atom")
     other = design.asked_of(design.Task(tolerance=0.3), replace(toys, target="t", unit=None), toys.y)
+=======
+def test_defaults_of_what_is_asked_depend_on_the_property(design: ModuleType, toys: qperov.CrystalDataset) -> None:
+    target = design.target_of(design.Task(), toys, toys.y)
+    assert (target.value, target.tolerance, target.threshold, target.unit) == (-2.0, 0.1, -1.5, "eV/atom")
+    other = design.target_of(design.Task(tolerance=0.3), replace(toys, target="t", unit=None), toys.y)
+>>>>>>> 1f6bed4 (Bench: comparison and judgement instead of benching, judging and relaxation_check; intervals of shares by scipy)
     assert other.value == pytest.approx(np.quantile(toys.y, 0.1))
     assert other.tolerance == 0.3
     assert other.threshold == pytest.approx(np.median(toys.y))
@@ -214,7 +221,7 @@ def metals() -> Generation:
     crystals = (metal(["Au", "Cu", "Cu", "Cu"], 3.9, 0.03), None, metal(["Ag", "Pd", "Pd", "Pd"], 3.95))
     sample = Sample("toy", "search", crystals, np.full(3, np.nan))
     samples = dict.fromkeys((sample.name, PERTURBATION, SUBSTITUTION), crystals)
-    report = bench(samples, [metal(["Al"] * 4, 4.05)] * 3, perovskite=False, dissimilarity=False)
+    report = compare_samples(samples, [metal(["Al"] * 4, 4.05)] * 3, perovskite=False, dissimilarity=False)
     return Generation((sample,), report, np.zeros(3), frozenset(), "judge", 0.1)
 
 
@@ -228,21 +235,21 @@ def test_relaxed_crystals_are_kept_and_their_energies_refer_to_the_elements(
     assert table.index.tolist() == [0, 2]
     assert table["converged"].all()
     assert (table["rmsd"] < 0.2).all()
-    assert np.isnan(table.loc[2, "obtained"]), "no reference for Ag and Pd"
-    assert np.isfinite(table.loc[0, "obtained"])
+    assert np.isnan(table.loc[2, "property"]), "no reference for Ag and Pd"
+    assert np.isfinite(table.loc[0, "property"])
     monkeypatch.setattr(EMT, "calculate", lambda *args, **more: pytest.fail("relaxed again"))
     same = steps.relaxed(metals, tmp_path / "r.db", most=5, elements=elements, potential=EMT())
-    np.testing.assert_array_equal(same.table["obtained"], found.table["obtained"])
+    np.testing.assert_array_equal(same.table["property"], found.table["property"])
     shifted = steps.relaxed(
         metals, tmp_path / "r.db", most=5, elements={"Au": 1.0, "Cu": 1.0}, potential=EMT()
     ).table.set_index("index")
-    assert shifted.loc[0, "obtained"] == pytest.approx(table.loc[0, "obtained"] - 1)
+    assert shifted.loc[0, "property"] == pytest.approx(table.loc[0, "property"] - 1)
 
 
 def test_only_valid_crystals_have_a_predicted_property(design: ModuleType, metals: Generation) -> None:
     judge = DummyRegressor(strategy="constant", constant=-1.0).fit([[0.0]], [0.0])
     sample = design.with_property(metals.samples[0], metals.bench, judge)
-    np.testing.assert_array_equal(sample.obtained, [-1.0, np.nan, -1.0])
+    np.testing.assert_array_equal(sample.properties, [-1.0, np.nan, -1.0])
 
 
 def test_crystals_are_written_for_other_programs(design: ModuleType, metals: Generation, tmp_path: Path) -> None:
