@@ -39,10 +39,11 @@ from qperov.errors import EmptyDatasetError, MissingLabelError, ReadingError, Re
 from qperov.evaluation.splits import connected
 from qperov.generative.bench.reconstruction import reconstruction_errors
 from qperov.generative.imatgen.model import IMatGen
-from qperov.generative.models.base import GenerativeModel, description
+from qperov.generative.models.base import GenerativeModel
 from qperov.generative.models.ftcp_vae import FTCPVAE
 from qperov.generative.models.tlvae import TLVAE
 from qperov.generative.representations.ftcp import FTCP
+from qperov.generative.representations.representation import description
 from qperov.generative.representations.tlvae_image import TLVAEImage
 from qperov.generative.representations.voxels import Voxels
 from qperov.reports.maps.embedding import embed

@@ -91,6 +91,13 @@ class ArrayScaling:
             scale[block] = np.where(spread < CONSTANT, 0, np.maximum(spread, max(LEAST_SPREAD * common, RESOLUTION)))
         return cls(mean, scale)
 
+    @classmethod
+    def of_range(cls, arrays: np.ndarray, axes: tuple[int, ...]) -> ArrayScaling:
+        """Least value and range over some axes of all arrays, (n, …), so that all lie in [0, 1]: the published way."""
+        low, high = arrays.min(axis=axes, keepdims=True), arrays.max(axis=axes, keepdims=True)
+        scale = np.where(high > low, high - low, 1)
+        return cls(*(np.broadcast_to(each[0], arrays.shape[1:]).astype(np.float32) for each in (low, scale)))
+
     @property
     def varies(self) -> np.ndarray:
         """Which entries were not the same in all crystals learnt from."""
