@@ -109,8 +109,8 @@ class IMatGen(GenerativeModel):
 
     Repaired, L of CELL and BASIS = mean (image − image′)² − w_c mean ln(1 − c²) over their codes c. L of MG = mean
     (codes − codes′)² + w_e cross-entropy of the elements + β KL + w_p (head(z) − y)² + w_s BCE, y in standard
-    deviations, squared errors of images and codes in units of their variance, each term a mean over crystals and entries.
-    z = μ + δ σ ε, ε ~ N(0, I).
+    deviations, squared errors of images and codes in units of their variance, each term a mean over crystals and
+    entries. z = μ + δ σ ε, ε ~ N(0, I).
 
     The repaired mode is a small preset for computers without an accelerator, on images of 32³.
 
