@@ -33,7 +33,9 @@ ONE_FOR_ALL = "one training crystal for all"
 CONSTANT = "mean of the training labels"
 
 
-def training_study(target: Target, held: HeldOut, trained: Mapping[str, TrainedGenerator], *, seed: int = 0) -> Study:
+def training_study(
+    target: Target, held: HeldOut, trained: Mapping[str, TrainedGenerator], *, random_state: int = 0
+) -> Study:
     """Learning curves, reconstruction and property heads on held-out compositions.
 
     Parameters
@@ -41,10 +43,10 @@ def training_study(target: Target, held: HeldOut, trained: Mapping[str, TrainedG
     target : Target
     held : HeldOut
     trained : mapping of str to TrainedGenerator
-    seed : int
+    random_state : int
         Of the bootstrap.
     """
-    weights = bootstrap_weights(held.groups, BOOTSTRAP, seed)
+    weights = bootstrap_weights(held.groups, BOOTSTRAP, random_state)
     errors = {name: model.reconstruction for name, model in trained.items()}
     reconstruction = reconstruction_table({**errors, ONE_FOR_ALL: held.one_for_all}, weights)
     heads = {f"{name}, property head": m.predicted for name, m in trained.items() if m.predicted is not None}
