@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qperov.errors import DivergedTrainingError
-from qperov.generative.models.array_loss import ArrayScaling, Layout, block_losses, reconstruction_loss
-from qperov.generative.models.convolutional_vae import vae_terms
+from qperov.generative.models.array_loss import ArrayScaling, Layout, block_losses, reconstruction_loss, vae_terms
 from qperov.generative.models.networks import (
     LARGEST_LOG_VARIANCE,
     Architecture,

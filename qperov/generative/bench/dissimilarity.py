@@ -82,7 +82,7 @@ def fingerprint(structure: Structure) -> np.ndarray:
     return _fingerprint(geometry(structure))
 
 
-def dissimilarity(first: np.ndarray, second: np.ndarray) -> float:
+def fingerprint_distance(first: np.ndarray, second: np.ndarray) -> float:
     """Euclidean distance of two fingerprints."""
     return float(np.linalg.norm(first - second))
 

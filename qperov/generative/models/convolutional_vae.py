@@ -11,12 +11,12 @@ import numpy as np
 from pymatgen.core import Structure
 
 from qperov.evaluation.progress import Progress
-from qperov.generative.models.array_loss import ArrayScaling, Layout, block_losses, reconstruction_loss
+from qperov.generative.models.array_loss import ArrayScaling, Layout, vae_terms
 from qperov.generative.models.base import CLASSIFIER, REGRESSOR, GenerativeModel
-from qperov.generative.models.networks import Architecture, decoded, draw, kl_divergence, posterior, stored_part
+from qperov.generative.models.networks import Architecture, decoded, posterior, stored_part
 from qperov.generative.models.published import CLASSIFICATION, RECONSTRUCTION, REGRESSION
 from qperov.generative.models.training import KL, ONE_CYCLE, Optimiser, TrainingPlan, split_rows, train
-from qperov.generative.representations.equivalent_cells import equivalent_cells
+from qperov.generative.representations.equivalent_cells import draw_equivalent_cells
 from qperov.generative.representations.representation import Representation
 from qperov.torch_support import State, import_torch
 
@@ -227,7 +227,7 @@ class ConvolutionalVAE(GenerativeModel):
         build = self._builder(heads)
         learnt, kept = split_rows(len(crystals), plan.validation_fraction, random_state)
         rows, held = arrays[learnt], arrays[kept]
-        if copies := equivalent_cells([crystals[row] for row in learnt], cells - 1, random_state):
+        if copies := draw_equivalent_cells([crystals[row] for row in learnt], cells - 1, random_state):
             rows = np.concatenate([rows, self.representation_.encode(copies)])
         published = self.mode == "published"
         self.scaling_ = (
@@ -297,48 +297,6 @@ class ConvolutionalVAE(GenerativeModel):
             self._part(name)  # raises unless the weights fit
         if self.scaling_.mean.shape != self.representation_.shape:
             raise ValueError(f"arrays are scaled with the shape {self.scaling_.mean.shape}")
-
-
-def vae_terms(
-    network: torch.nn.Module,
-    inputs: torch.Tensor,
-    layout: Layout,
-    varies: np.ndarray,
-    targets: Mapping[str, torch.Tensor],
-) -> dict[str, torch.Tensor]:
-    """Terms of the loss of a VAE with heads, each a mean.
-
-    Parameters
-    ----------
-    network : Module
-        As `Architecture` builds it. In training z is drawn, in evaluation it is the mean.
-    inputs : tensor, shape (n, …)
-        Scaled arrays.
-    layout : Layout
-    varies : ndarray of bool
-        As in `block_losses`.
-    targets : dict of str to tensor of shape (n,)
-        Of each head: standardised property for ``"regressor"`` (squared error), 0 or 1 for ``"classifier"`` (binary
-        cross-entropy of its logit).
-
-    Returns
-    -------
-    dict
-        ``reconstruction`` (weighted mean over blocks), ``kl``, ``regression`` and ``classification`` where there are
-        such targets, and the loss of each block under ``block.`` and its name.
-    """
-    functional = import_torch().nn.functional
-    parts = dict(network.named_children())
-    mean, log_variance = posterior(parts["encoder"], inputs)
-    z = draw(mean, log_variance) if network.training else mean
-    losses = block_losses(decoded(parts["decoder"], z), inputs, layout, varies)
-    terms = {RECONSTRUCTION: reconstruction_loss(losses, layout), KL: kl_divergence(mean, log_variance)}
-    if REGRESSOR in targets:
-        terms[REGRESSION] = functional.mse_loss(parts[REGRESSOR](z).squeeze(1), targets[REGRESSOR])
-    if CLASSIFIER in targets:
-        logits = parts[CLASSIFIER](z).squeeze(1)
-        terms[CLASSIFICATION] = functional.binary_cross_entropy_with_logits(logits, targets[CLASSIFIER])
-    return terms | {f"block.{name}": loss for name, loss in losses.items()}
 
 
 def _in_batches(function: Any, rows: np.ndarray, device: str) -> np.ndarray:

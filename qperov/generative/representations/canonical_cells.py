@@ -80,7 +80,7 @@ class CanonicalCell:
         return None
 
 
-def canonical_cells(
+def canonicalise(
     structures: Sequence[Structure], fault: Callable[[CanonicalCell], str | None], *, as_given: bool = False
 ) -> list[CanonicalCell]:
     """Crystals in canonical order; ``fault`` says what is wrong with one for the purpose at hand.

@@ -32,7 +32,7 @@ def permuted_cell(structure: Structure, order: Sequence[int], signs: Sequence[in
     return Structure(lattice, structure.species_and_occu, positions % 1.0)
 
 
-def equivalent_cells(structures: Sequence[Structure], count: int, random_state: int) -> list[Structure]:
+def draw_equivalent_cells(structures: Sequence[Structure], count: int, random_state: int) -> list[Structure]:
     """Crystals in cells drawn from the 48 of `permuted_cell`.
 
     An array of edges, angles and fractional coordinates differs from cell to cell of one crystal. A network that meets

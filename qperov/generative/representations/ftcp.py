@@ -44,7 +44,7 @@ from qperov.diffraction.reflections import reflections
 from qperov.generative.representations.canonical_cells import (
     ORIGIN,
     CanonicalCell,
-    canonical_cells,
+    canonicalise,
     crystal,
     physical_lattice,
 )
@@ -186,7 +186,7 @@ class FTCP:
         RepresentationError
             Some have too many elements or sites, too long an edge, shared sites, or an element beyond Lr.
         """
-        cells = canonical_cells(structures, self._fault, as_given=self.mode == "published")
+        cells = canonicalise(structures, self._fault, as_given=self.mode == "published")
         arrays = np.zeros((len(cells), *self.shape), np.float32)
         for array, cell in zip(arrays, cells, strict=True):
             self._fill(array, cell)

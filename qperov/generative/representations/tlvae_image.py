@@ -48,7 +48,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pymatgen.core import Structure
 
-from qperov.generative.representations.canonical_cells import CanonicalCell, canonical_cells, crystal, physical_lattice
+from qperov.generative.representations.canonical_cells import CanonicalCell, canonicalise, crystal, physical_lattice
 from qperov.generative.representations.element_properties import (
     ELEMENTS,
     THERMOCHEMICAL_PROPERTIES,
@@ -152,7 +152,7 @@ class TLVAEImage:
             Some have more than three elements, more than 38 sites of one, too long an edge, shared sites, or an element
             beyond Lr.
         """
-        cells = canonical_cells(structures, self._fault)
+        cells = canonicalise(structures, self._fault)
         images = np.zeros((len(cells), *SHAPE), np.float32)
         for image, cell in zip(images, cells, strict=True):
             self._fill(image, cell)

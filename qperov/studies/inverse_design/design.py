@@ -25,9 +25,9 @@ from qperov.studies.inverse_design.nearness import nearness_study
 from qperov.studies.inverse_design.regressors import (
     JUDGE,
     REGRESSOR_NOTES,
+    build_regressors,
     describe_held_out,
     fit_regressor,
-    regressors,
 )
 from qperov.studies.inverse_design.results import Generation, Sample, Target, TrainedGenerator
 from qperov.studies.inverse_design.samples import (
@@ -70,7 +70,7 @@ def run_design(
     rivals = draw_baselines(parts.training.structures, task.count, task.seed)
     judges = {
         name: fit_regressor(model, parts.training.structures, parts.training_labels, parts.training_groups)
-        for name, model in regressors(task.quick).items()
+        for name, model in build_regressors(task.quick).items()
     }
     held_out = describe_held_out(parts, judges)
     trained, samples = train_generators(task, parts, target, progress)
@@ -83,7 +83,7 @@ def run_design(
     )
     unfinished = task.out / "unfinished"
     comparison = compare(
-        regressors(task.quick), dataset, folds=task.folds, seed=task.seed, n_jobs=task.n_jobs,
+        build_regressors(task.quick), dataset, folds=task.folds, seed=task.seed, n_jobs=task.n_jobs,
         progress=within(progress, "regressors"), resume=unfinished,
     )  # fmt: skip
     comparison = replace(comparison, settings=comparison.settings | {"notes": list(REGRESSOR_NOTES)})

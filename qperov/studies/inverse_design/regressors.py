@@ -31,7 +31,7 @@ REGRESSOR_NOTES = (
 JUDGE = "SVR RBF · composition and geometry"
 
 
-def regressors(quick: bool) -> dict[str, Pipeline]:
+def build_regressors(quick: bool) -> dict[str, Pipeline]:
     """From structures to the property, each on composition alone and with geometry."""
     penalties, widths = ([10.0], [0.01, 0.03]) if quick else ([1.0, 10.0, 100.0], [0.003, 0.01, 0.03, 0.1])
     found = {}
