@@ -138,7 +138,7 @@ def test_no_formula_is_on_both_sides() -> None:
     assert not train & held
     assert len(parts.training) + len(parts.held) == len(twice)
     assert len(held) == pytest.approx(0.2 * len(train | held), abs=1)
-    other = split(Task(seed=1), twice)
+    other = split(Task(random_state=1), twice)
     assert set(formulas_of(other.held.structures)) != held
     with pytest.raises(EmptyDatasetError, match="9 formulas, and 10 are needed"):
         split(Task(), data.take(range(9)))
@@ -186,7 +186,7 @@ def test_defaults_of_what_is_asked_depend_on_the_property(toys: qperov.datasets.
 
 def test_the_command_offers_every_setting_with_its_default() -> None:
     offered = inspect.signature(design).parameters
-    renamed = {"target": "target_value", "n_jobs": "jobs"}
+    renamed = {"target": "target_value", "n_jobs": "jobs", "random_state": "seed"}
     for field in fields(Task):
         default = offered[renamed.get(field.name, field.name)].default
         assert (tuple(default.split(",")) if field.name == "models" else default) == field.default, field.name

@@ -16,13 +16,13 @@ from qperov.generative.models.networks import (
     LARGEST_LOG_VARIANCE,
     Architecture,
     Convolution,
-    decoded,
     draw,
     kl_divergence,
     posterior,
+    run_decoder,
     stored_part,
 )
-from qperov.generative.models.training import TrainingPlan, share_of_rate, split_rows, train, weighted
+from qperov.generative.models.training import TrainingPlan, share_of_rate, split_rows, total_loss, train
 
 LAYOUT = Layout(
     {"kinds": (slice(0, 3), slice(0, 2)), "sizes": (slice(3, 5), slice(0, 2))}, {"kinds": (0,)}, {"sizes": 3.0}
@@ -199,7 +199,7 @@ def test_the_decoder_gives_arrays_of_the_encoders_size(dims: int, data: st.DataO
     arrays = torch.zeros(2, *shape)
     mean, log_variance = posterior(network["encoder"], arrays)
     assert mean.shape == log_variance.shape == (2, 2)
-    assert decoded(network["decoder"], mean).shape == arrays.shape
+    assert run_decoder(network["decoder"], mean).shape == arrays.shape
 
 
 def test_the_log_variance_is_bounded_above_alone() -> None:
@@ -372,7 +372,7 @@ def test_the_weight_of_kl_warms_up_and_validation_takes_it_in_full() -> None:
 
 def test_terms_without_a_weight_are_left_out_of_the_loss() -> None:
     terms = {"a": torch.tensor(2.0), "b": torch.tensor(3.0)}
-    assert weighted(terms, {"a": 0.5, "absent": 9.0}).item() == 1
+    assert total_loss(terms, {"a": 0.5, "absent": 9.0}).item() == 1
 
 
 def test_a_loss_that_runs_away_is_named() -> None:

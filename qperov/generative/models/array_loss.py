@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qperov.generative.models.base import CLASSIFIER, REGRESSOR
-from qperov.generative.models.networks import decoded, draw, kl_divergence, posterior
+from qperov.generative.models.networks import draw, kl_divergence, posterior, run_decoder
 from qperov.generative.models.published import CLASSIFICATION, RECONSTRUCTION, REGRESSION
 from qperov.generative.models.training import KL
 from qperov.generative.representations.representation import Block, Representation
@@ -191,7 +191,7 @@ def vae_terms(
     parts = dict(network.named_children())
     mean, log_variance = posterior(parts["encoder"], inputs)
     z = draw(mean, log_variance) if network.training else mean
-    losses = block_losses(decoded(parts["decoder"], z), inputs, layout, varies)
+    losses = block_losses(run_decoder(parts["decoder"], z), inputs, layout, varies)
     terms = {RECONSTRUCTION: reconstruction_loss(losses, layout), KL: kl_divergence(mean, log_variance)}
     if REGRESSOR in targets:
         terms[REGRESSION] = functional.mse_loss(parts[REGRESSOR](z).squeeze(1), targets[REGRESSOR])

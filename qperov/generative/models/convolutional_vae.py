@@ -13,7 +13,7 @@ from pymatgen.core import Structure
 from qperov.evaluation.progress import Progress
 from qperov.generative.models.array_loss import ArrayScaling, Layout, vae_terms
 from qperov.generative.models.base import CLASSIFIER, REGRESSOR, GenerativeModel
-from qperov.generative.models.networks import Architecture, decoded, posterior, stored_part
+from qperov.generative.models.networks import Architecture, posterior, run_decoder, stored_part
 from qperov.generative.models.published import CLASSIFICATION, RECONSTRUCTION, REGRESSION
 from qperov.generative.models.training import KL, ONE_CYCLE, Optimiser, TrainingPlan, split_rows, train
 from qperov.generative.representations.equivalent_cells import draw_equivalent_cells
@@ -275,7 +275,7 @@ class ConvolutionalVAE(GenerativeModel):
 
     def _decode(self, z: np.ndarray) -> list[Structure | None]:
         decoder = self._part("decoder")
-        outputs = _in_batches(lambda some: decoded(decoder, some), z, self.device)
+        outputs = _in_batches(lambda some: run_decoder(decoder, some), z, self.device)
         return self.representation_.decode(self.scaling_.arrays(outputs, self._layout()))
 
     def _head(self, name: str) -> Callable[[np.ndarray], np.ndarray]:

@@ -169,7 +169,7 @@ def posterior(encoder: torch.nn.Module, arrays: torch.Tensor) -> tuple[torch.Ten
     return mean, LARGEST_LOG_VARIANCE - import_torch().nn.functional.softplus(LARGEST_LOG_VARIANCE - free)
 
 
-def decoded(decoder: torch.nn.Module, z: torch.Tensor) -> torch.Tensor:
+def run_decoder(decoder: torch.nn.Module, z: torch.Tensor) -> torch.Tensor:
     """The decoder's outputs, channels last."""
     return decoder(z).movedim(1, -1)
 

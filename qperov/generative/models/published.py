@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qperov.generative.models.base import CLASSIFIER, REGRESSOR
-from qperov.generative.models.networks import channels_first, decoded, draw, kl_divergence
+from qperov.generative.models.networks import channels_first, draw, kl_divergence, run_decoder
 from qperov.generative.models.training import KL, Optimiser
 from qperov.torch_support import import_torch
 
@@ -119,7 +119,7 @@ def _through(
     """μ, ln σ², the decoder's outputs, and the z that it was given: drawn in training, otherwise μ."""
     mean, log_variance = parts["encoder"](channels_first(inputs)).chunk(2, dim=1)
     z = draw(mean, log_variance) if training else mean
-    return mean, log_variance, decoded(parts["decoder"], z), z
+    return mean, log_variance, run_decoder(parts["decoder"], z), z
 
 
 def _head(latent: int, widths: tuple[int, ...], *, sigmoid: bool = False) -> torch.nn.Module:

@@ -247,7 +247,7 @@ def train(
         return TrainingResult(state_of(network) if best is None else best, history, best_epoch)
 
 
-def weighted(terms: Mapping[str, torch.Tensor], weights: Mapping[str, float]) -> torch.Tensor:
+def total_loss(terms: Mapping[str, torch.Tensor], weights: Mapping[str, float]) -> torch.Tensor:
     """L = Σ weight · term over the terms that have a weight."""
     return sum(
         (weight * terms[name] for name, weight in weights.items() if name in terms), start=import_torch().zeros(())
@@ -268,7 +268,7 @@ def _train_epoch(
     network.train()
     for batch in batches:
         parts = terms(network, [array[batch] for array in rows])
-        loss = weighted(parts, weights)
+        loss = total_loss(parts, weights)
         step(loss)
         _add(sums, {"loss": loss} | parts, len(batch) / n)
     return sums
@@ -284,7 +284,7 @@ def _evaluate(
         for start in range(0, n, plan.batch_size):
             some = [array[start : start + plan.batch_size] for array in held]
             parts = terms(network, some)
-            _add(sums, {"loss": weighted(parts, plan.weights)} | parts, len(some[0]) / n)
+            _add(sums, {"loss": total_loss(parts, plan.weights)} | parts, len(some[0]) / n)
     return {f"validation_{name}": value for name, value in sums.items()}
 
 

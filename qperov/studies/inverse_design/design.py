@@ -67,7 +67,7 @@ def run_design(
     parts = split(task, dataset)
     target = target_of(task, dataset, parts.training_labels)
     # these refuse crystals whose charges cannot be told: better now than after the training
-    rivals = draw_baselines(parts.training.structures, task.count, task.seed)
+    rivals = draw_baselines(parts.training.structures, task.count, task.random_state)
     judges = {
         name: fit_regressor(model, parts.training.structures, parts.training_labels, parts.training_groups)
         for name, model in build_regressors(task.quick).items()
@@ -76,14 +76,14 @@ def run_design(
     trained, samples = train_generators(task, parts, target, progress)
     generation = judge_generation(task, dataset.name, parts, [*samples, *rivals], judges[JUDGE], progress)
     studies = (
-        training_study(target, held_out, trained, random_state=task.seed),
+        training_study(target, held_out, trained, random_state=task.random_state),
         latent_study(target, parts.training_labels, trained),
         bench_study(target, generation),
         nearness_study(target, generation),
     )
     unfinished = task.out / "unfinished"
     comparison = compare(
-        build_regressors(task.quick), dataset, folds=task.folds, seed=task.seed, n_jobs=task.n_jobs,
+        build_regressors(task.quick), dataset, folds=task.folds, seed=task.random_state, n_jobs=task.n_jobs,
         progress=within(progress, "regressors"), resume=unfinished,
     )  # fmt: skip
     comparison = replace(comparison, settings=comparison.settings | {"notes": list(REGRESSOR_NOTES)})
@@ -106,9 +106,9 @@ def train_generators(
     for name, model in presets(task, target.threshold).items():
         ready, seconds = train_model(task, name, model, parts.training, progress)
         errors = reconstruction_errors(parts.held.structures, ready.reconstruct(parts.held.structures))
-        points = embed(ready.latent_, seed=task.seed)
+        points = embed(ready.latent_, seed=task.random_state)
         trained[name] = TrainedGenerator(ready.history_, seconds, errors, ready.predict(parts.held.structures), points)
-        samples += draw_samples(name, ready, target.value, task.count, task.seed)
+        samples += draw_samples(name, ready, target.value, task.count, task.random_state)
     return trained, samples
 
 

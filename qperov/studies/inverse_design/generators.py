@@ -40,7 +40,7 @@ def presets(task: Task, threshold: float) -> dict[str, GenerativeModel]:
     ValueError
         There is no such model.
     """
-    common: dict[str, Any] = {"mode": task.mode, "device": task.device, "random_state": task.seed}
+    common: dict[str, Any] = {"mode": task.mode, "device": task.device, "random_state": task.random_state}
     small, images = (QUICK, QUICK_IMAGES) if task.quick else ({}, {})
     models: dict[str, GenerativeModel] = {}
     for name in task.models:

@@ -56,12 +56,12 @@ PROTOCOL, BATCH = Protocol(fmax=0.05, steps=300), 8
 # --- samples ------------------------------------------------------------------------------------
 
 
-def draw_samples(name: str, model: GenerativeModel, target: float, count: int, seed: int) -> list[Sample]:
+def draw_samples(name: str, model: GenerativeModel, target: float, count: int, random_state: int) -> list[Sample]:
     """Post-processed crystals of one model, as many in every way."""
     samples = []
     for k, (method, own) in enumerate(METHODS.items()):
         wanted = target if method in TARGETED else None
-        drawn = model.sample(count, random_state=seed + k, method=own, target=wanted)
+        drawn = model.sample(count, random_state=random_state + k, method=own, target=wanted)
         tidied = [None if crystal is None else tidy(crystal) for crystal in drawn]
         pairs = zip(tidied, drawn, strict=True)
         merged = sum(a is not None and b is not None and len(a) < len(b) for a, b in pairs)
@@ -70,12 +70,12 @@ def draw_samples(name: str, model: GenerativeModel, target: float, count: int, s
     return samples
 
 
-def draw_baselines(structures: Sequence[Structure], count: int, seed: int) -> list[Sample]:
+def draw_baselines(structures: Sequence[Structure], count: int, random_state: int) -> list[Sample]:
     """What the bench compares with, drawn here so that the obtained property is known of these, too."""
     unknown = np.full(count, np.nan)
     drawn = {
-        PERTURBATION: random_perturbations(structures, count, random_state=seed),
-        SUBSTITUTION: ionic_substitutions(structures, count, random_state=seed),
+        PERTURBATION: random_perturbations(structures, count, random_state=random_state),
+        SUBSTITUTION: ionic_substitutions(structures, count, random_state=random_state),
     }
     return [Sample(BASELINE, name, tuple(crystals), unknown) for name, crystals in drawn.items()]
 

@@ -62,7 +62,7 @@ class Task:
         Processes of the bench, the comparison and the relaxations.
     device : str
         Of the networks, as in PyTorch.
-    seed : int
+    random_state : int
     """
 
     out: Path = Path("qperov-runs/design")
@@ -82,7 +82,7 @@ class Task:
     dft: str = "tl-vae"
     n_jobs: int = 1
     device: str = "cpu"
-    seed: int = 0
+    random_state: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +108,7 @@ def prepare(task: Task, dataset: CrystalDataset) -> CrystalDataset:
     if dataset.y is None:
         raise MissingLabelError(dataset.name, "generators need a property to be asked for; name a target")
     if task.most is not None and task.most < len(dataset):
-        rows = np.random.default_rng(task.seed).choice(len(dataset), task.most, replace=False)
+        rows = np.random.default_rng(task.random_state).choice(len(dataset), task.most, replace=False)
         dataset = dataset.take(np.sort(rows))
     return replace(dataset, structures=tuple(turn_right_handed(structure) for structure in dataset.structures))
 
@@ -148,7 +148,7 @@ def split(task: Task, dataset: CrystalDataset) -> Split:
     groups = connected(np.asarray(dataset.groups), formulas)
     if (many := len(np.unique(groups))) < FEWEST_FORMULAS:
         raise EmptyDatasetError(f"{dataset.name}: {many} formulas, and {FEWEST_FORMULAS} are needed to hold some out")
-    splitter = GroupShuffleSplit(1, test_size=task.test_size, random_state=task.seed)
+    splitter = GroupShuffleSplit(1, test_size=task.test_size, random_state=task.random_state)
     train, held = next(splitter.split(groups, groups=groups))
     labels = np.asarray(dataset.y, dtype=float)
     return Split(dataset.take(train), labels[train], groups[train], dataset.take(held), labels[held], groups[held])
