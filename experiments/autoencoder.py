@@ -115,6 +115,7 @@ def published_starts(X_train: np.ndarray, X_test: np.ndarray, task: Task) -> pd.
         for seed in range(task.starts):
             model = QuantumAutoencoder(mode="published", initial_spread=spread, random_state=seed).fit(X_train)
             history = model.loss_history_
+            print(f"start {seed}, spread {spread:.2f}: loss {history[-1]:.4f}", flush=True)
             rows.append(
                 {
                     "initial_spread": spread,
@@ -312,7 +313,9 @@ def main(task: Task) -> None:
     X = qperov.PXRDFeaturizer("autoencoder").fit_transform(dataset.structures)
     train, test = split(X, dataset.groups, task)
     labels = () if dataset.y is None else (dataset.y[train], dataset.y[test])
+    print("training encoders from 5 qubits to 4, 3, 2 and 1 …", flush=True)
     findings = autoencoder_findings(X[train], X[test], *labels, epochs=task.epochs, seed=task.seed)
+    print("training from other starts, for other sizes, and measuring gradients …", flush=True)
     sizes = vectors_of_every_size(dataset)
     tables = {
         "compression": findings.compression,

@@ -1,4 +1,4 @@
-"""Crystals of the elements at low temperature, to take formation energies from."""
+"""Crystals of the elements at low temperature, from which make_abx3.py takes formation energies."""
 
 from __future__ import annotations
 
@@ -84,3 +84,7 @@ _SPECIAL: dict[str, tuple[str, str, Lattice, list]] = {
         [(0, 0, 0), (0.317, 0.317, 0.317), (0.356, 0.356, 0.035), (0.089, 0.089, 0.282)],
     ),
 }
+
+
+if __name__ == "__main__":
+    print(__doc__)

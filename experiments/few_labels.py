@@ -22,6 +22,7 @@ from sklearn.metrics import r2_score
 import qperov
 from qperov.classical.cnn import CNNRegressor
 from qperov.classical.gan import WSPGAN
+from qperov.commands import screen
 from qperov.errors import PublishedFaultWarning
 from qperov.evaluation.splits import honest_groups
 
@@ -79,12 +80,14 @@ def main(task: Task) -> pd.DataFrame:
     X = X / np.abs(X).max()
     warnings.simplefilter("ignore", PublishedFaultWarning)
     rows = []
-    for draw in range(task.draws):
-        labelled = np.random.default_rng([task.seed, draw]).choice(len(X), task.labels, replace=False)
-        test = ~np.isin(groups, groups[labelled])
-        for name, predicted in predictions(task, X, y, labelled, draw).items():
-            mae, r2 = np.abs(predicted - y)[test].mean(), r2_score(y[test], predicted[test])
-            rows.append({"draw": draw, "model": name, "mae": mae, "r2": r2})
+    with screen.bar("Draws") as advance:
+        for draw in range(task.draws):
+            labelled = np.random.default_rng([task.seed, draw]).choice(len(X), task.labels, replace=False)
+            test = ~np.isin(groups, groups[labelled])
+            for name, predicted in predictions(task, X, y, labelled, draw).items():
+                mae, r2 = np.abs(predicted - y)[test].mean(), r2_score(y[test], predicted[test])
+                rows.append({"draw": draw, "model": name, "mae": mae, "r2": r2})
+            advance(draw + 1, task.draws, f"draw {draw + 1}")
     table = pd.DataFrame(rows)
     errors = table.pivot(index="draw", columns="model", values="mae")[list(dict.fromkeys(table["model"]))]
     gains = errors.sub(errors[BASELINE], axis=0)
@@ -109,8 +112,8 @@ def main(task: Task) -> pd.DataFrame:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Task.out)
-    parser.add_argument("--kind", default=Task.kind)
+    parser.add_argument("--out", type=Path, default=Task.out, help="folder of the tables")
+    parser.add_argument("--kind", default=Task.kind, help="features, as in PXRDFeaturizer")
     for number in ("labels", "draws", "steps", "seed"):
         parser.add_argument(f"--{number}", type=int, default=getattr(Task, number))
     main(Task(**vars(parser.parse_args())))

@@ -1,4 +1,4 @@
-"""The papers' figures of a training and of its errors."""
+"""The papers' figures of a training and of its errors; double_perovskites.py and reproduce_matganip.py draw them."""
 
 from __future__ import annotations
 
@@ -108,3 +108,7 @@ def _draw_boxes(axes: Axes, groups: dict[str, np.ndarray], label: str) -> None:
     axes.set_ylabel(label)
     axes.set_ylim(bottom=0)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+if __name__ == "__main__":
+    print(__doc__)

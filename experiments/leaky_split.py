@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
 import qperov
+from qperov.commands import screen
 from qperov.evaluation.problem import Model
 
 
@@ -59,7 +60,8 @@ def main(task: Task) -> None:
     """Run both splits and write their records and reports."""
     dataset = qperov.read(task.data, target="energy_ev_per_cell", labels=task.data / "labels.csv", convert="meV/atom")
     for split in ("grouped", "random"):
-        result = qperov.compare(models(), dataset, folds=task.folds, seed=task.seed, split=split)
+        with screen.bar(f"Comparing, {split} split") as advance:
+            result = qperov.compare(models(), dataset, folds=task.folds, seed=task.seed, split=split, progress=advance)
         print(result, *result.warnings, sep="\n", end="\n\n")
         settings = {"folds": task.folds, "seed": task.seed, "split": split}
         command = shlex.join(["python", *sys.argv])

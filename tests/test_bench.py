@@ -6,8 +6,7 @@ from pymatgen.core import Structure
 
 from qperov.crystals.perovskites.cells import perovskite_cell, perovskite_compositions
 from qperov.errors import EmptyDatasetError
-from qperov.evaluation.shares import newcombe
-from qperov.generative.bench.benching import PERTURBATION, SUBSTITUTION, BenchReport, bench
+from qperov.generative.bench.comparison import PERTURBATION, SUBSTITUTION, BenchReport, compare_samples, newcombe
 
 CELLS = [perovskite_cell(sites) for sites in perovskite_compositions()[::25]]
 
@@ -15,7 +14,7 @@ CELLS = [perovskite_cell(sites) for sites in perovskite_compositions()[::25]]
 @pytest.fixture(scope="module")
 def report() -> BenchReport:
     samples: dict[str, list[Structure | None]] = {"held out": [*CELLS[::2]], "blank": [None] * 30}
-    return bench(samples, CELLS[1::2], dissimilarity=False)
+    return compare_samples(samples, CELLS[1::2], dissimilarity=False)
 
 
 def test_every_sample_beside_the_baselines(report: BenchReport) -> None:
@@ -31,11 +30,7 @@ def test_differences_from_the_perturbation_baseline(report: BenchReport) -> None
     table = report.table.set_index(["sample", "criterion"])
     own, baseline = table.loc[("held out", "valid")], table.loc[(PERTURBATION, "valid")]
     expected = newcombe(own["count"], own["out_of"], baseline["count"], baseline["out_of"])
-    assert (own["difference"], own["difference_low"], own["difference_high"]) == (
-        expected.value,
-        expected.low,
-        expected.high,
-    )
+    assert (own["difference"], own["difference_low"], own["difference_high"]) == expected
     assert (baseline["difference"], baseline["verdict"]) == (0, "not told apart")
     assert own["verdict"] == "above"
     assert table.loc[("blank", "valid"), "verdict"] == "below"
@@ -59,12 +54,12 @@ def test_baselines_are_as_large_as_the_largest_sample(report: BenchReport) -> No
 
 def test_own_baselines_and_repetition() -> None:
     samples = {"mine": [cubic_perovskite()], PERTURBATION: [None, cubic_perovskite()]}
-    report = bench(samples, CELLS, n_baseline=3, dissimilarity=False, perovskite=False)
+    report = compare_samples(samples, CELLS, n_baseline=3, dissimilarity=False, perovskite=False)
     assert report.table.set_index(["sample", "criterion"]).loc[(PERTURBATION, "decodable"), "count"] == 1
     assert len(report.reports[SUBSTITUTION].per_structure) == 3
-    again = bench(samples, CELLS, n_baseline=3, dissimilarity=False, perovskite=False)
+    again = compare_samples(samples, CELLS, n_baseline=3, dissimilarity=False, perovskite=False)
     assert again.table.equals(report.table)
-    other = bench(samples, CELLS, n_baseline=3, dissimilarity=False, perovskite=False, random_state=1)
+    other = compare_samples(samples, CELLS, n_baseline=3, dissimilarity=False, perovskite=False, random_state=1)
     formulas = [own.reports[SUBSTITUTION].per_structure["formula"].tolist() for own in (report, other)]
     assert formulas[0] != formulas[1]
 
@@ -72,7 +67,7 @@ def test_own_baselines_and_repetition() -> None:
 def test_reference_is_prepared_once(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     sample = [cubic_perovskite()]
-    bench(
+    compare_samples(
         {"a": sample, PERTURBATION: sample, SUBSTITUTION: sample},
         CELLS[:3],
         progress=lambda *step: seen.append(step[2]),
@@ -84,4 +79,4 @@ def test_reference_is_prepared_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("samples", [{}, {"none": []}, {"some": [None], "none": []}])
 def test_nothing_generated(samples: dict) -> None:
     with pytest.raises(EmptyDatasetError, match="nothing was generated"):
-        bench(samples, CELLS)
+        compare_samples(samples, CELLS)

@@ -12,16 +12,16 @@ from pymatgen.core import DummySpecies, Lattice, Structure
 
 from qperov.crystals.perovskites.cells import perovskite_cell, perovskite_compositions
 from qperov.errors import EmptyDatasetError, RepresentationError
-from qperov.generative.representations.canonical_cells import CanonicalCell, canonical_cells, crystal, physical_lattice
+from qperov.generative.representations.canonical_cells import CanonicalCell, canonicalise, crystal, physical_lattice
 
 
 def canonical(structure: Structure) -> CanonicalCell:
-    return canonical_cells([structure], lambda _: None)[0]
+    return canonicalise([structure], lambda _: None)[0]
 
 
 def test_elements_of_every_generated_perovskite_come_as_a_b_x():
     compositions = perovskite_compositions()
-    cells = canonical_cells([perovskite_cell(sites) for sites in compositions], lambda _: None)
+    cells = canonicalise([perovskite_cell(sites) for sites in compositions], lambda _: None)
     expected = [tuple(mixture[0][0].symbol for mixture in (sites.a, sites.b, sites.x)) for sites in compositions]
     assert [cell.elements for cell in cells] == expected
 
@@ -90,7 +90,7 @@ def test_unusable_crystals_are_all_named_with_their_row_and_reason():
     empty = Structure(good.lattice, [], [])
     flat = Structure(Lattice([[5, 0, 0], [0, 5, 0], [3, 2, 1e-3]]), ["Cs"], [(0, 0, 0)])
     with pytest.raises(RepresentationError, match="7 of 9 crystals") as caught:
-        canonical_cells([good, mixed, vacant, dummy, lost, empty, flat, "CsPbBr3", good], lambda _: None)
+        canonicalise([good, mixed, vacant, dummy, lost, empty, flat, "CsPbBr3", good], lambda _: None)
     reasons = caught.value.reasons
     assert list(reasons) == [1, 2, 3, 4, 5, 6, 7]
     words = ["partly empty", "partly empty", "no element", "not finite", "no sites", "volume", "no crystal"]
@@ -99,9 +99,9 @@ def test_unusable_crystals_are_all_named_with_their_row_and_reason():
 
 def test_no_crystals_and_one_crystal_bare_are_refused():
     with pytest.raises(EmptyDatasetError, match="no crystals"):
-        canonical_cells([], lambda _: None)
+        canonicalise([], lambda _: None)
     with pytest.raises(TypeError, match="put it into a list"):
-        canonical_cells(perovskite(), lambda _: None)
+        canonicalise(perovskite(), lambda _: None)
 
 
 def test_a_physical_lattice_is_kept_and_others_are_bent_or_refused():

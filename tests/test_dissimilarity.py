@@ -15,9 +15,9 @@ from pymatgen.core import Lattice, Structure
 
 from qperov.errors import DescriptorError
 from qperov.generative.bench.dissimilarity import (
-    dissimilarity,
     distinct_fingerprints,
     fingerprint,
+    fingerprint_distance,
     fingerprints,
     geometry,
     nearest,
@@ -36,7 +36,7 @@ MATMINER = [
 
 @pytest.mark.parametrize(("first", "second", "published"), MATMINER)
 def test_as_matminer(first, second, published: float) -> None:  # type: ignore[no-untyped-def]
-    found = dissimilarity(fingerprint(first()), fingerprint(second()))
+    found = fingerprint_distance(fingerprint(first()), fingerprint(second()))
     assert found == pytest.approx(published, abs=0.01)
 
 
@@ -52,7 +52,7 @@ def test_rock_salt_is_all_octahedra() -> None:
 def test_elements_scale_turns_and_supercells_do_not_count() -> None:
     structure = cubic_perovskite()
     other = redescribed(cubic_perovskite(("Cs", "Pb", "I"), 6.3))
-    assert dissimilarity(fingerprint(structure), fingerprint(other)) == pytest.approx(0, abs=0.01)
+    assert fingerprint_distance(fingerprint(structure), fingerprint(other)) == pytest.approx(0, abs=0.01)
     assert geometry(cubic_perovskite(a=4)) == geometry(cubic_perovskite(("Cs", "Pb", "I"), 6.3))
 
 
@@ -60,20 +60,20 @@ def test_a_displacement_grows_the_distance() -> None:
     structure = caesium_chloride()
     moved = [structure.copy().translate_sites([0], [shift, 0, 0]) for shift in (0.01, 0.04, 0.1)]
     start = fingerprint(structure)
-    distances = [dissimilarity(start, fingerprint(own)) for own in moved]
+    distances = [fingerprint_distance(start, fingerprint(own)) for own in moved]
     assert 0 < distances[0] < distances[1] < distances[2]
 
 
 def test_each_geometry_once() -> None:
     seen: list[tuple[int, int]] = []
     crystals = [cubic_perovskite(a=a) for a in (3.8, 4.0, 5.5)] + [caesium_chloride()]
-    found = fingerprints(crystals, done=lambda done, total: seen.append((done, total)))
+    found = fingerprints(crystals, progress=lambda done, total, _: seen.append((done, total)))
     assert seen == [(1, 2), (2, 2)]
     known = distinct_fingerprints(found)
     assert known.shape == (2, 4, 61)
     assert nearest(fingerprint(caesium_chloride()), known) == 0
     other = fingerprint(trigonal_prisms())
-    assert nearest(other, known) == pytest.approx(min(dissimilarity(other, own) for own in known))
+    assert nearest(other, known) == pytest.approx(min(fingerprint_distance(other, own) for own in known))
 
 
 def test_what_has_no_fingerprint() -> None:

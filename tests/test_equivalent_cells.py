@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
-from qperov.generative.representations.equivalent_cells import equivalent_cells, permuted_cell
+from qperov.generative.representations.equivalent_cells import draw_equivalent_cells, permuted_cell
 from qperov.generative.representations.ftcp import FTCP
 
 
@@ -39,7 +39,7 @@ def test_no_atom_moves(order: list[int], signs: list[int], seed: int) -> None:
 
 def test_arrays_of_other_cells_hold_the_same_crystal() -> None:
     crystal = triclinic()
-    cells = equivalent_cells([crystal], 12, seed=0)
+    cells = draw_equivalent_cells([crystal], 12, random_state=0)
     arrays = FTCP().encode([crystal, *cells])
     assert len(np.unique(arrays.reshape(13, -1), axis=0)) > 6
     matcher = StructureMatcher(ltol=0.01, stol=0.01, angle_tol=0.1, primitive_cell=False, scale=False)
@@ -50,11 +50,11 @@ def test_arrays_of_other_cells_hold_the_same_crystal() -> None:
 
 def test_draws_follow_from_the_seed_and_come_round_by_round() -> None:
     crystals = [triclinic(0), triclinic(1)]
-    cells = equivalent_cells(crystals, 3, seed=4)
-    assert cells == equivalent_cells(crystals, 3, seed=4)
-    assert cells != equivalent_cells(crystals, 3, seed=5)
+    cells = draw_equivalent_cells(crystals, 3, random_state=4)
+    assert cells == draw_equivalent_cells(crystals, 3, random_state=4)
+    assert cells != draw_equivalent_cells(crystals, 3, random_state=5)
     assert [cell.volume for cell in cells] == pytest.approx([crystals[i % 2].volume for i in range(6)])
-    assert equivalent_cells(crystals, 0, seed=4) == []
+    assert draw_equivalent_cells(crystals, 0, random_state=4) == []
 
 
 def test_mixed_sites_stay_mixed() -> None:

@@ -137,14 +137,17 @@ def test_generator_has_the_published_layers() -> None:
 
 
 def test_published_preset_has_the_published_sizes() -> None:
-    model = IMatGen.published(device="cuda", epochs=7)
-    assert (model.device, model.epochs, model.delta) == ("cuda", 7, 1e-4)
-    assert (model.centred, model.saturation_weight) == (False, 0.0)
-    model.representation_, model.centres_ = model.representation, {}
+    model = IMatGen(mode="published", epochs=7)
+    known = model.hyperparameters()
+    assert (known["epochs"], known["delta"]) == (7, 1e-4)
+    assert (known["centred"], known["saturation_weight"]) == (False, 0.0)
+    with pytest.deprecated_call(match="published"):
+        assert IMatGen.published(epochs=7).get_params() == model.get_params()
+    model.representation_, model.centres_ = model._default_representation(), {}
     pipeline = model._pipeline({})
     assert pipeline.compressions["cell"] == ImageCompression(32, (64,) * 3, 20)
     assert pipeline.compressions["basis"] == ImageCompression(64, (64,) * 4, 200)
-    assert pipeline.generator == MaterialsGenerator(heads=())
+    assert pipeline.generator == MaterialsGenerator(heads=(), informed=False)
 
 
 def test_terms_of_the_generator_are_means_and_pass_gradients_to_every_weight() -> None:
@@ -244,7 +247,7 @@ def test_published_images_teach_less_than_centred_ones() -> None:
     last = [
         train_compression(
             architecture, ImageCentre(centre, deviation), images, np.arange(96), np.arange(0), plan,
-            seed=0, device="cpu", progress=None, known={},
+            random_state=0, device="cpu", progress=None, initial={},
         ).history["loss"][-1]
         for centre in (mean, None)
     ]  # fmt: skip
@@ -280,11 +283,10 @@ def test_classifier_tells_what_lies_below_the_threshold(fitted: IMatGen) -> None
 
 
 def test_history_holds_the_losses_of_all_three_networks_and_progress_counts_through() -> None:
-    seen: list[tuple[int, int]] = []
-    model = briefly(cell_epochs=2).fit(
-        CRYSTALS[:20], LABELS[:20], progress=lambda epoch, total, _: seen.append((epoch, total))
-    )
-    assert seen == [(k, 5) for k in range(1, 6)]
+    seen: list[tuple[int, int, str]] = []
+    model = briefly(cell_epochs=2).fit(CRYSTALS[:20], LABELS[:20], progress=lambda *step: seen.append(step))
+    assert [step[:2] for step in seen] == [(k, 5) for k in range(1, 6)]
+    assert [step[2].split(": loss")[0] for step in seen] == ["cell", "cell", "basis", "generator", "generator"]
     terms = {"loss", "codes", "elements", "kl", "regression", "classification"}
     named = {f"{name}.{term}" for name in ("cell", "basis") for term in ("loss", "images", "saturation")}
     validation = {f"validation_{name}" for name in terms} | {name.replace(".", ".validation_") for name in named}

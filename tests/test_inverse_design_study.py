@@ -16,25 +16,25 @@ from synthetic_comparison import DATASET, TASK, synthetic_comparison
 
 from qperov.errors import DescriptorError
 from qperov.evaluation.metrics import bootstrap_weights
-from qperov.generative.bench.benching import PERTURBATION, SUBSTITUTION, bench
+from qperov.generative.bench.comparison import PERTURBATION, SUBSTITUTION, compare_samples
 from qperov.generative.bench.reconstruction import reconstruction_errors
 from qperov.records.writing import write_record
 from qperov.reports.figures.charts import draw_chart
+from qperov.reports.words.introduction import listed
 from qperov.studies.inverse_design.bench import bench_study, decisive_table, shares_table
 from qperov.studies.inverse_design.features import CrystalFeatures
 from qperov.studies.inverse_design.gallery import IN_GALLERY, chosen_for_gallery
 from qperov.studies.inverse_design.latent import latent_study, property_classes
-from qperov.studies.inverse_design.obtained import near_share, obtained_study, obtained_table
+from qperov.studies.inverse_design.nearness import near_share, nearness_study, nearness_table
 from qperov.studies.inverse_design.results import (
     BASELINE,
-    Asked,
     Generation,
     HeldOut,
     RelaxedCrystals,
     Sample,
-    Trained,
-    listed,
-    plain,
+    Target,
+    TrainedGenerator,
+    short_number,
 )
 from qperov.studies.inverse_design.training import (
     CONSTANT,
@@ -47,7 +47,7 @@ from qperov.studies.inverse_design.training import (
 )
 
 POSITIONS = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
-ASKED = Asked("toys", "formation energy", "eV/atom", -2.0, 0.1, -1.5)
+ASKED = Target("toys", "formation energy", "eV/atom", -2.0, 0.1, -1.5)
 
 
 def perovskite(formula: str, edge: float = 3.9) -> Structure:
@@ -117,9 +117,13 @@ def test_elements_without_a_property_have_the_median_and_bad_crystals_are_named(
 # --- training -----------------------------------------------------------------------------------
 
 
-def trained(structures: list[Structure], found: list[Structure | None], predicted: np.ndarray | None) -> Trained:
+def trained(
+    structures: list[Structure], found: list[Structure | None], predicted: np.ndarray | None
+) -> TrainedGenerator:
     history = {"loss": [3.0, 1.0], "validation_loss": [3.5, 2.0], "kl": [0.1, 0.2]}
-    return Trained(history, 12.0, reconstruction_errors(structures, found), predicted, np.zeros((len(LABELS), 2)))
+    return TrainedGenerator(
+        history, 12.0, reconstruction_errors(structures, found), predicted, np.zeros((len(LABELS), 2))
+    )
 
 
 def held_out(structures: list[Structure], y: np.ndarray) -> HeldOut:
@@ -167,8 +171,8 @@ def test_the_study_of_training_states_what_was_reached_and_missed() -> None:
 
 
 def test_published_energies_stand_beside_energies_alone() -> None:
-    asked = replace(ASKED, name="tolerance factor", unit="")
-    study = training_study(asked, held_out(HELD, TRUE), {"a": trained(HELD, list(HELD), TRUE)})
+    target = replace(ASKED, name="tolerance factor", unit="")
+    study = training_study(target, held_out(HELD, TRUE), {"a": trained(HELD, list(HELD), TRUE)})
     table = study.tables["Tolerance factor of held-out compositions of toys"]
     assert PUBLISHED not in table["predicted by"].tolist()
     assert "MAE" in table
@@ -251,12 +255,12 @@ def generation() -> Generation:
     """Copies, new crystals, and nothing; half of the perturbations collide."""
     samples = (
         sample("copier", "prior", copies(16)),
-        replace(sample("maker", "search", [*NEW, *NEW], -2.02), obtained=np.r_[np.full(6, -2.05), np.full(10, -3.0)]),
+        replace(sample("maker", "search", [*NEW, *NEW], -2.02), properties=np.r_[np.full(6, -2.05), np.full(10, -3.0)]),
         sample("dead", "search", [None] * 16, merged=3, like_standards=2),
         sample(BASELINE, PERTURBATION, [*collided(8), *copies(8)], -3.3),
         sample(BASELINE, SUBSTITUTION, [*NEW[:4], *copies(12)], -2.5),
     )
-    report = bench({each.name: each.crystals for each in samples}, KNOWN, dissimilarity=False)
+    report = compare_samples({each.name: each.crystals for each in samples}, KNOWN, dissimilarity=False)
     return Generation(samples, report, LABELS, frozenset({"SrHfO3", "CsPbI3"}), "SVR", 0.05, notes=("as planted.",))
 
 
@@ -313,7 +317,7 @@ def test_the_gallery_shows_what_passed_and_is_nearest_to_the_target(generation: 
 
 
 def test_near_the_target_are_counted_valid_unique_and_novel_ones(generation: Generation) -> None:
-    table = obtained_table(ASKED, generation).set_index("sample")
+    table = nearness_table(ASKED, generation).set_index("sample")
     assert table.loc["training crystals", ["crystals", "near"]].tolist() == [8, 1]
     assert table.loc["maker · search", ["crystals", "near"]].tolist() == [8, 6]
     assert table.loc["maker · search", "median, eV/atom"] == -2.05
@@ -324,27 +328,27 @@ def test_near_the_target_are_counted_valid_unique_and_novel_ones(generation: Gen
 
 
 def test_a_sample_is_called_better_where_the_intervals_are_apart(generation: Generation) -> None:
-    told = " ".join(obtained_study(ASKED, generation).paragraphs)
+    told = " ".join(nearness_study(ASKED, generation).paragraphs)
     assert "No sample has a larger share" in told, "6 of 8 against 1 of 8 is not enough"
     many = replace(generation, labels=np.tile(LABELS, 20))
-    told = " ".join(obtained_study(ASKED, many).paragraphs)
+    told = " ".join(nearness_study(ASKED, many).paragraphs)
     assert "their intervals apart: maker · search." in told
     assert "Nothing was relaxed" in told
-    assert near_share(np.array([]), ASKED) is None
+    assert np.isnan(near_share(np.array([]), ASKED)).all()
 
 
 def relaxed(obtained: float) -> RelaxedCrystals:
     table = pd.DataFrame(
         {
             "sample": "maker · search", "index": range(3), "converged": [True, True, False], "rmsd": [0.1, 0.3, np.nan],
-            "volume_change": [0.02, 0.04, np.nan], "obtained": [obtained, obtained, np.nan],
+            "volume_change": [0.02, 0.04, np.nan], "property": [obtained, obtained, np.nan],
         }
     )  # fmt: skip
     return RelaxedCrystals(table, "a potential")
 
 
 def test_relaxed_crystals_have_their_motion_and_their_property(generation: Generation) -> None:
-    study = obtained_study(ASKED, replace(generation, relaxed=relaxed(-1.95)))
+    study = nearness_study(ASKED, replace(generation, relaxed=relaxed(-1.95)))
     row = study.tables["After relaxation"].iloc[0]
     assert row[["relaxed", "converged", "near", "crystals"]].tolist() == [3, 2, 2, 2]
     assert row["RMSD, Å"] == pytest.approx(0.2)
@@ -355,21 +359,21 @@ def test_relaxed_crystals_have_their_motion_and_their_property(generation: Gener
 
 
 def test_energies_that_cannot_be_compared_are_not_shown(generation: Generation) -> None:
-    study = obtained_study(ASKED, replace(generation, relaxed=relaxed(np.nan)))
+    study = nearness_study(ASKED, replace(generation, relaxed=relaxed(np.nan)))
     assert "near" not in study.tables["After relaxation"]
     assert any("cannot be compared" in each for each in study.paragraphs)
 
 
 def test_crystals_of_elements_without_a_reference_are_counted(generation: Generation) -> None:
-    table = relaxed(-1.95).table.assign(obtained=[-1.95, np.nan, np.nan])
-    study = obtained_study(ASKED, replace(generation, relaxed=RelaxedCrystals(table, "a potential")))
+    table = relaxed(-1.95).table.assign(property=[-1.95, np.nan, np.nan])
+    study = nearness_study(ASKED, replace(generation, relaxed=RelaxedCrystals(table, "a potential")))
     assert any(each.startswith("1 of them hold elements") for each in study.paragraphs)
     assert study.tables["After relaxation"]["crystals"].tolist() == [1]
 
 
 def test_with_nothing_relaxed_the_table_is_empty(generation: Generation) -> None:
     empty = RelaxedCrystals(pd.DataFrame(columns=relaxed(0).table.columns), "a potential")
-    study = obtained_study(ASKED, replace(generation, relaxed=empty))
+    study = nearness_study(ASKED, replace(generation, relaxed=empty))
     assert any("Relaxed: 0 crystals" in each for each in study.paragraphs)
 
 
@@ -380,8 +384,8 @@ def test_words() -> None:
     assert listed([]) == ""
     assert listed(["a"]) == "a"
     assert listed(["a", "b", "c"]) == "a, b and c"
-    assert plain(-1.2345) == "−1.23"
-    assert plain(np.nan) == "–"
+    assert short_number(-1.2345) == "−1.23"
+    assert short_number(np.nan) == "–"
     assert replace(ASKED, unit="").with_unit(0.5) == "0.5"
 
 
@@ -392,7 +396,7 @@ def test_records_keep_the_sections_and_every_chart_is_drawn(generation: Generati
         latent_study(ASKED, LABELS, models),
         bench_study(ASKED, replace(generation, samples=generation.samples[2:])),  # no gallery: an empty table
         bench_study(ASKED, generation),
-        obtained_study(ASKED, generation),
+        nearness_study(ASKED, generation),
     )
     run = write_record(
         tmp_path / "run", synthetic_comparison(n=24, repeats=1), task=TASK, dataset=DATASET, studies=studies

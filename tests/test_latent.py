@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from qperov.errors import LatentSpaceError
 from qperov.generative.models.latent import (
-    Found,
+    SearchResult,
     descend_to_target,
     nearest_to_target,
     perturb,
@@ -169,7 +169,7 @@ def test_search_reaches_a_target_in_reach_and_does_not_go_further(n, dim, seed):
 
     target = float(predict(starts)[0]) + 0.5  # root mean square of the shortest way: 0.5
     found = targeted_search(predict, target, starts[:1], seed, spread=spread, reach=1.0, tolerance=1e-3, rounds=300)
-    assert isinstance(found, Found)
+    assert isinstance(found, SearchResult)
     assert found.reached.all()
     np.testing.assert_allclose(found.values, predict(found.codes), atol=1e-12)
     assert abs(found.values[0] - target) <= 1e-3

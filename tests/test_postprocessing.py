@@ -10,12 +10,6 @@ from development_data import SHARED, needs_shared
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
-from tlvae_standards import (
-    STANDARDS,
-    nearest_standard,
-    position_difference,
-    resembles_standard,
-)
 
 from qperov.errors import CompositionError, DescriptorError
 from qperov.generative.imatgen.postprocessing import (
@@ -25,6 +19,12 @@ from qperov.generative.imatgen.postprocessing import (
     drop_sites,
     merge_sites,
     tidy,
+)
+from qperov.studies.inverse_design.standards import (
+    STANDARDS,
+    nearest_standard,
+    position_difference,
+    resembles_standard,
 )
 
 CUBE = Lattice.cubic(10.0)

@@ -21,7 +21,14 @@ OTHERS, OTHER_LABELS = toy_crystals(40, seed=1)
 
 
 def small(**changes: object) -> TLVAE:
-    parameters: dict = {"settings": 1, "latent": 8, "hidden": 32, "epochs": 60, "batch_size": 32, "learning_rate": 3e-3}
+    parameters: dict = {
+        "equivalent_cells": 1,
+        "latent": 8,
+        "hidden": 32,
+        "epochs": 60,
+        "batch_size": 32,
+        "learning_rate": 3e-3,
+    }
     return TLVAE(ToyCells(image=True), **(parameters | changes))
 
 
@@ -31,7 +38,7 @@ def fitted() -> TLVAE:
 
 
 def test_layers_are_the_published_ones() -> None:
-    network = TLVAE()._architecture(TLVAEImage().shape, labelled=True).build().eval()
+    network = TLVAE()._architecture(TLVAEImage().shape, ["regressor", "classifier"]).build().eval()
     maps: list[tuple[int, ...]] = []
     for part in (network["encoder"], network["decoder"]):
         for layer in part:

@@ -11,18 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qperov.errors import DivergedTrainingError
-from qperov.generative.models.array_loss import ArrayScaling, Layout, block_losses, reconstruction_loss
-from qperov.generative.models.convolutional_vae import vae_terms
+from qperov.generative.models.array_loss import ArrayScaling, Layout, block_losses, reconstruction_loss, vae_terms
 from qperov.generative.models.networks import (
     LARGEST_LOG_VARIANCE,
     Architecture,
     Convolution,
-    decoded,
     draw,
     kl_divergence,
     posterior,
+    run_decoder,
+    stored_part,
 )
-from qperov.generative.models.training import TrainingPlan, share_of_rate, split_rows, train, weighted
+from qperov.generative.models.training import TrainingPlan, share_of_rate, split_rows, total_loss, train
 
 LAYOUT = Layout(
     {"kinds": (slice(0, 3), slice(0, 2)), "sizes": (slice(3, 5), slice(0, 2))}, {"kinds": (0,)}, {"sizes": 3.0}
@@ -199,7 +199,7 @@ def test_the_decoder_gives_arrays_of_the_encoders_size(dims: int, data: st.DataO
     arrays = torch.zeros(2, *shape)
     mean, log_variance = posterior(network["encoder"], arrays)
     assert mean.shape == log_variance.shape == (2, 2)
-    assert decoded(network["decoder"], mean).shape == arrays.shape
+    assert run_decoder(network["decoder"], mean).shape == arrays.shape
 
 
 def test_the_log_variance_is_bounded_above_alone() -> None:
@@ -216,11 +216,11 @@ def test_a_part_is_built_with_its_own_weights_alone() -> None:
     network = SMALL.build().eval()
     state = {name: value.numpy() for name, value in network.state_dict().items()}
     z = torch.randn(3, 2)
-    assert torch.equal(SMALL.part("decoder", state)(z), network["decoder"](z))
+    assert torch.equal(stored_part(SMALL.build, "decoder", state)(z), network["decoder"](z))
     del state["encoder.0.weight"]
-    SMALL.part("decoder", state)
+    stored_part(SMALL.build, "decoder", state)
     with pytest.raises(RuntimeError, match=r"Missing key.*0\.weight"):
-        SMALL.part("encoder", state)
+        stored_part(SMALL.build, "encoder", state)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ NOTHING = [np.empty((0, 2), np.float32), np.empty(0, np.float32)]
 
 def test_a_line_is_found() -> None:
     many_steps = plan(epochs=120, batch_size=100, learning_rate=0.1)
-    trained = train(line, squared_error, line_data(100), NOTHING, many_steps, seed=0)
+    trained = train(line, squared_error, line_data(100), NOTHING, many_steps, random_state=0)
     np.testing.assert_allclose(trained.state["weight"], [[0.5, -0.3]], atol=0.01)
     np.testing.assert_allclose(trained.state["bias"], [1], atol=0.01)
     assert trained.best_epoch == 119
@@ -287,7 +287,7 @@ def test_a_seed_determines_the_weights_and_leaves_pytorchs_stream_alone() -> Non
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    first, same, other = (train(line, squared_error, line_data(40), NOTHING, plan(), seed=s) for s in (1, 1, 2))
+    first, same, other = (train(line, squared_error, line_data(40), NOTHING, plan(), random_state=s) for s in (1, 1, 2))
     assert torch.equal(torch.rand(3), expected)
     assert np.array_equal(first.state["weight"], same.state["weight"])
     assert first.history == same.history
@@ -300,7 +300,12 @@ def test_early_stopping_keeps_the_best_weights() -> None:
 
     kept = line_data(30, noise=1.0, seed=1)
     trained = train(
-        wide, squared_error, line_data(12, noise=1.0), kept, plan(epochs=300, patience=15, learning_rate=0.02), seed=0
+        wide,
+        squared_error,
+        line_data(12, noise=1.0),
+        kept,
+        plan(epochs=300, patience=15, learning_rate=0.02),
+        random_state=0,
     )
     losses = trained.history["validation_loss"]
     assert len(losses) < 300
@@ -313,10 +318,10 @@ def test_early_stopping_keeps_the_best_weights() -> None:
 
 def test_training_goes_on_from_given_weights() -> None:
     start = {"weight": np.array([[0.5, -0.3]], np.float32), "bias": np.ones(1, np.float32)}
-    trained = train(line, squared_error, line_data(40), NOTHING, plan(epochs=1), seed=0, initial=start)
+    trained = train(line, squared_error, line_data(40), NOTHING, plan(epochs=1), random_state=0, initial=start)
     assert trained.history["loss"][0] < 1e-3
     with pytest.raises(RuntimeError, match="size mismatch"):
-        train(line, squared_error, line_data(40), NOTHING, plan(), seed=0, initial=start | {"bias": np.ones(2)})
+        train(line, squared_error, line_data(40), NOTHING, plan(), random_state=0, initial=start | {"bias": np.ones(2)})
 
 
 def test_every_epoch_is_reported() -> None:
@@ -327,12 +332,12 @@ def test_every_epoch_is_reported() -> None:
         line_data(40),
         line_data(9),
         plan(epochs=3),
-        seed=0,
-        progress=lambda epoch, epochs, losses: seen.append((epoch, epochs, dict(losses))),
+        random_state=0,
+        progress=lambda *step: seen.append(step),
     )
-    assert [(epoch, epochs) for epoch, epochs, _ in seen] == [(1, 3), (2, 3), (3, 3)]
-    for name, values in trained.history.items():
-        assert values == [losses[name] for _, _, losses in seen]
+    losses = zip(trained.history["loss"], trained.history["validation_loss"], strict=True)
+    told = [f"loss {own:.4g}, validation loss {held:.4g}" for own, held in losses]
+    assert seen == [(1, 3, told[0]), (2, 3, told[1]), (3, 3, told[2])]
     assert set(trained.history) == {"loss", "loss_of_fit", "validation_loss", "validation_loss_of_fit"}
 
 
@@ -346,7 +351,7 @@ def test_batches_of_an_epoch_are_nearly_equal_and_see_every_crystal_once() -> No
         return squared_error(network, batch)
 
     data = line_data(33)
-    train(line, terms, data, NOTHING, plan(epochs=1, batch_size=16), seed=0)
+    train(line, terms, data, NOTHING, plan(epochs=1, batch_size=16), random_state=0)
     assert sizes == [11, 11, 11]
     assert sorted(seen) == sorted(data[1].tolist())
 
@@ -359,7 +364,7 @@ def test_the_weight_of_kl_warms_up_and_validation_takes_it_in_full() -> None:
     def terms(network: torch.nn.Module, batch: list[torch.Tensor]) -> dict[str, torch.Tensor]:
         return {"kl": network(batch[0]).mean() * 0 + 1, "unweighted": torch.tensor(5.0)}
 
-    trained = train(line, terms, line_data(20), line_data(20), plan(weights={"kl": 0.4}, warm_up=4), seed=0)
+    trained = train(line, terms, line_data(20), line_data(20), plan(weights={"kl": 0.4}, warm_up=4), random_state=0)
     assert trained.history["loss"] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4])
     assert trained.history["validation_loss"] == pytest.approx([0.4] * 5)
     assert trained.history["unweighted"] == pytest.approx([5.0] * 5)
@@ -367,14 +372,14 @@ def test_the_weight_of_kl_warms_up_and_validation_takes_it_in_full() -> None:
 
 def test_terms_without_a_weight_are_left_out_of_the_loss() -> None:
     terms = {"a": torch.tensor(2.0), "b": torch.tensor(3.0)}
-    assert weighted(terms, {"a": 0.5, "absent": 9.0}).item() == 1
+    assert total_loss(terms, {"a": 0.5, "absent": 9.0}).item() == 1
 
 
 def test_a_loss_that_runs_away_is_named() -> None:
     data = line_data(20)
     data[1][3] = np.inf
     with pytest.raises(DivergedTrainingError, match="epoch 1"):
-        train(line, squared_error, data, NOTHING, plan(), seed=0)
+        train(line, squared_error, data, NOTHING, plan(), random_state=0)
 
 
 @given(st.integers(2, 60), st.floats(0, 0.99), st.integers(0, 5))

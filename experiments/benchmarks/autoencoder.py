@@ -9,6 +9,7 @@ is of times measured in one run; PennyLane's is taken over fewer steps.
 
 from __future__ import annotations
 
+import argparse
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -90,4 +91,5 @@ def main(task: Task) -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     main(Task())

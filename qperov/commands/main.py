@@ -1,4 +1,4 @@
-"""The command line: ``qperov demo | compare | predict | report | describe | data | relax | inputs | hardware``."""
+"""The command line: ``qperov demo | compare | predict | report | data | relax | inputs | design | hardware``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from qperov.commands import datasets, screen
+from qperov.commands.design import design
 from qperov.commands.hardware import commands as hardware
 from qperov.commands.options import DEFAULT_STORE, Source, StorePath, with_values
 from qperov.commands.predict import predict
@@ -48,7 +49,7 @@ app = typer.Typer(
 )
 app.add_typer(datasets.app, name="data")
 app.add_typer(hardware.app, name="hardware")
-for command in (predict, relax, inputs, report, datasets.describe):
+for command in (predict, relax, inputs, report, design, datasets.describe):
     app.command()(command)
 
 #: Sections that a report may have beside the comparison.

@@ -22,7 +22,7 @@ import numpy as np
 from pymatgen.analysis.diffraction.core import get_anisotropic_debye_waller_factors
 from pymatgen.analysis.diffraction.xrd import ATOMIC_SCATTERING_PARAMS
 from pymatgen.core import Element
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+from threadpoolctl import ThreadpoolController
 
 from qperov.errors import DescriptorError
 from qperov.torch_support import import_torch

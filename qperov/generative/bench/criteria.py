@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 
-from qperov.evaluation.shares import wilson
 from qperov.generative.bench.dissimilarity import THRESHOLD
 from qperov.generative.bench.validity import COVALENT_SHARE, LEAST_DISTANCE, LEAST_VOLUME
 from qperov.generative.bench.verdict import Verdict
@@ -84,19 +84,19 @@ class Sheet:
     def all_of(self, criterion: str, parts: Sequence[str]) -> None:
         self.passed[criterion] = np.logical_and.reduce([self.column(part) for part in parts])
 
-    def table(self, asked: Sequence[str]) -> pd.DataFrame:
+    def table(self, criteria: Sequence[str]) -> pd.DataFrame:
         rows = []
-        for name in asked:
+        for name in criteria:
             count = int(self.column(name).sum())
-            share = wilson(count, self.n)
-            rows.append([name, CRITERIA[name], count, self.n, share.value, share.low, share.high])
+            low, high = binomtest(count, self.n).proportion_ci(method="wilson")
+            rows.append([name, CRITERIA[name], count, self.n, count / self.n, low, high])
         return pd.DataFrame(rows, columns=["criterion", "asks", "count", "out_of", "share", "low", "high"])
 
-    def per_structure(self, asked: Sequence[str]) -> pd.DataFrame:
+    def per_structure(self, criteria: Sequence[str]) -> pd.DataFrame:
         told = ["\n".join(f"{k}: {v}" for k, v in self.reasons.get(index, {}).items()) for index in range(self.n)]
         formulas = self.labels.get("formula", [""] * self.n)
         columns: dict[str, object] = {"index": np.arange(self.n), "formula": formulas}
-        columns |= {name: self.column(name) for name in asked}
+        columns |= {name: self.column(name) for name in criteria}
         columns |= {name: self.values[name] for name in VALUES if name in self.values}
         columns |= {name: self.labels.get(name, [-1] * self.n) for name in ("group", "known_as")}
         return pd.DataFrame({**columns, "reasons": told})

@@ -20,7 +20,7 @@ L. Ward et al., Comput. Mater. Sci. 152, 60 (2018), doi:10.1016/j.commatsci.2018
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
@@ -30,6 +30,7 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.core.local_env import CN_OPT_PARAMS, CrystalNN, LocalStructOrderParams
 
 from qperov.errors import DescriptorError
+from qperov.evaluation.progress import Progress
 from qperov.generative.bench.verdict import crash
 
 #: Dissimilarity at and above which the Materials Project calls two crystals different.
@@ -81,13 +82,16 @@ def fingerprint(structure: Structure) -> np.ndarray:
     return _fingerprint(geometry(structure))
 
 
-def dissimilarity(first: np.ndarray, second: np.ndarray) -> float:
+def fingerprint_distance(first: np.ndarray, second: np.ndarray) -> float:
     """Euclidean distance of two fingerprints."""
     return float(np.linalg.norm(first - second))
 
 
 def fingerprints(
-    structures: Sequence[Structure], n_jobs: int | None = None, done: Callable[[int, int], None] | None = None
+    structures: Sequence[Structure],
+    n_jobs: int | None = None,
+    progress: Progress | None = None,
+    what: str = "fingerprints",
 ) -> list[np.ndarray | str]:
     """Fingerprints of many crystals; the reason, where one has none.
 
@@ -96,8 +100,9 @@ def fingerprints(
     structures : sequence of Structure
     n_jobs : int, optional
         As in joblib.
-    done : callable, optional
-        Called with (done, total) for every distinct geometry.
+    progress : Progress, optional
+        Called with ``what`` for every distinct geometry.
+    what : str
 
     Returns
     -------
@@ -114,8 +119,8 @@ def fingerprints(
     results = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(_attempt)(key) for key in distinct)
     for key, result in zip(distinct, results, strict=True):
         computed[key] = result
-        if done is not None:
-            done(len(computed), len(distinct))
+        if progress is not None:
+            progress(len(computed), len(distinct), what)
     return [key if isinstance(key, str) else computed[key] for key in keys]
 
 

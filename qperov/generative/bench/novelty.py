@@ -29,7 +29,7 @@ LENGTH_TOLERANCE, SITE_TOLERANCE, ANGLE_TOLERANCE = 0.2, 0.3, 5.0
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Novelty:
     """A generated crystal among the others, and among those known.
 
     Attributes
@@ -80,7 +80,7 @@ def compare_crystals(
     reference: Sequence[Structure],
     formulas: Mapping[str, Sequence[int]],
     n_jobs: int | None = None,
-) -> dict[int, Comparison]:
+) -> dict[int, Novelty]:
     """Compare crystals with each other and with the reference.
 
     Sameness is made transitive: two crystals are in one group also where others between them connect them. So the
@@ -102,7 +102,7 @@ def compare_crystals(
         delayed(_compare_formula)(own, {index: reference[index] for index in formulas.get(formula, ())})
         for formula, own in groups.items()
     ]
-    found: dict[int, Comparison] = {}
+    found: dict[int, Novelty] = {}
     for part in Parallel(n_jobs=n_jobs)(tasks):
         found |= part
     return found
@@ -114,7 +114,7 @@ def reduced_cell(structure: Structure) -> Structure:
     return plain.get_reduced_structure(reduction_algo="niggli").get_primitive_structure()
 
 
-def _compare_formula(own: Mapping[int, Structure], known: Mapping[int, Structure]) -> dict[int, Comparison]:
+def _compare_formula(own: Mapping[int, Structure], known: Mapping[int, Structure]) -> dict[int, Novelty]:
     """Crystals and references of one formula."""
     cells, faults = _reduced(own)
     known_cells, known_faults = _reduced(known)
@@ -131,10 +131,10 @@ def _compare_formula(own: Mapping[int, Structure], known: Mapping[int, Structure
         known_as[index] = same
         merged = [member for group, joins in zip(groups, joined, strict=True) if joins for member in group]
         groups = [group for group, joins in zip(groups, joined, strict=True) if not joins] + [[*merged, index]]
-    found = {index: Comparison(-1, -1, bool(known), fault, unknown) for index, fault in faults.items()}
+    found = {index: Novelty(-1, -1, bool(known), fault, unknown) for index, fault in faults.items()}
     for group in groups:
         for index in group:
-            found[index] = Comparison(min(group), known_as[index], bool(known), "", unknown)
+            found[index] = Novelty(min(group), known_as[index], bool(known), "", unknown)
     return found
 
 

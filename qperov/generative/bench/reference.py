@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from pymatgen.core import Structure
 
 from qperov.errors import EmptyDatasetError
+from qperov.evaluation.progress import Progress
 from qperov.generative.bench.dissimilarity import distinct_fingerprints, fingerprints
 from qperov.generative.bench.novelty import by_formula
 
-Progress = Callable[[int, int, str], None]
-
 
 @dataclass(frozen=True)
-class Reference:
+class ReferenceCrystals:
     """Known crystals, prepared for comparison.
 
     Attributes
@@ -42,7 +41,7 @@ def prepare_reference(
     dissimilarity: bool = True,
     n_jobs: int | None = None,
     progress: Progress | None = None,
-) -> Reference:
+) -> ReferenceCrystals:
     """Formulas and fingerprints of known crystals, to judge several models against them.
 
     Raises
@@ -53,13 +52,8 @@ def prepare_reference(
     if not len(reference):
         raise EmptyDatasetError("there is no reference to compare generated crystals with")
     if not dissimilarity:
-        return Reference(tuple(reference), by_formula(reference), None, 0)
-    found = fingerprints(reference, n_jobs, stage(progress, "fingerprints of the reference"))
+        return ReferenceCrystals(tuple(reference), by_formula(reference), None, 0)
+    found = fingerprints(reference, n_jobs, progress, "fingerprints of the reference")
     without = sum(isinstance(own, str) for own in found)
     distinct = distinct_fingerprints(found) if without < len(found) else None
-    return Reference(tuple(reference), by_formula(reference), distinct, without)
-
-
-def stage(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
-    """Progress within a stage, from progress over all."""
-    return None if progress is None else lambda done, total: progress(done, total, name)
+    return ReferenceCrystals(tuple(reference), by_formula(reference), distinct, without)

@@ -9,8 +9,9 @@ import pandas as pd
 from pymatgen.core import Structure
 
 from qperov.errors import EmptyDatasetError
+from qperov.evaluation.progress import Progress
 from qperov.generative.bench.criteria import CRITERIA, VALID, VALUES, Sheet
-from qperov.generative.bench.judging import (
+from qperov.generative.bench.judgement import (
     Hull,
     Relax,
     is_comparable,
@@ -21,13 +22,13 @@ from qperov.generative.bench.judging import (
     judge_relaxation,
     judge_stability,
 )
-from qperov.generative.bench.reference import Progress, Reference, prepare_reference
+from qperov.generative.bench.reference import ReferenceCrystals, prepare_reference
 from qperov.generative.bench.verdict import Verdict
 
 
 @dataclass(frozen=True)
 class ValidationReport:
-    """What the bench found.
+    """The bench's verdicts.
 
     Attributes
     ----------
@@ -97,8 +98,8 @@ def validate(
         Compare surroundings with the reference's: by far the longest part of the work.
     n_jobs : int, optional
         As in joblib; for comparing crystals and for fingerprints. ``relax`` and ``hull`` are called in this process.
-    progress : callable, optional
-        Called with (done, total, stage).
+    progress : Progress, optional
+        Told of each fingerprint, relaxation and energy.
 
     Raises
     ------
@@ -119,7 +120,7 @@ def validate(
 
 def validate_against(
     generated: Sequence[Structure | None],
-    reference: Reference,
+    reference: ReferenceCrystals,
     *,
     relax: Relax | None = None,
     hull: Hull | None = None,
@@ -146,7 +147,7 @@ def validate_against(
     final = comparable if relax is None else judge_relaxation(sheet, comparable, relax, progress)
     if hull is not None:
         judge_stability(sheet, final, hull, progress)
-    asked = [
+    criteria = [
         name
         for name in CRITERIA
         if (perovskite or name not in ("octahedra", "corner_sharing"))
@@ -155,10 +156,10 @@ def validate_against(
         and (hull is not None or name not in ("stable", "stable_unique_novel"))
     ]
     notes = _notes(reference, hull is not None and relax is None)
-    return ValidationReport(sheet.table(asked), sheet.per_structure(asked), notes)
+    return ValidationReport(sheet.table(criteria), sheet.per_structure(criteria), notes)
 
 
-def _notes(reference: Reference, unrelaxed: bool) -> tuple[str, ...]:
+def _notes(reference: ReferenceCrystals, unrelaxed: bool) -> tuple[str, ...]:
     notes = []
     if reference.without:
         total = len(reference.structures)

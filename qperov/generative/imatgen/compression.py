@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qperov.evaluation.progress import Progress
 from qperov.generative.imatgen.images import SparseImages
 from qperov.generative.imatgen.networks import DECODER, ENCODER, ImageCentre, ImageCompression
-from qperov.generative.models.training import Progress, Trained, TrainingPlan, train
+from qperov.generative.models.training import TrainingPlan, TrainingResult, train
 from qperov.torch_support import State, import_torch
 
 if TYPE_CHECKING:
@@ -31,15 +32,15 @@ def train_compression(
     kept: np.ndarray,
     plan: TrainingPlan,
     *,
-    seed: int,
+    random_state: int,
     device: str,
     progress: Progress | None,
-    known: State,
-) -> Trained:
+    initial: State,
+) -> TrainingResult:
     """Train an autoencoder on the rows ``learnt`` of images, the rows ``kept`` held back; batches are filled as needed.
 
     Terms: ``images``, the squared error in units of the variance, and ``saturation``, the mean of −ln(1 − c²) over the
-    codes c. ``known`` are weights to go on from, if there are any. All else is as in `train`.
+    codes c. ``initial`` are weights to go on from, if there are any. All else is as in `train`.
     """
 
     def terms(network: torch.nn.Module, batch: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -49,8 +50,8 @@ def train_compression(
         saturation = -(1 - codes.square() + LEAST_OPENING).log().mean()
         return {IMAGES: centre.loss(parts[DECODER](codes), some), SATURATION: saturation}
 
-    build = with_weights(lambda: architecture.build(keep_size=centre.mean is not None), known)
-    return train(build, terms, [learnt], [kept], plan, seed=seed, device=device, progress=progress)
+    build = with_weights(lambda: architecture.build(keep_size=centre.mean is not None), initial)
+    return train(build, terms, [learnt], [kept], plan, random_state=random_state, device=device, progress=progress)
 
 
 def codes_of(
@@ -60,11 +61,11 @@ def codes_of(
     pytorch = import_torch()
     size = max(1, VOXELS_AT_ONCE // images.side**3)
     with pytorch.no_grad():
-        found = [
+        parts = [
             encoder(centre.inputs(pytorch.as_tensor(images.full(rows[start : start + size]), device=device)))
             for start in range(0, max(1, len(rows)), size)
         ]
-    return pytorch.cat(found).cpu().numpy()
+    return pytorch.cat(parts).cpu().numpy()
 
 
 def images_of(decoder: torch.nn.Module, centre: ImageCentre, codes: torch.Tensor, side: int) -> np.ndarray:
@@ -72,8 +73,8 @@ def images_of(decoder: torch.nn.Module, centre: ImageCentre, codes: torch.Tensor
     pytorch = import_torch()
     size = max(1, VOXELS_AT_ONCE // side**3)
     with pytorch.no_grad():
-        found = [centre.images(decoder(some)).flatten(1) for some in codes.split(size)]
-    return pytorch.cat(found).cpu().numpy()
+        parts = [centre.images(decoder(some)).flatten(1) for some in codes.split(size)]
+    return pytorch.cat(parts).cpu().numpy()
 
 
 def with_weights(build: Callable[[], torch.nn.Module], known: State) -> Callable[[], torch.nn.Module]:
@@ -88,11 +89,13 @@ def with_weights(build: Callable[[], torch.nn.Module], known: State) -> Callable
     return built
 
 
-def counted_through(progress: Progress | None, epochs: Sequence[int]) -> Iterator[Progress | None]:
-    """For each of several trainings a progress that counts the epochs of all."""
+def counted_through(progress: Progress | None, epochs: Mapping[str, int]) -> Iterator[Progress | None]:
+    """For each of several trainings, by their names, a progress that counts the epochs of all."""
 
-    def after(done: int) -> Progress:
-        return lambda epoch, _, losses: None if progress is None else progress(done + epoch, sum(epochs), losses)
+    def after(done: int, name: str) -> Progress:
+        return lambda epoch, _, what: (
+            None if progress is None else progress(done + epoch, sum(epochs.values()), f"{name}: {what}")
+        )
 
-    for done in np.cumsum([0, *epochs[:-1]]).tolist():
-        yield None if progress is None else after(done)
+    for done, name in zip(np.cumsum([0, *epochs.values()]).tolist(), epochs, strict=False):
+        yield None if progress is None else after(done, name)

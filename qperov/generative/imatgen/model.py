@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from pymatgen.core import Structure
-from scipy.special import expit
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from qperov.errors import EmptyDatasetError
+from qperov.evaluation.progress import Progress
 from qperov.generative.imatgen.compression import (
     IMAGES,
     SATURATION,
@@ -24,12 +23,8 @@ from qperov.generative.imatgen.compression import (
 )
 from qperov.generative.imatgen.images import CHUNK, CrystalImages, SparseImages
 from qperov.generative.imatgen.networks import (
-    CLASSIFICATION,
-    CLASSIFIER,
     CODES,
     ELEMENTS,
-    REGRESSION,
-    REGRESSOR,
     ImageCentre,
     ImageCompression,
     MaterialsGenerator,
@@ -37,8 +32,17 @@ from qperov.generative.imatgen.networks import (
 )
 from qperov.generative.imatgen.pipeline import BASIS, CELL, GENERATOR, Pipeline, weights_of
 from qperov.generative.imatgen.postprocessing import merge_sites
-from qperov.generative.models.base import LEAST_CRYSTALS, GenerativeModel, checked_labels
-from qperov.generative.models.training import KL, Progress, Trained, TrainingPlan, split_rows, train
+from qperov.generative.imatgen.presets import PUBLISHED, PUBLISHED_CELL_RATE, PUBLISHED_OPTIMISER, REPAIRED
+from qperov.generative.models.base import CLASSIFIER, REGRESSOR, GenerativeModel
+from qperov.generative.models.published import CLASSIFICATION, REGRESSION
+from qperov.generative.models.training import (
+    KL,
+    ONE_CYCLE,
+    TrainingPlan,
+    TrainingResult,
+    split_rows,
+    train,
+)
 from qperov.generative.representations.representation import Representation
 from qperov.generative.representations.voxels import Voxels
 from qperov.torch_support import State
@@ -55,23 +59,28 @@ class IMatGen(GenerativeModel):
     on z. They are trained one after another. A crystal that comes out has its atoms merged where two of one
     element are closer than 0.7 of twice its covalent radius. Needs PyTorch (``pip install 'qperov[torch]'``).
 
-    L of CELL and BASIS = mean (image − image′)² − w_c mean ln(1 − c²) over their codes c. L of MG = mean (codes −
-    codes′)² + w_e cross-entropy of the elements + β KL + w_p (head(z) − y)² + w_s BCE, y in standard deviations,
-    squared errors of images and codes in units of their variance, each term a mean over crystals and entries.
-    z = μ + δ σ ε, ε ~ N(0, I).
+    Repaired, L of CELL and BASIS = mean (image − image′)² − w_c mean ln(1 − c²) over their codes c. L of MG = mean
+    (codes − codes′)² + w_e cross-entropy of the elements + β KL + w_p (head(z) − y)² + w_s BCE, y in standard
+    deviations, squared errors of images and codes in units of their variance, each term a mean over crystals and
+    entries. z = μ + δ σ ε, ε ~ N(0, I).
 
-    The defaults are a small preset for computers without an accelerator, on images of 32³. :meth:`published` gives the
-    published sizes.
+    The repaired mode is a small preset for computers without an accelerator, on images of 32³.
 
-    **What differs from the published model.** There z is drawn with δ = 10⁻⁴, which leaves KL without an opponent: z
-    follows the prior, but the decoder has met single points only; here δ = 1. There no network is centred (see
-    `ImageCentre`), and codes may saturate. The elements are learnt, as `MaterialsGenerator` tells. The property head is
-    new.
+    **The published model** (``mode="published"``, from the paper's supplement) wants an accelerator: images of 64³,
+    five elements, CELL {64, 64, 64, 20}, BASIS {64, 64, 64, 64, 200}, MG {100, 100, 100, 50} → 1250 → 500. z is drawn
+    with δ = 10⁻⁴, which leaves KL without an opponent: z follows the prior, but the decoder has met single points only;
+    here δ = 1. No network is centred (see `ImageCentre`), and codes may saturate. Adam at 10⁻⁴ (CELL), 3·10⁻⁴ (BASIS)
+    and 10⁻⁴ (MG), batches of 24 and 64, KL 10⁻⁶ and BCE 5·10⁻⁷, as for the vanadium oxides; `fine_tune` goes on from a
+    broad set. It knows elements by their position alone and has no property head: both are read from z here without
+    shaping it. Not public, and so ours: the program of the networks, their first weights, the numbers of epochs,
+    whether losses are sums or means (errors are means, KL a sum over z), and the classifier's threshold.
 
     Parameters
     ----------
     representation : Voxels, optional
-        ``Voxels(grid=32)`` if none is given.
+        ``Voxels(grid=32)`` if none is given; published, ``Voxels(grid=64, max_elements=5)``.
+    mode : {"repaired", "published"}
+        Parameters left at ``None`` have the values of the mode (`DEFAULTS`).
     cell_channels, basis_channels : tuple of int
         Of the strided convolutions of CELL and BASIS: log₂(side) − 2 of them.
     cell_code, basis_code : int
@@ -132,35 +141,37 @@ class IMatGen(GenerativeModel):
         self,
         representation: Voxels | None = None,
         *,
-        cell_channels: tuple[int, ...] = (8, 16, 32),
-        basis_channels: tuple[int, ...] = (8, 16, 32),
-        cell_code: int = 20,
-        basis_code: int = 64,
-        channels: tuple[int, ...] = (64, 64, 64, 32),
-        latent: int = 64,
-        hidden: int = 256,
+        mode: str = "repaired",
+        cell_channels: tuple[int, ...] | None = None,
+        basis_channels: tuple[int, ...] | None = None,
+        cell_code: int | None = None,
+        basis_code: int | None = None,
+        channels: tuple[int, ...] | None = None,
+        latent: int | None = None,
+        hidden: int | None = None,
         threshold: float | None = None,
-        centred: bool = True,
-        cell_epochs: int = 30,
-        basis_epochs: int = 25,
-        epochs: int = 150,
-        image_batch_size: int = 16,
-        batch_size: int = 32,
-        image_learning_rate: float = 3e-3,
-        learning_rate: float = 2e-3,
-        beta: float = 1e-2,
-        warm_up: int = 30,
-        delta: float = 1.0,
-        saturation_weight: float = 1e-2,
-        element_weight: float = 1.0,
-        property_weight: float = 1.0,
-        stability_weight: float = 0.1,
-        validation_fraction: float = 0.1,
-        patience: int = 60,
+        centred: bool | None = None,
+        cell_epochs: int | None = None,
+        basis_epochs: int | None = None,
+        epochs: int | None = None,
+        image_batch_size: int | None = None,
+        batch_size: int | None = None,
+        image_learning_rate: float | None = None,
+        learning_rate: float | None = None,
+        beta: float | None = None,
+        warm_up: int | None = None,
+        delta: float | None = None,
+        saturation_weight: float | None = None,
+        element_weight: float | None = None,
+        property_weight: float | None = None,
+        stability_weight: float | None = None,
+        validation_fraction: float | None = None,
+        patience: int | None = None,
         device: str = "cpu",
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.representation = representation
+        self.mode = mode
         self.cell_channels = cell_channels
         self.basis_channels = basis_channels
         self.cell_code = cell_code
@@ -189,44 +200,17 @@ class IMatGen(GenerativeModel):
         self.device = device
         self.random_state = random_state
 
+    DEFAULTS: ClassVar = {"repaired": REPAIRED, "published": PUBLISHED}
+
     @classmethod
     def published(cls, **changes: Any) -> Self:
-        """The published sizes, δ and weights: images of 64³, five elements, z of 500. It wants an accelerator.
-
-        CELL {64, 64, 64, 20}, BASIS {64, 64, 64, 64, 200}, MG {100, 100, 100, 50} → 1250 → 500; nothing centred,
-        δ = 10⁻⁴, KL 10⁻⁶ and BCE 5·10⁻⁷ as for the vanadium oxides. ``changes`` are parameters of the class.
-        """
-        sizes: dict[str, Any] = {
-            "representation": Voxels(grid=64, max_elements=5),
-            "cell_channels": (64, 64, 64),
-            "basis_channels": (64, 64, 64, 64),
-            "cell_code": 20,
-            "basis_code": 200,
-            "channels": (100, 100, 100, 50),
-            "latent": 500,
-            "hidden": 500,
-            "centred": False,
-            "image_batch_size": 24,
-            "batch_size": 64,
-            "image_learning_rate": 3e-4,
-            "learning_rate": 1e-4,
-            "beta": 1e-6,
-            "delta": 1e-4,
-            "saturation_weight": 0.0,
-            "stability_weight": 5e-7,
-        }
-        return cls(**(sizes | changes))
+        """``IMatGen(mode="published")``, by its deprecated name."""
+        warnings.warn(
+            'IMatGen.published() is IMatGen(mode="published") since 0.2, and goes in 0.3', DeprecationWarning, 2
+        )
+        return cls(mode="published", **changes)
 
     # --- training -------------------------------------------------------------------------------
-
-    def fit(
-        self, structures: Sequence[Structure], y: ArrayLike | None = None, *, progress: Progress | None = None
-    ) -> Self:
-        """Train on crystals, as `GenerativeModel.fit` says; their images are kept as the few points that are not empty.
-
-        ``progress`` counts the epochs of the three networks through.
-        """
-        return self._fit(structures, y, progress, {})
 
     def fine_tune(
         self, structures: Sequence[Structure], y: ArrayLike | None = None, *, progress: Progress | None = None
@@ -240,65 +224,61 @@ class IMatGen(GenerativeModel):
         check_is_fitted(self, "weights_")
         return self._fit(structures, y, progress, self.weights_)
 
-    def _fit(
-        self, structures: Sequence[Structure], y: ArrayLike | None, progress: Progress | None, known: State
-    ) -> Self:
-        crystals = list(structures)
-        if len(crystals) < LEAST_CRYSTALS:
-            raise EmptyDatasetError(f"{len(crystals)} crystals: a generator is trained on {LEAST_CRYSTALS} at least")
-        labels = None if y is None else checked_labels(y, len(crystals))
-        voxels = self._default_representation() if self.representation is None else self.representation
-        if not isinstance(voxels, Voxels):
-            raise TypeError(f"iMatGen's networks are made for Voxels, not for {type(voxels).__name__}")
-        self.representation_ = voxels
-        images = CrystalImages.of(voxels, crystals)
-        self._train(images, labels, int(check_random_state(self.random_state).randint(2**31)), progress, known)
-        self.labels_ = labels
-        self.latent_ = self._codes(images)
-        return self
+    def _represent(self, structures: list[Structure]) -> CrystalImages:
+        """Images, kept as the few points that are not empty."""
+        return CrystalImages.of(self._voxels, structures)
 
     def _train(
-        self, arrays: Any, labels: np.ndarray | None, seed: int, progress: Progress | None, known: State | None = None
+        self,
+        crystals: list[Structure],
+        arrays: CrystalImages,
+        labels: np.ndarray | None,
+        random_state: int,
+        progress: Progress | None,
+        initial: State,
     ) -> None:
-        images, known = arrays, known or {}
-        learnt, kept = split_rows(len(images), self.validation_fraction, seed)
+        known = self.hyperparameters()
+        learnt, kept = split_rows(len(arrays), known["validation_fraction"], random_state)
         rows = {
-            CELL: (images.cell, learnt, kept),
-            BASIS: (images.basis, images.filled_slots(learnt), images.filled_slots(kept)),
+            CELL: (arrays.cell, learnt, kept),
+            BASIS: (arrays.basis, arrays.filled_slots(learnt), arrays.filled_slots(kept)),
         }
-        if not known:
+        if not initial:
             self.centres_ = {name: self._centre(some, own) for name, (some, own, _) in rows.items()}
         weights: State = {}
         history: dict[str, list[float]] = {}
         architectures = self._pipeline(weights).compressions
-        counted = counted_through(progress, (self.cell_epochs, self.basis_epochs, self.epochs))
-        for (name, (some, own, held)), epochs in zip(rows.items(), (self.cell_epochs, self.basis_epochs), strict=True):
-            trained = train_compression(
+        epochs = {CELL: known["cell_epochs"], BASIS: known["basis_epochs"], GENERATOR: known["epochs"]}
+        counted = counted_through(progress, epochs)
+        terms = {IMAGES: 1.0, SATURATION: known["saturation_weight"]}
+        for name, (some, own, held) in rows.items():
+            result = train_compression(
                 architectures[name],
                 self.centres_[name],
                 some,
                 own,
                 held,
-                self._plan(
-                    epochs,
-                    self.image_batch_size,
-                    self.image_learning_rate,
-                    {IMAGES: 1.0, SATURATION: self.saturation_weight},
-                ),
-                seed=seed,
+                self._plan(epochs[name], known["image_batch_size"], self._image_rate(name), terms),
+                random_state=random_state,
                 device=self.device,
                 progress=next(counted),
-                known=weights_of(name, known),
+                initial=weights_of(name, initial),
             )
-            weights |= {f"{name}.{key}": value for key, value in trained.state.items()}
-            history |= {f"{name}.{key}": losses for key, losses in trained.history.items()}
+            weights |= {f"{name}.{key}": value for key, value in result.state.items()}
+            history |= {f"{name}.{key}": losses for key, losses in result.history.items()}
         pipeline = self._pipeline(weights)
-        codes = [pipeline.image_codes(images), pipeline.vectors(images)]
-        trained = self._train_generator(
-            pipeline.generator, codes, labels, (learnt, kept), seed, next(counted), weights_of(GENERATOR, known)
+        codes = [pipeline.image_codes(arrays), pipeline.vectors(arrays)]
+        result = self._train_generator(
+            pipeline.generator,
+            codes,
+            labels,
+            (learnt, kept),
+            random_state,
+            next(counted),
+            weights_of(GENERATOR, initial),
         )
-        self.weights_ = weights | {f"{GENERATOR}.{key}": value for key, value in trained.state.items()}
-        self.history_ = history | trained.history
+        self.weights_ = weights | {f"{GENERATOR}.{key}": value for key, value in result.state.items()}
+        self.history_ = history | result.history
 
     def _train_generator(
         self,
@@ -306,14 +286,16 @@ class IMatGen(GenerativeModel):
         codes: list[np.ndarray],
         labels: np.ndarray | None,
         rows: tuple[np.ndarray, np.ndarray],
-        seed: int,
+        random_state: int,
         progress: Progress | None,
-        known: State,
-    ) -> Trained:
+        initial: State,
+    ) -> TrainingResult:
         learnt, kept = rows
-        if not known:
-            self.code_variance_ = float(codes[0][learnt].var())
-        if not any(key.startswith(REGRESSOR) for key in known):
+        known = self.hyperparameters()
+        published = self.mode == "published"
+        if not initial:
+            self.code_variance_ = 1.0 if published else float(codes[0][learnt].var())
+        if not any(key.startswith(REGRESSOR) for key in initial):
             own = None if labels is None else labels[learnt]
             self.offset_, self.factor_, self.threshold_ = self._label_numbers(own)
         targets: list[np.ndarray] = []
@@ -322,29 +304,40 @@ class IMatGen(GenerativeModel):
         columns = [*codes, *(target.astype(np.float32) for target in targets)]
         weights = {
             CODES: 1.0,
-            ELEMENTS: self.element_weight,
-            KL: self.beta,
-            REGRESSION: self.property_weight,
-            CLASSIFICATION: self.stability_weight,
+            ELEMENTS: known["element_weight"],
+            KL: known["beta"],
+            REGRESSION: known["property_weight"],
+            CLASSIFICATION: known["stability_weight"],
         }
         return train(
-            with_weights(replace(architecture, heads=HEADS if targets else ()).build, known),
-            partial(generator_terms, delta=self.delta, code_variance=self.code_variance_),
+            with_weights(replace(architecture, heads=HEADS if targets else ()).build, initial),
+            partial(generator_terms, delta=known["delta"], code_variance=self.code_variance_, published=published),
             [column[learnt] for column in columns],
             [column[kept] for column in columns],
-            self._plan(self.epochs, self.batch_size, self.learning_rate, weights),
-            seed=seed,
+            self._plan(known["epochs"], known["batch_size"], known["learning_rate"], weights),
+            random_state=random_state,
             device=self.device,
             progress=progress,
         )
 
     def _plan(self, epochs: int, batch_size: int, learning_rate: float, weights: Mapping[str, float]) -> TrainingPlan:
-        fraction, patience = self.validation_fraction, self.patience
-        return TrainingPlan(epochs, batch_size, learning_rate, 0.0, weights, self.warm_up, fraction, patience)
+        known = self.hyperparameters()
+        last = (known["warm_up"], known["validation_fraction"], known["patience"])
+        optimiser = PUBLISHED_OPTIMISER if self.mode == "published" else ONE_CYCLE
+        return TrainingPlan(epochs, batch_size, learning_rate, 0.0, weights, *last, optimiser)
+
+    def _image_rate(self, name: str) -> float:
+        """Published, the network of cells has its own rate, unless one is given."""
+        if self.mode == "published" and name == CELL and self.image_learning_rate is None:
+            return PUBLISHED_CELL_RATE
+        return self.hyperparameters()["image_learning_rate"]
 
     def _centre(self, images: SparseImages, rows: np.ndarray) -> ImageCentre:
+        if self.mode == "published" and not self.centred:
+            return ImageCentre(None, 1.0)
         mean, deviation = images.mean_and_deviation(rows)
-        return ImageCentre(mean if self.centred else None, deviation if deviation > 0 else 1.0)
+        centred = self.hyperparameters()["centred"]
+        return ImageCentre(mean if centred else None, deviation if deviation > 0 else 1.0)
 
     def _label_numbers(self, labels: np.ndarray | None) -> tuple[float, float, float]:
         """Mean, standard deviation and threshold for those learnt from."""
@@ -355,62 +348,45 @@ class IMatGen(GenerativeModel):
 
     # --- crystals and codes ---------------------------------------------------------------------
 
-    def encode(self, structures: Sequence[Structure]) -> np.ndarray:
-        """Posterior means z, shape (n, latent); raises as `GenerativeModel.encode`."""
-        check_is_fitted(self, "weights_")
-        return self._codes(CrystalImages.of(self._voxels, list(structures)))
-
-    def decode(self, z: ArrayLike) -> list[Structure | None]:
-        """Crystals of codes of shape (n, latent), atoms merged; ``None`` where the images hold no crystal."""
-        codes = self._checked_codes(z)
-        found: list[Structure | None] = []
-        for start in range(0, len(codes), CHUNK):
-            found += self._voxels.decode(self._arrays(codes[start : start + CHUNK]))
-        return [None if structure is None else merge_sites(structure) for structure in found]
-
-    def predict_stability(self, structures: Sequence[Structure]) -> np.ndarray:
-        """Probability that the property of crystals is at most ``threshold_``, shape (n,)."""
-        self._check_labelled()
-        return expit(self._pipeline(self.weights_).head(CLASSIFIER, self.encode(structures)))
-
-    def predict_stability_latent(self, z: ArrayLike) -> np.ndarray:
-        """That probability at codes of shape (n, latent), shape (n,)."""
-        codes = self._checked_codes(z)
-        self._check_labelled()
-        return expit(self._pipeline(self.weights_).head(CLASSIFIER, codes))
-
     @property
     def _voxels(self) -> Voxels:
-        assert isinstance(self.representation_, Voxels)
+        if not isinstance(self.representation_, Voxels):
+            raise TypeError(f"iMatGen's networks are made for Voxels, not for {type(self.representation_).__name__}")
         return self.representation_
 
     def _default_representation(self) -> Representation:
-        return Voxels(grid=32)
+        return Voxels(grid=64, max_elements=5) if self.mode == "published" else Voxels(grid=32)
 
-    def _codes(self, arrays: Any) -> np.ndarray:
+    def _codes(self, arrays: CrystalImages) -> np.ndarray:
         return self._pipeline(self.weights_).means(arrays)
 
-    def _arrays(self, z: np.ndarray) -> np.ndarray:
-        return self._pipeline(self.weights_).arrays(z)
+    def _decode(self, z: np.ndarray) -> list[Structure | None]:
+        """Crystals with their atoms merged."""
+        pipeline, crystals = self._pipeline(self.weights_), []
+        for start in range(0, len(z), CHUNK):
+            crystals += self._voxels.decode(pipeline.arrays(z[start : start + CHUNK]))
+        return [None if structure is None else merge_sites(structure) for structure in crystals]
 
-    def _properties(self, z: np.ndarray) -> np.ndarray:
-        return self.offset_ + self.factor_ * self._pipeline(self.weights_).head(REGRESSOR, z)
+    def _head(self, name: str) -> Callable[[np.ndarray], np.ndarray]:
+        return self._pipeline(self.weights_).head(name)
 
     def _pipeline(self, weights: State) -> Pipeline:
         voxels = self._voxels
-        if self.cell_code > self.basis_code:
+        known = self.hyperparameters()
+        if known["cell_code"] > known["basis_code"]:
             raise ValueError("the code of the cell must not be longer than that of the atoms")
         compressions = {
-            CELL: ImageCompression(voxels.cell_grid, tuple(self.cell_channels), self.cell_code),
-            BASIS: ImageCompression(voxels.grid, tuple(self.basis_channels), self.basis_code),
+            CELL: ImageCompression(voxels.cell_grid, tuple(known["cell_channels"]), known["cell_code"]),
+            BASIS: ImageCompression(voxels.grid, tuple(known["basis_channels"]), known["basis_code"]),
         }
         generator = MaterialsGenerator(
-            length=self.basis_code,
+            length=known["basis_code"],
             width=voxels.max_elements + 1,
             species=len(voxels.species),
-            channels=tuple(self.channels),
-            latent=self.latent,
-            hidden=self.hidden,
+            channels=tuple(known["channels"]),
+            latent=known["latent"],
+            hidden=known["hidden"],
+            informed=self.mode != "published",
             heads=HEADS if any(key.startswith(f"{GENERATOR}.{REGRESSOR}.") for key in weights) else (),
         )
         return Pipeline(voxels, compressions, self.centres_, generator, weights, self.device)

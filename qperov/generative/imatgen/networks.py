@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qperov.generative.models.base import CLASSIFIER, REGRESSOR
 from qperov.generative.models.networks import kl_divergence
+from qperov.generative.models.published import CLASSIFICATION, REGRESSION
 from qperov.generative.models.training import KL
 from qperov.generative.representations import element_properties
 from qperov.generative.representations.element_properties import GRAPH_PROPERTIES, property_table
-from qperov.torch_support import State, import_torch
+from qperov.torch_support import import_torch
 
 if TYPE_CHECKING:
     import torch
@@ -31,9 +33,8 @@ LEAST_MEAN = 2e-3
 INPUT_SIZE = 0.3
 #: Parts of the networks.
 ENCODER, DECODER, POSTERIOR, ELEMENTS = "encoder", "decoder", "posterior", "elements"
-CLASSIFIER, REGRESSOR = "classifier", "regressor"
-#: Terms of MG's loss.
-CODES, REGRESSION, CLASSIFICATION = "codes", "regression", "classification"
+#: The term of MG's loss that other models lack.
+CODES = "codes"
 #: What stands for 1 in the vectors of elements that go to z: a few numbers among hundreds must be heard.
 ELEMENT_SIZE = 8.0
 
@@ -156,6 +157,8 @@ class MaterialsGenerator:
         Of z, and of a head's hidden layer.
     heads : tuple of str
         Of ``"classifier"``, ``"regressor"``.
+    informed : bool
+        Vectors of the elements go to z. Published: they do not.
     """
 
     length: int = 200
@@ -166,6 +169,7 @@ class MaterialsGenerator:
     latent: int = 500
     hidden: int = 500
     heads: tuple[str, ...] = (CLASSIFIER,)
+    informed: bool = True
 
     def __post_init__(self) -> None:
         if self.length < 8 or self.length % 8:
@@ -202,7 +206,8 @@ class MaterialsGenerator:
             *(nn.ConvTranspose1d(b, a, 4, 2, 1), nn.LeakyReLU(SLOPE)),
             *(nn.ConvTranspose1d(a, self.width, 4, 2, 1), nn.Tanh()),
         )
-        posterior = nn.Linear(self.flat + slots * (self.species + self.properties), 2 * self.latent)
+        vectors = slots * (self.species + self.properties) if self.informed else 0
+        posterior = nn.Linear(self.flat + vectors, 2 * self.latent)
         heads = {name: self._head(1) for name in self.heads} | {ELEMENTS: self._head(slots * self.species)}
         return nn.ModuleDict({ENCODER: encoder, POSTERIOR: posterior, DECODER: decoder} | heads)
 
@@ -225,16 +230,22 @@ def element_vectors(elements: np.ndarray, species: Sequence[str]) -> np.ndarray:
 def posterior_of(
     parts: Mapping[str, torch.nn.Module], codes: torch.Tensor, vectors: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and log-variance of z, each (n, latent), for codes (n, width, length) and vectors of the elements."""
-    joined = import_torch().cat([parts[ENCODER](codes), ELEMENT_SIZE * vectors.flatten(1)], dim=1)
+    """Mean and log-variance of z, each (n, latent), for codes (n, width, length) and vectors of the elements (unless
+    they are not for it to see)."""
+    joined = parts[ENCODER](codes)
+    if parts[POSTERIOR].in_features > joined.shape[1]:
+        joined = import_torch().cat([joined, ELEMENT_SIZE * vectors.flatten(1)], dim=1)
     mean, log_variance = parts[POSTERIOR](joined).chunk(2, dim=1)
     return mean, log_variance
 
 
 def generator_terms(
-    network: torch.nn.Module, batch: Sequence[torch.Tensor], delta: float, code_variance: float
+    network: torch.nn.Module, batch: Sequence[torch.Tensor], delta: float, code_variance: float, published: bool = False
 ) -> dict[str, torch.Tensor]:
     """Terms of MG's loss, each a mean.
+
+    Published, KL is a sum over the components of z, and what the published model lacks, elements and property, is read
+    from z without shaping it.
 
     Parameters
     ----------
@@ -257,35 +268,17 @@ def generator_terms(
     codes, vectors, *targets = batch
     mean, log_variance = posterior_of(parts, codes, vectors)
     z = mean + delta * (0.5 * log_variance).exp() * pytorch.randn_like(mean) if network.training else mean
-    logits = parts[ELEMENTS](z).reshape(*codes.shape[:1], codes.shape[1] - 1, -1)
+    seen = z.detach() if published else z
+    logits = parts[ELEMENTS](seen).reshape(*codes.shape[:1], codes.shape[1] - 1, -1)
     elements = vectors[..., : logits.shape[-1]]
     total = pytorch.logsumexp(pytorch.cat([logits, pytorch.zeros_like(logits[..., :1])], dim=-1), dim=-1)
     terms = {
         CODES: functional.mse_loss(parts[DECODER](z), codes) / code_variance,
         ELEMENTS: (total - (elements * logits).sum(-1)).mean(),
-        KL: kl_divergence(mean, log_variance),
+        KL: kl_divergence(mean, log_variance) * (mean.shape[1] if published else 1),
     }
     if targets:
-        terms[REGRESSION] = functional.mse_loss(parts[REGRESSOR](z).squeeze(1), targets[0])
+        terms[REGRESSION] = functional.mse_loss(parts[REGRESSOR](seen).squeeze(1), targets[0])
         logit = parts[CLASSIFIER](z).squeeze(1)
         terms[CLASSIFICATION] = functional.binary_cross_entropy_with_logits(logit, targets[1])
     return terms
-
-
-def stored_part(
-    architecture: ImageCompression | MaterialsGenerator, name: str, state: State, device: str
-) -> torch.nn.Module:
-    """One part of a network with its share of the stored weights, ready to be asked.
-
-    Raises
-    ------
-    RuntimeError
-        The weights are not those of this part.
-    """
-    torch = import_torch()
-    with torch.device("meta"):
-        part = architecture.build()[name]
-    prefix = name + "."
-    weights = {key.removeprefix(prefix): torch.as_tensor(state[key]) for key in state if key.startswith(prefix)}
-    part.load_state_dict(weights, assign=True)
-    return part.to(device).eval()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,8 +20,8 @@ from qperov.generative.imatgen.networks import (
     MaterialsGenerator,
     element_vectors,
     posterior_of,
-    stored_part,
 )
+from qperov.generative.models.networks import stored_part
 from qperov.generative.representations.voxels import VoxelParts, Voxels
 from qperov.torch_support import State, import_torch
 
@@ -100,10 +100,15 @@ class Pipeline:
         elements = np.eye(logits.shape[-1], dtype=np.float32)[logits.argmax(-1)]
         return self.voxels.joined(VoxelParts(cell, basis.reshape(n, -1), elements))
 
-    def head(self, name: str, z: np.ndarray) -> np.ndarray:
-        """Bare outputs of a head, shape (n,)."""
-        with import_torch().no_grad():
-            return self.part(GENERATOR, name)(self._rows(z)).squeeze(1).cpu().numpy().astype(np.float64)
+    def head(self, name: str) -> Callable[[np.ndarray], np.ndarray]:
+        """A head of which any codes may be asked: bare outputs, shape (n,)."""
+        head = self.part(GENERATOR, name)
+
+        def outputs(z: np.ndarray) -> np.ndarray:
+            with import_torch().no_grad():
+                return head(self._rows(z)).squeeze(1).cpu().numpy().astype(np.float64)
+
+        return outputs
 
     def part(self, name: str, part: str) -> torch.nn.Module:
         """One part of a network, ready to be asked.
@@ -114,7 +119,7 @@ class Pipeline:
             The weights are not those of this part.
         """
         architecture = self.generator if name == GENERATOR else self.compressions[name]
-        return stored_part(architecture, part, weights_of(name, self.weights), self.device)
+        return stored_part(architecture.build, part, weights_of(name, self.weights), self.device)
 
     def check(self) -> None:
         """Raise `RuntimeError` unless all weights fit."""

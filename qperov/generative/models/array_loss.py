@@ -1,4 +1,4 @@
-"""Scaling of crystal arrays, and the loss of a reconstructed array, block by block."""
+"""Scaling of crystal arrays, and the repaired loss: of a reconstructed array, block by block, and of heads on z."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qperov.generative.models.base import CLASSIFIER, REGRESSOR
+from qperov.generative.models.networks import draw, kl_divergence, posterior, run_decoder
+from qperov.generative.models.published import CLASSIFICATION, RECONSTRUCTION, REGRESSION
+from qperov.generative.models.training import KL
 from qperov.generative.representations.representation import Block, Representation
 from qperov.torch_support import import_torch
 
@@ -91,6 +95,13 @@ class ArrayScaling:
             scale[block] = np.where(spread < CONSTANT, 0, np.maximum(spread, max(LEAST_SPREAD * common, RESOLUTION)))
         return cls(mean, scale)
 
+    @classmethod
+    def of_range(cls, arrays: np.ndarray, axes: tuple[int, ...]) -> ArrayScaling:
+        """Least value and range over some axes of all arrays, (n, …), so that all lie in [0, 1]: the published way."""
+        low, high = arrays.min(axis=axes, keepdims=True), arrays.max(axis=axes, keepdims=True)
+        scale = np.where(high > low, high - low, 1)
+        return cls(*(np.broadcast_to(each[0], arrays.shape[1:]).astype(np.float32) for each in (low, scale)))
+
     @property
     def varies(self) -> np.ndarray:
         """Which entries were not the same in all crystals learnt from."""
@@ -146,3 +157,45 @@ def reconstruction_loss(losses: Mapping[str, torch.Tensor], layout: Layout) -> t
     shares = layout.shares()
     total = sum(shares.values())
     return sum((shares[name] / total * losses[name] for name in shares), start=import_torch().zeros(()))
+
+
+def vae_terms(
+    network: torch.nn.Module,
+    inputs: torch.Tensor,
+    layout: Layout,
+    varies: np.ndarray,
+    targets: Mapping[str, torch.Tensor],
+) -> dict[str, torch.Tensor]:
+    """Terms of the loss of a VAE with heads, each a mean.
+
+    Parameters
+    ----------
+    network : Module
+        As `Architecture` builds it. In training z is drawn, in evaluation it is the mean.
+    inputs : tensor, shape (n, …)
+        Scaled arrays.
+    layout : Layout
+    varies : ndarray of bool
+        As in `block_losses`.
+    targets : dict of str to tensor of shape (n,)
+        Of each head: standardised property for ``"regressor"`` (squared error), 0 or 1 for ``"classifier"`` (binary
+        cross-entropy of its logit).
+
+    Returns
+    -------
+    dict
+        ``reconstruction`` (weighted mean over blocks), ``kl``, ``regression`` and ``classification`` where there are
+        such targets, and the loss of each block under ``block.`` and its name.
+    """
+    functional = import_torch().nn.functional
+    parts = dict(network.named_children())
+    mean, log_variance = posterior(parts["encoder"], inputs)
+    z = draw(mean, log_variance) if network.training else mean
+    losses = block_losses(run_decoder(parts["decoder"], z), inputs, layout, varies)
+    terms = {RECONSTRUCTION: reconstruction_loss(losses, layout), KL: kl_divergence(mean, log_variance)}
+    if REGRESSOR in targets:
+        terms[REGRESSION] = functional.mse_loss(parts[REGRESSOR](z).squeeze(1), targets[REGRESSOR])
+    if CLASSIFIER in targets:
+        logits = parts[CLASSIFIER](z).squeeze(1)
+        terms[CLASSIFICATION] = functional.binary_cross_entropy_with_logits(logits, targets[CLASSIFIER])
+    return terms | {f"block.{name}": loss for name, loss in losses.items()}

@@ -3,43 +3,38 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import asdict, is_dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from pymatgen.core import Structure
+from scipy.special import expit
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from qperov.errors import EmptyDatasetError, MissingLabelError, RecordError
-from qperov.generative.models.latent import nearest_to_target, perturb, posterior_sample, prior_sample, slerp_between
-from qperov.generative.models.latent_search import targeted_search
-from qperov.generative.models.property_labels import checked_labels
-from qperov.generative.models.training import Progress
+from qperov.errors import EmptyDatasetError, InvalidLabelError, MissingLabelError, OrphanLabelError
+from qperov.evaluation.progress import Progress
+from qperov.generative.models.files import load_generator, save_generator
+from qperov.generative.models.sampling import LatentSampling
 from qperov.generative.representations.representation import Representation
-from qperov.storage.model_file import read_model, write_model
 from qperov.torch_support import State
 
-SAMPLING = ("prior", "posterior", "local", "slerp", "target")
-#: Parameters that belong to the machine and the moment, not to the model.
-NOT_SAVED = ("representation", "device", "random_state")
 #: Fewer crystals have no spread to standardise by.
 LEAST_CRYSTALS = 2
-#: Names of what a model keeps of its training crystals, in a model file.
-LATENT, LABELS = "training.latent", "training.labels"
+#: Heads on z.
+REGRESSOR, CLASSIFIER = "regressor", "classifier"
 
 
-class GenerativeModel(BaseEstimator, ABC):
+class GenerativeModel(LatentSampling, BaseEstimator, ABC):
     """A generator of crystals with a latent space, of any network.
 
-    A subclass has a parameter ``representation`` (``None`` for its own default), ``device`` and ``random_state``, and
-    supplies the five methods below that raise nothing but work on arrays: `_default_representation`, `_train`,
-    `_codes`, `_arrays` and `_properties`. ``_train`` sets ``weights_``, ``history_`` and whatever numbers a prediction
-    needs besides; `_numbers` and `_adopt_numbers` carry these to a file and back.
+    A subclass has parameters ``representation`` (``None`` for its own default), ``mode``, ``device`` and
+    ``random_state``, and all that `DEFAULTS` names, where ``None`` stands for the mode's value. It supplies the methods
+    below. ``_train`` sets ``weights_``, ``history_``, ``offset_``, ``factor_`` and whatever numbers the networks need
+    besides; `_numbers` and `_adopt_numbers` carry these to a file and back.
 
     Attributes
     ----------
@@ -51,36 +46,69 @@ class GenerativeModel(BaseEstimator, ABC):
         Codes of the training crystals; the crystals themselves are not kept.
     labels_ : ndarray, shape (n,), or None
         Their property, in its own unit.
+    offset_, factor_ : float
+        The property is offset + factor · (output of its head); only with labels.
     """
 
+    #: By mode, the values of parameters that are left at ``None``.
+    DEFAULTS: ClassVar[Mapping[str, Mapping[str, Any]]]
     representation: Representation | None
+    mode: str
     device: str
     random_state: int | np.random.RandomState | None
     weights_: State
     history_: dict[str, list[float]]
+    offset_: float
+    factor_: float
 
     @abstractmethod
     def _default_representation(self) -> Representation: ...
 
+    def _represent(self, structures: list[Structure]) -> Any:
+        """Arrays of crystals, as `_train` and `_codes` take them."""
+        return self.representation_.encode(structures)
+
     @abstractmethod
     def _train(
-        self, crystals: list[Structure], labels: np.ndarray | None, seed: int, progress: Progress | None
+        self,
+        crystals: list[Structure],
+        arrays: Any,
+        labels: np.ndarray | None,
+        random_state: int,
+        progress: Progress | None,
+        initial: State,
     ) -> None: ...
 
     @abstractmethod
-    def _codes(self, arrays: np.ndarray) -> np.ndarray: ...
+    def _codes(self, arrays: Any) -> np.ndarray: ...
 
     @abstractmethod
-    def _arrays(self, z: np.ndarray) -> np.ndarray: ...
+    def _decode(self, z: np.ndarray) -> list[Structure | None]: ...
 
     @abstractmethod
-    def _properties(self, z: np.ndarray) -> np.ndarray: ...
+    def _head(self, name: str) -> Callable[[np.ndarray], np.ndarray]:
+        """A head on z, its network built once: codes of shape (n, latent) to bare outputs of shape (n,)."""
 
     @abstractmethod
     def _numbers(self) -> tuple[State, dict[str, Any]]: ...
 
     @abstractmethod
     def _adopt_numbers(self, tensors: State, header: dict[str, Any]) -> None: ...
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Parameters in force: those given, and the mode's values for those left at ``None``.
+
+        Raises
+        ------
+        ValueError
+            There is no such mode.
+        """
+        if self.mode not in self.DEFAULTS:
+            raise ValueError(f"mode must be one of {tuple(self.DEFAULTS)}, not {self.mode!r}")
+        return {
+            name: default if getattr(self, name) is None else getattr(self, name)
+            for name, default in self.DEFAULTS[self.mode].items()
+        }
 
     # --- training -------------------------------------------------------------------------------
 
@@ -93,9 +121,9 @@ class GenerativeModel(BaseEstimator, ABC):
         ----------
         structures : sequence of Structure
         y : array of shape (n,), optional
-            One property, such as the formation energy in eV/atom. Without it there is no property head.
-        progress : callable, optional
-            Called after each epoch with its number, the number of epochs at most, and a dictionary of losses.
+            One property, such as the formation energy in eV/atom. Without it there are no heads on z.
+        progress : Progress, optional
+            Told of each epoch, of the number of epochs at most, and of the losses.
 
         Raises
         ------
@@ -110,14 +138,20 @@ class GenerativeModel(BaseEstimator, ABC):
         MissingDependencyError
             PyTorch is not installed.
         """
+        return self._fit(structures, y, progress, {})
+
+    def _fit(
+        self, structures: Sequence[Structure], y: ArrayLike | None, progress: Progress | None, initial: State
+    ) -> Self:
         crystals = list(structures)
         if len(crystals) < LEAST_CRYSTALS:
             raise EmptyDatasetError(f"{len(crystals)} crystals: a generator is trained on {LEAST_CRYSTALS} at least")
         labels = None if y is None else checked_labels(y, len(crystals))
         self.representation_ = self._default_representation() if self.representation is None else self.representation
-        self._train(crystals, labels, int(check_random_state(self.random_state).randint(2**31)), progress)
-        self.labels_ = labels
-        self.latent_ = self.encode(crystals)
+        arrays = self._represent(crystals)
+        seed = int(check_random_state(self.random_state).randint(2**31))
+        self._train(crystals, arrays, labels, seed, progress, initial)
+        self.labels_, self.latent_ = labels, self._codes(arrays)
         return self
 
     # --- crystals and codes ---------------------------------------------------------------------
@@ -131,12 +165,11 @@ class GenerativeModel(BaseEstimator, ABC):
             A crystal does not fit into the representation, or there is none.
         """
         check_is_fitted(self, "weights_")
-        return self._codes(self.representation_.encode(list(structures)))
+        return self._codes(self._represent(list(structures)))
 
     def decode(self, z: ArrayLike) -> list[Structure | None]:
-        """Crystals of codes of shape (n, latent); ``None`` where the decoder's array holds no crystal."""
-        codes = self._checked_codes(z)
-        return self.representation_.decode(self._arrays(codes))
+        """Crystals of codes of shape (n, latent); ``None`` where the decoder's output holds no crystal."""
+        return self._decode(self._checked_codes(z))
 
     def reconstruct(self, structures: Sequence[Structure]) -> list[Structure | None]:
         """What is left of crystals behind the latent space: ``decode(encode(structures))``."""
@@ -144,89 +177,39 @@ class GenerativeModel(BaseEstimator, ABC):
 
     def predict(self, structures: Sequence[Structure]) -> np.ndarray:
         """The property of crystals, shape (n,), in the unit of the labels."""
-        self._check_labelled()
-        return self._properties(self.encode(structures))
+        return self._property_head()(self.encode(structures))
 
     def predict_latent(self, z: ArrayLike) -> np.ndarray:
         """The property at codes of shape (n, latent), shape (n,), in the unit of the labels."""
-        codes = self._checked_codes(z)
-        self._check_labelled()
-        return self._properties(codes)
+        return self._property_head()(self._checked_codes(z))
 
-    # --- sampling -------------------------------------------------------------------------------
-
-    def sample_latent(
-        self,
-        n: int,
-        *,
-        random_state: int = 0,
-        method: str = "posterior",
-        target: float | None = None,
-        scale: float = 0.5,
-        neighbours: int = 10,
-    ) -> np.ndarray:
-        """Codes to decode, shape (n, latent); fewer for ``"slerp"`` where the arcs have no more points.
-
-        Parameters
-        ----------
-        n : int
-        random_state : int
-        method : {"prior", "posterior", "local", "slerp", "target"}
-            N(0, I); a Gaussian fitted to the training codes; noise round training codes; points on the arcs between
-            them; a search for codes with the target property, which starts from them.
-        target : float, optional
-            In the property's unit. Then ``"local"``, ``"slerp"`` and ``"target"`` take the training crystals nearest to
-            it; ``"target"`` needs one. Otherwise crystals drawn at random.
-        scale : float
-            Standard deviation of the noise of ``"local"``, and reach of ``"target"`` (root mean square over the
-            dimensions); in standard deviations of the training codes.
-        neighbours : int
-            Training crystals to start from.
+    def predict_stability(self, structures: Sequence[Structure]) -> np.ndarray:
+        """Probability that the property of crystals is at most the threshold, shape (n,).
 
         Raises
         ------
         MissingLabelError
-            A target is given, but the model was fitted without labels.
+            The model was fitted without labels.
+        ValueError
+            It was fitted without a threshold.
         """
-        check_is_fitted(self, "weights_")
-        if method not in SAMPLING:
-            raise ValueError(f"method must be one of {SAMPLING}, not {method!r}")
-        rng = np.random.default_rng(random_state)
-        if method == "prior":
-            return prior_sample(n, self.latent_.shape[1], rng)
-        if method == "posterior":
-            return posterior_sample(self.latent_, n, rng)
-        if target is not None:
-            labels = self._check_labelled()
-            near = nearest_to_target(labels, target, neighbours)
-        else:
-            near = rng.choice(len(self.latent_), size=min(neighbours, len(self.latent_)), replace=False)
-        starts = self.latent_[near]
-        if method == "slerp":
-            return slerp_between(starts, n, rng)
-        spread = np.maximum(self.latent_.std(axis=0), np.finfo(float).tiny)
-        if method == "local":
-            return perturb(starts, scale, n, rng, spread=spread)
-        if target is None:
-            raise ValueError('method="target" needs a target')
-        from_here = perturb(starts, scale / 2, n, rng, spread=spread)
-        return targeted_search(self.predict_latent, target, from_here, rng, spread=spread, reach=scale).codes
+        return expit(self._classifier()(self.encode(structures)))
 
-    def sample(
-        self,
-        n: int,
-        *,
-        random_state: int = 0,
-        method: str = "posterior",
-        target: float | None = None,
-        scale: float = 0.5,
-        neighbours: int = 10,
-    ) -> list[Structure | None]:
-        """Decoded codes of `sample_latent`, with its parameters; ``None`` where there is no crystal."""
-        codes = self.sample_latent(
-            n, random_state=random_state, method=method, target=target, scale=scale, neighbours=neighbours
-        )
-        return self.decode(codes)
+    def predict_stability_latent(self, z: ArrayLike) -> np.ndarray:
+        """That probability at codes of shape (n, latent), shape (n,)."""
+        return expit(self._classifier()(self._checked_codes(z)))
+
+    def _property_head(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Codes to the property in its unit, for as many calls as a search wants."""
+        self._check_labelled()
+        head = self._head(REGRESSOR)
+        return lambda z: self.offset_ + self.factor_ * head(z)
+
+    def _classifier(self) -> Callable[[np.ndarray], np.ndarray]:
+        self._check_labelled()
+        if not any(f"{CLASSIFIER}." in name for name in self.weights_):
+            raise ValueError(f"this {type(self).__name__} tells no stability; fit it with a threshold")
+        return self._head(CLASSIFIER)
 
     # --- files ----------------------------------------------------------------------------------
 
@@ -238,22 +221,11 @@ class GenerativeModel(BaseEstimator, ABC):
         MissingDependencyError
             safetensors is not installed.
         """
-        check_is_fitted(self, "weights_")
-        tensors, numbers = self._numbers()
-        tensors = self.weights_ | tensors | {LATENT: self.latent_}
-        if self.labels_ is not None:
-            tensors[LABELS] = self.labels_
-        header = {
-            "parameters": {k: v for k, v in self.get_params(deep=False).items() if k not in NOT_SAVED},
-            "representation": description(self.representation_),
-            "numbers": numbers,
-            "history": self.history_,
-        }
-        return write_model(path, type(self).__name__, tensors, header)
+        return save_generator(self, path)
 
     @classmethod
     def load(cls, path: str | Path, *, representation: Representation | None = None) -> Self:
-        """A model as `save` wrote it, ready for use; device and seed are the defaults. Nothing in the file is run.
+        """A model as `save` wrote it, ready for use; device and random state are the defaults. Nothing in it is run.
 
         Parameters
         ----------
@@ -266,22 +238,7 @@ class GenerativeModel(BaseEstimator, ABC):
         RecordError
             The file is no such file, or of another version, or of another representation.
         """
-        tensors, header = read_model(path, cls.__name__)
-        try:
-            parameters = {name: as_tuples(value) for name, value in header["parameters"].items()}
-            model = cls(**parameters, representation=representation)
-            model.representation_ = model._default_representation() if representation is None else representation
-            known, written = description(model.representation_), header["representation"]
-            if known != written:
-                raise RecordError(
-                    f"{path}: trained with the representation {written}, not {known}; give that one to load"
-                )
-            model.latent_, model.labels_ = tensors.pop(LATENT), tensors.pop(LABELS, None)
-            model.history_ = header["history"]
-            model._adopt_numbers(tensors, header["numbers"])
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            raise RecordError(f"{path}: what this file holds fits no {cls.__name__} ({error})") from error
-        return model
+        return load_generator(cls, path, representation)
 
     # --- checks ---------------------------------------------------------------------------------
 
@@ -303,19 +260,26 @@ class GenerativeModel(BaseEstimator, ABC):
         return self.labels_
 
 
-def description(representation: Representation) -> dict[str, Any]:
-    """Class and fields of a representation, as JSON gives them back."""
-    fields: dict[str, Any] = {}
-    if is_dataclass(representation) and not isinstance(representation, type):
-        fields = asdict(representation)
-    return {"name": type(representation).__name__} | {name: as_lists(value) for name, value in fields.items()}
+def checked_labels(y: ArrayLike, n: int) -> np.ndarray:
+    """Labels of n crystals, as numbers of shape (n,).
 
-
-def as_lists(value: Any) -> Any:
-    """Tuples as lists, at any depth."""
-    return [as_lists(one) for one in value] if isinstance(value, (tuple, list)) else value
-
-
-def as_tuples(value: Any) -> Any:
-    """Lists as tuples, at any depth."""
-    return tuple(as_tuples(one) for one in value) if isinstance(value, (tuple, list)) else value
+    Raises
+    ------
+    InvalidLabelError, MissingLabelError, OrphanLabelError
+        One is not a finite number; there are fewer than n; there are more.
+    """
+    try:
+        labels = np.asarray(y, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidLabelError("y", f"labels must be numbers ({error})") from error
+    if labels.ndim != 1:
+        raise InvalidLabelError("y", f"one property is learnt, of shape ({n},), not {labels.shape}")
+    if len(labels) != n:
+        kind = MissingLabelError if len(labels) < n else OrphanLabelError
+        raise kind("y", f"{len(labels)} labels for {n} crystals; give one each")
+    bad = np.flatnonzero(~np.isfinite(labels))
+    if len(bad):
+        raise InvalidLabelError(
+            "y", f"{len(bad)} of {n} labels are not finite, the first of crystal {bad[0]}; leave such crystals out"
+        )
+    return labels

@@ -2,128 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from qperov.generative.models.convolutional_vae import REGRESSOR, ConvolutionalVAE
+from qperov.generative.models.base import CLASSIFIER, REGRESSOR
+from qperov.generative.models.convolutional_vae import PUBLISHED, REPAIRED, ConvolutionalVAE
 from qperov.generative.models.networks import Architecture, Convolution
+from qperov.generative.models.published import FTCP_OPTIMISER, ftcp_network, ftcp_terms
 from qperov.generative.representations.ftcp import FTCP
 from qperov.generative.representations.representation import Representation
 
+if TYPE_CHECKING:
+    import torch
+
 #: Published: channels, kernels and strides of the encoder, widths of the property branch, slope of the leaky ReLUs.
 CHANNELS, KERNELS, STRIDES = (32, 64, 128), (5, 3, 3), (2, 2, 1)
-PROPERTY_WIDTHS = (128, 32)
+WIDTHS = {REGRESSOR: (128, 32), CLASSIFIER: (128, 32)}
 SLOPE = 0.2
 
 
 class FTCPVAE(ConvolutionalVAE):
     """FTCP's autoencoder: crystals to 256 numbers and back, arranged by a property.
 
-    Encoder: Conv1d along the rows with channels {32, 64, 128}, kernels {5, 3, 3} and strides {2, 2, 1}, each with batch
-    norm and leaky ReLU (0.2), dense 1024, mean μ and log-variance of z. Decoder: the mirror image. Property branch,
-    trained on drawn z and read from μ: {128, 32} → 1. Needs PyTorch (``pip install 'qperov[torch]'``).
+    Repaired, the encoder is Conv1d along the rows with channels {32, 64, 128}, kernels {5, 3, 3} and strides {2, 2, 1},
+    each with batch norm and leaky ReLU (0.2), dense 1024, mean μ and log-variance of z. Decoder: the mirror image.
+    Property branch: {128, 32} → 1. Parameters, loss and attributes are those of `ConvolutionalVAE`; there is a
+    classifier only with a ``threshold``. Needs PyTorch (``pip install 'qperov[torch]'``).
 
-    L = Σ_b w_b L_b / Σ_b w_b + β KL + w_p (branch(z) − y)², each term a mean over crystals and entries, y in standard
-    deviations. L_b of a block of numbers is the mean squared error in standard deviations of each entry; of a block of
-    choices (elements, occupancy), cross-entropy.
-
-    **What differs from the published model.** It sums losses over the array, so that they depend on its size and the
-    learning rate on the batch; it takes squared errors of one-hot entries, whose positions are nearly all zero; its
-    branch ends in a sigmoid on labels scaled to [0, 1], which cannot exceed the training labels, where this one is
-    linear; it scales by all crystals before they are split; RMSprop, 200 epochs. Here scalings are learnt from the
-    crystals trained on, and the weights of the best epoch on crystals kept back are kept.
-
-    Parameters
-    ----------
-    representation : Representation, optional
-        Of two-dimensional arrays, rows × columns; ``FTCP()`` if none is given.
-    latent, hidden : int
-        Widths of z and of the dense layers.
-    settings : int
-        In how many equivalent cells each crystal is learnt from, the one given among them: axes in any order and
-        direction, drawn from 48. All are kept in memory.
-    epochs, batch_size : int
-    learning_rate : float
-        Largest rate of AdamW's one-cycle schedule.
-    weight_decay : float
-    beta : float
-        Weight of KL(q(z | x) ‖ N(0, 1)), a mean over the components of z: β here is β · latent / (number of entries)
-        of the usual sums.
-    warm_up : int
-        Epochs in which β grows to its value.
-    property_weight : float
-        w_p.
-    block_weights : dict of str to float, optional
-        w_b for blocks of the representation; 1 for those left out. By default 4 for ``elements`` and ``coordinates``,
-        2 for ``lengths`` and ``angles``.
-    validation_fraction : float
-        Share of the crystals kept back at random to stop by; 0 for none.
-    patience : int
-        Epochs without a lower validation loss before training stops.
-    device : str
-        As in PyTorch: ``"cpu"``, ``"cuda"``.
-    random_state : int, RandomState or None
-
-    Attributes
-    ----------
-    representation_, weights_, history_, latent_, labels_
-        As in `GenerativeModel`.
-    scaling_ : ArrayScaling
-    offset_, factor_ : float
-    best_epoch_ : int
-        As in `ConvolutionalVAE`.
+    **The published model** (``mode="published"``; layers in `qperov.generative.models.published`) takes the array of
+    ``FTCP(mode="published")``, scales each row and the labels to [0, 1] by all crystals, before any split, and sums
+    squared errors over the whole array and the batch, so that they depend on its size: of one-hot entries, too, nearly
+    all of which are zero. Its branch, read from μ, ends in a sigmoid and cannot exceed the training labels. L =
+    reconstruction + 2 KL + 10 property; RMSprop 5·10⁻⁴, × 0.3 after 4 epochs without gain, 10⁻⁴ and 5·10⁻⁵ from epochs
+    50 and 100 on; batches of 256, 200 epochs. What is still not as published: one property is learnt, not two, and
+    codes are the means of z, where its program takes a draw of each.
 
     References
     ----------
     Z. Ren et al., Matter 5, 314 (2022), doi:10.1016/j.matt.2021.11.032.
     """
 
-    def __init__(
-        self,
-        representation: Representation | None = None,
-        *,
-        latent: int = 256,
-        hidden: int = 1024,
-        settings: int = 4,
-        epochs: int = 15,
-        batch_size: int = 64,
-        learning_rate: float = 7e-4,
-        weight_decay: float = 0.05,
-        beta: float = 0.01,
-        warm_up: int = 3,
-        property_weight: float = 1.0,
-        block_weights: Mapping[str, float] | None = None,
-        validation_fraction: float = 0.1,
-        patience: int = 5,
-        device: str = "cpu",
-        random_state: int | np.random.RandomState | None = 0,
-    ) -> None:
-        self.representation = representation
-        self.latent = latent
-        self.hidden = hidden
-        self.settings = settings
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.beta = beta
-        self.warm_up = warm_up
-        self.property_weight = property_weight
-        self.block_weights = block_weights
-        self.validation_fraction = validation_fraction
-        self.patience = patience
-        self.device = device
-        self.random_state = random_state
+    DEFAULTS: ClassVar = {
+        "repaired": REPAIRED | {"threshold": None, "equivalent_cells": 4, "epochs": 15},
+        "published": PUBLISHED
+        | {"threshold": None, "epochs": 200, "batch_size": 256, "learning_rate": 5e-4, "beta": 2.0},
+    }
+    OPTIMISER = FTCP_OPTIMISER
+    SCALED_OVER = (0, 2)
 
     def _default_representation(self) -> Representation:
-        return FTCP()
+        return FTCP(mode=self.mode)
 
-    def _architecture(self, shape: tuple[int, ...], labelled: bool) -> Architecture:
+    def _architecture(self, shape: tuple[int, ...], heads: Sequence[str]) -> Architecture:
+        known = self.hyperparameters()
         encoder = tuple(Convolution(*layer) for layer in zip(CHANNELS, KERNELS, STRIDES, strict=True))
         channels = (*reversed(CHANNELS[:-1]), shape[-1])
         decoder = tuple(
             Convolution(c, layer.kernel, layer.stride) for c, layer in zip(channels, reversed(encoder), strict=True)
         )
-        heads = {REGRESSOR: PROPERTY_WIDTHS} if labelled else {}
-        return Architecture(shape, encoder, decoder, self.hidden, self.latent, heads, SLOPE)
+        widths = {name: WIDTHS[name] for name in heads}
+        return Architecture(shape, encoder, decoder, known["hidden"], known["latent"], widths, SLOPE)
+
+    def _published_network(self, shape: tuple[int, ...], heads: Sequence[str]) -> torch.nn.ModuleDict:
+        known = self.hyperparameters()
+        return ftcp_network(shape, known["latent"], known["hidden"], heads)
+
+    def _published_terms(
+        self, network: torch.nn.Module, inputs: torch.Tensor, targets: Mapping[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        return ftcp_terms(network, inputs, targets)
+
+    def _published_label_scale(self, labels: np.ndarray) -> tuple[float, float]:
+        return float(labels.min()), float(np.ptp(labels)) or 1.0

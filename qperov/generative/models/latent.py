@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from qperov.errors import LatentSpaceError
 from qperov.generative.models.latent_search import (
-    Found,
+    SearchResult,
     Seed,
     checked_codes,
     checked_count,
@@ -23,7 +23,7 @@ from qperov.generative.models.latent_search import (
 )
 
 __all__ = [
-    "Found",
+    "SearchResult",
     "descend_to_target",
     "nearest_to_target",
     "perturb",
@@ -42,12 +42,12 @@ LEAST_OPENING = 1e-3
 STRAIGHT = 1e-7
 
 
-def prior_sample(n: int, dim: int, rng: Seed) -> np.ndarray:
+def prior_sample(n: int, dim: int, random_state: Seed) -> np.ndarray:
     """Draws from the prior N(0, I), shape (n, dim)."""
-    return np.random.default_rng(rng).standard_normal((checked_count(n), checked_count(dim, "dim")))
+    return np.random.default_rng(random_state).standard_normal((checked_count(n), checked_count(dim, "dim")))
 
 
-def posterior_sample(codes: ArrayLike, n: int, rng: Seed, *, jitter: float | None = None) -> np.ndarray:
+def posterior_sample(codes: ArrayLike, n: int, random_state: Seed, *, jitter: float | None = None) -> np.ndarray:
     """Draws from where the training crystals lie in latent space, which need not be where the prior is.
 
     Parameters
@@ -55,7 +55,7 @@ def posterior_sample(codes: ArrayLike, n: int, rng: Seed, *, jitter: float | Non
     codes : array (m, dim)
         Posterior means of the training crystals, m ≥ 2.
     n : int
-    rng : Generator or int
+    random_state : int or Generator
     jitter : float or None
         ``None`` fits one Gaussian to the codes: z = μ + gᵀ(Z − μ)/√(m − 1), g ~ N(0, I), has their mean and covariance,
         and with fewer codes than dimensions stays in their span. A number draws codes with replacement instead, and
@@ -70,7 +70,7 @@ def posterior_sample(codes: ArrayLike, n: int, rng: Seed, *, jitter: float | Non
     LatentSpaceError
         Fewer than two codes, or numbers that are not finite.
     """
-    rows, generator = checked_codes(codes), np.random.default_rng(rng)
+    rows, generator = checked_codes(codes), np.random.default_rng(random_state)
     if jitter is not None:
         return perturb(rows[generator.integers(len(rows), size=checked_count(n))], jitter, n, generator)
     if len(rows) < 2:
@@ -79,7 +79,7 @@ def posterior_sample(codes: ArrayLike, n: int, rng: Seed, *, jitter: float | Non
     return mean + generator.standard_normal((checked_count(n), len(rows))) @ (rows - mean) / np.sqrt(len(rows) - 1)
 
 
-def perturb(codes: ArrayLike, scale: float, n: int, rng: Seed, *, spread: ArrayLike = 1.0) -> np.ndarray:
+def perturb(codes: ArrayLike, scale: float, n: int, random_state: Seed, *, spread: ArrayLike = 1.0) -> np.ndarray:
     """Gaussian noise round chosen codes: z = codes[i mod m] + scale · spread · ε, ε ~ N(0, I).
 
     Parameters
@@ -90,7 +90,7 @@ def perturb(codes: ArrayLike, scale: float, n: int, rng: Seed, *, spread: ArrayL
         FTCP took 0.4 to 0.6.
     n : int
         Points in all; the codes take turns.
-    rng : Generator or int
+    random_state : int or Generator
     spread : float or array (dim,)
         Unit of ``scale``: 1 for a space that keeps to its prior, or the standard deviation of the training codes.
 
@@ -105,7 +105,7 @@ def perturb(codes: ArrayLike, scale: float, n: int, rng: Seed, *, spread: ArrayL
     rows = checked_codes(codes)
     if not (np.isfinite(scale) and scale >= 0):
         raise ValueError(f"scale must be finite and not negative, not {scale}")
-    noise = np.random.default_rng(rng).standard_normal((checked_count(n), rows.shape[1]))
+    noise = np.random.default_rng(random_state).standard_normal((checked_count(n), rows.shape[1]))
     return rows[np.arange(n) % len(rows)] + scale * np.asarray(spread, dtype=float) * noise
 
 
@@ -164,7 +164,7 @@ def slerp(a: ArrayLike, b: ArrayLike, t: ArrayLike) -> np.ndarray:
     return np.sin((1 - along) * angle) / np.sin(angle) * first[0] + np.sin(along * angle) / np.sin(angle) * second[0]
 
 
-def slerp_between(codes: ArrayLike, n: int | None, rng: Seed, *, inner: int = INNER_POINTS) -> np.ndarray:
+def slerp_between(codes: ArrayLike, n: int | None, random_state: Seed, *, inner: int = INNER_POINTS) -> np.ndarray:
     """Inner points of the arcs between pairs of codes, at t = 1/(inner + 1) … inner/(inner + 1).
 
     Parameters
@@ -174,7 +174,7 @@ def slerp_between(codes: ArrayLike, n: int | None, rng: Seed, *, inner: int = IN
     n : int or None
         Points drawn from all inner · m(m − 1)/2, none twice; all, in order of pairs, for ``None`` or if there are no
         more.
-    rng : Generator or int
+    random_state : int or Generator
     inner : int
 
     Returns
@@ -193,7 +193,7 @@ def slerp_between(codes: ArrayLike, n: int | None, rng: Seed, *, inner: int = IN
         chosen: Iterable[tuple[int, int, int]] = _arcs(len(rows), inner)
     else:
         wanted = n
-        chosen = _drawn_arcs(len(rows), inner, n, np.random.default_rng(rng))
+        chosen = _drawn_arcs(len(rows), inner, n, np.random.default_rng(random_state))
     points: list[np.ndarray] = []
     for i, j, step in chosen:
         if len(points) == wanted:

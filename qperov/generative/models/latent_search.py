@@ -17,7 +17,7 @@ Seed = int | np.random.Generator
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class SearchResult:
     """What a search in latent space came to.
 
     Attributes
@@ -39,14 +39,14 @@ def targeted_search(
     predict: Callable[[np.ndarray], np.ndarray],
     target: float,
     starts: ArrayLike,
-    rng: Seed,
+    random_state: Seed,
     *,
     tolerance: float = 0.01,
     spread: ArrayLike = 1.0,
     reach: float = 1.0,
     trials: int = 32,
     rounds: int = 100,
-) -> Found:
+) -> SearchResult:
     """Climb from each start to codes of a wanted property, without gradients.
 
     A (1, λ) evolution strategy from every start, all of them in one call of ``predict`` a round: λ trials
@@ -61,7 +61,7 @@ def targeted_search(
     starts : array (n, dim)
         Codes of known crystals, or draws from the prior: a property head is only worth its word near its training
         codes, and a search that runs away finds its errors, not crystals.
-    rng : Generator or int
+    random_state : int or Generator
     tolerance : float
         In the property's unit.
     spread : float or array (dim,)
@@ -74,7 +74,7 @@ def targeted_search(
 
     Returns
     -------
-    Found
+    SearchResult
 
     Raises
     ------
@@ -82,7 +82,7 @@ def targeted_search(
         Predictions of the wrong shape or not finite; codes that are not finite.
     """
     origin, unit = _origin(starts, target, tolerance, spread, reach)
-    generator = np.random.default_rng(rng)
+    generator = np.random.default_rng(random_state)
     shift = np.zeros_like(origin)
     values = _predicted(predict, origin)
     step = np.full(len(origin), reach / 10)
@@ -100,7 +100,7 @@ def targeted_search(
         moved = going[better]
         shift[moved], values[moved] = tried[rows, best][better], found[rows, best][better]
         step[going] = np.minimum(np.where(better, 1.5, 2 / 3) * step[going], reach)
-    return Found(origin + shift * unit, values, np.abs(values - target) <= tolerance)
+    return SearchResult(origin + shift * unit, values, np.abs(values - target) <= tolerance)
 
 
 def descend_to_target(
@@ -112,7 +112,7 @@ def descend_to_target(
     spread: ArrayLike = 1.0,
     reach: float = 1.0,
     rounds: int = 50,
-) -> Found:
+) -> SearchResult:
     """Go from each start the shortest way to a wanted property, along its gradient.
 
     Newton's step for the one equation f(z) = target: Δ = (target − f) g / |g|², with the gradient g in units of
@@ -127,7 +127,7 @@ def descend_to_target(
 
     Returns
     -------
-    Found
+    SearchResult
 
     Raises
     ------
@@ -155,7 +155,7 @@ def descend_to_target(
         moved = going[better]
         shift[moved], values[moved] = tried[better], found[better]
         part[going] = np.where(better, np.minimum(1.0, 2 * part[going]), part[going] / 2)
-    return Found(origin + shift * unit, values, np.abs(values - target) <= tolerance)
+    return SearchResult(origin + shift * unit, values, np.abs(values - target) <= tolerance)
 
 
 def _origin(

@@ -6,7 +6,7 @@ z), ``decoder`` (z → array), and heads on z (``regressor``, ``classifier``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -135,23 +135,24 @@ class Architecture:
             width = wider
         return nn.Sequential(*layers, nn.Linear(width, 1))
 
-    def part(self, name: str, state: State, device: str = "cpu") -> torch.nn.Module:
-        """One part of the network with its share of the stored weights, ready to be asked.
 
-        Raises
-        ------
-        RuntimeError
-            The weights are not those of this part.
-        """
-        torch = import_torch()
-        with torch.device("meta"):
-            part = self.build()[name]
-        prefix = name + "."
-        weights = {
-            key.removeprefix(prefix): torch.tensor(value) for key, value in state.items() if key.startswith(prefix)
-        }
-        part.load_state_dict(weights, assign=True)
-        return part.to(device).eval()
+def stored_part(
+    build: Callable[[], torch.nn.ModuleDict], name: str, state: State, device: str = "cpu"
+) -> torch.nn.Module:
+    """One part of a network with its share of the stored weights, ready to be asked.
+
+    Raises
+    ------
+    RuntimeError
+        The weights are not those of this part.
+    """
+    torch = import_torch()
+    with torch.device("meta"):
+        part = build()[name]
+    prefix = name + "."
+    weights = {key.removeprefix(prefix): torch.tensor(value) for key, value in state.items() if key.startswith(prefix)}
+    part.load_state_dict(weights, assign=True)
+    return part.to(device).eval()
 
 
 def channels_first(arrays: torch.Tensor) -> torch.Tensor:
@@ -168,7 +169,7 @@ def posterior(encoder: torch.nn.Module, arrays: torch.Tensor) -> tuple[torch.Ten
     return mean, LARGEST_LOG_VARIANCE - import_torch().nn.functional.softplus(LARGEST_LOG_VARIANCE - free)
 
 
-def decoded(decoder: torch.nn.Module, z: torch.Tensor) -> torch.Tensor:
+def run_decoder(decoder: torch.nn.Module, z: torch.Tensor) -> torch.Tensor:
     """The decoder's outputs, channels last."""
     return decoder(z).movedim(1, -1)
 

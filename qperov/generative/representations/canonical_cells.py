@@ -80,10 +80,13 @@ class CanonicalCell:
         return None
 
 
-def canonical_cells(
-    structures: Sequence[Structure], fault: Callable[[CanonicalCell], str | None]
+def canonicalise(
+    structures: Sequence[Structure], fault: Callable[[CanonicalCell], str | None], *, as_given: bool = False
 ) -> list[CanonicalCell]:
     """Crystals in canonical order; ``fault`` says what is wrong with one for the purpose at hand.
+
+    With ``as_given``, sites, coordinates and elements stay in the order of their list, as the published programs have
+    them.
 
     Raises
     ------
@@ -101,7 +104,7 @@ def canonical_cells(
     for row, structure in enumerate(crystals):
         reason = _unusable(structure)
         if reason is None:
-            cells.append(_canonical(structure))
+            cells.append(_listed(structure) if as_given else _canonical(structure))
             reason = fault(cells[-1])
         if reason is not None:
             reasons[row] = reason
@@ -155,6 +158,14 @@ def _unusable(structure: object) -> str | None:
     if structure.lattice.volume < LEAST_VOLUME:
         return f"its cell has a volume of {structure.lattice.volume:.3g} Å³"
     return None
+
+
+def _listed(structure: Structure) -> CanonicalCell:
+    symbols = [site.specie.symbol for site in structure]
+    elements = tuple(dict.fromkeys(symbols))
+    slots = np.array([elements.index(symbol) for symbol in symbols])
+    lattice = structure.lattice
+    return CanonicalCell(np.array(lattice.abc), np.array(lattice.angles), elements, slots, structure.frac_coords)
 
 
 def _canonical(structure: Structure) -> CanonicalCell:

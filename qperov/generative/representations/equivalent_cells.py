@@ -32,7 +32,7 @@ def permuted_cell(structure: Structure, order: Sequence[int], signs: Sequence[in
     return Structure(lattice, structure.species_and_occu, positions % 1.0)
 
 
-def equivalent_cells(structures: Sequence[Structure], count: int, seed: int) -> list[Structure]:
+def draw_equivalent_cells(structures: Sequence[Structure], count: int, random_state: int) -> list[Structure]:
     """Crystals in cells drawn from the 48 of `permuted_cell`.
 
     An array of edges, angles and fractional coordinates differs from cell to cell of one crystal. A network that meets
@@ -44,14 +44,14 @@ def equivalent_cells(structures: Sequence[Structure], count: int, seed: int) -> 
         n of them.
     count : int
         Cells of each.
-    seed : int
+    random_state : int
 
     Returns
     -------
     list of Structure
         count · n; those of crystal i are at i, i + n, i + 2n and so on.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(random_state)
     return [
         permuted_cell(structure, rng.permutation(3).tolist(), rng.choice([1, -1], 3).tolist())
         for _ in range(count)

@@ -21,10 +21,11 @@ is 1 if the element of site j is in the bin. Its modulus is stored, between 0 an
 on the origin. The 59 hkl are the shortest reciprocal vectors, one of each Friedel pair, in order of |g|; equal ones in
 falling order of h, k, l. The way back needs real space alone.
 
-**What differs from the published array.** There the Fourier rows hold Σ pⱼ π(hx + ky + lz), without the exponential,
-which changes when an atom is listed in the next cell or the origin moves; hkl are sorted by |h| + |k| + |l| and their
-Friedel mates are included; the scaling is learnt before data are split; elements and sites stay in the order of the
-file. The 92 properties are the nine of crystal-graph networks with our own bins (`element_properties`).
+**The published array** (``mode="published"``, from ``data.py`` of github.com/PV-Lab/FTCP): the Fourier rows hold Σ pⱼ
+π(hx + ky + lz), without the exponential, which changes when an atom is listed in the next cell or the origin moves; the
+59 hkl come from within 1.297 Å⁻¹ (1.4 if these are fewer than 59), sorted by |h| + |k| + |l|, their Friedel mates
+included; elements, sites and coordinates stay as the file has them; a site exists where its greatest occupancy is more
+than 0.05. In both, the 92 properties are the nine of crystal-graph networks with our own bins (`element_properties`).
 
 Z. Ren et al., Matter 5, 314 (2022), doi:10.1016/j.matt.2021.11.032.
 """
@@ -43,18 +44,20 @@ from qperov.diffraction.reflections import reflections
 from qperov.generative.representations.canonical_cells import (
     ORIGIN,
     CanonicalCell,
-    canonical_cells,
+    canonicalise,
     crystal,
     physical_lattice,
 )
 from qperov.generative.representations.element_properties import ELEMENTS, GRAPH_PROPERTIES, property_table
-from qperov.generative.representations.representation import Block, checked_arrays
+from qperov.generative.representations.representation import MODES, Block, checked_arrays
 
 #: Reciprocal vectors of a crystal.
 N_HKL = 59
 #: Scale of |g| in Å⁻¹: 59 Friedel pairs reach so far in a cell of 8 Å³.
 G_SCALE = 1.5
 ANGLE_SCALE = 180.0
+#: Published: radii (Å⁻¹) within which hkl are looked for, and the least occupancy of a site.
+PUBLISHED_RADII, PUBLISHED_OCCUPANCY = (1.297, 1.4), 0.05
 #: Reciprocal vectors whose lengths follow one another within this (Å⁻¹) count as equally long.
 SAME_G = 1e-4
 _Z = {symbol: z for z, symbol in enumerate(ELEMENTS)}
@@ -90,6 +93,17 @@ def shortest_hkl(lattice: np.ndarray, count: int = N_HKL) -> tuple[np.ndarray, n
     return hkl[order], points.g[order]
 
 
+def published_hkl(lattice: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At most 59 hkl in the published order, by |h| + |k| + |l| and then by falling h, k, l, and |g| in Å⁻¹."""
+    for radius in PUBLISHED_RADII:
+        half = reflections(lattice, (0.0, radius))
+        if 2 * len(half.g) >= N_HKL:
+            break
+    hkl, g = np.concatenate([half.hkl, -half.hkl]), np.tile(half.g, 2)
+    order = np.lexsort([*-hkl.T[::-1], np.abs(hkl).sum(axis=1)])[:N_HKL]
+    return hkl[order], g[order]
+
+
 @dataclass(frozen=True)
 class FTCP:
     """Fourier-transformed crystal properties, laid out as this module's introduction says.
@@ -102,14 +116,18 @@ class FTCP:
         Longest edge, in Å; smaller ones spread the lengths of small cells better over [0, 1].
     least_occupancy : float
         On the way back, a site exists where the occupancies of all elements add up to more than this.
+    mode : {"repaired", "published"}
     """
 
     max_elements: int = 4
     max_sites: int = 40
     max_length: float = 20.0
     least_occupancy: float = 0.5
+    mode: str = "repaired"
 
     def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ValueError(f"mode must be one of {MODES}, not {self.mode!r}")
         if self.max_elements < 1 or self.max_sites < 1:
             raise ValueError("max_elements and max_sites must be at least 1")
         if not self.max_length > 0:
@@ -124,6 +142,10 @@ class FTCP:
         """Rows (a multiple of four) and columns."""
         rows = self.blocks["structure_factors"][0].stop
         return -(-rows // 4) * 4, self._slots + N_HKL
+
+    @property
+    def _origin(self) -> float:
+        return 0.0 if self.mode == "published" else ORIGIN
 
     @property
     def _slots(self) -> int:
@@ -164,7 +186,7 @@ class FTCP:
         RepresentationError
             Some have too many elements or sites, too long an edge, shared sites, or an element beyond Lr.
         """
-        cells = canonical_cells(structures, self._fault)
+        cells = canonicalise(structures, self._fault, as_given=self.mode == "published")
         arrays = np.zeros((len(cells), *self.shape), np.float32)
         for array, cell in zip(arrays, cells, strict=True):
             self._fill(array, cell)
@@ -190,10 +212,15 @@ class FTCP:
         part["elements"][z, slots] = 1
         part["lengths"][0] = cell.lengths / self.max_length
         part["angles"][0] = cell.angles / ANGLE_SCALE
-        part["coordinates"][sites] = cell.positions - ORIGIN
+        part["coordinates"][sites] = cell.positions - self._origin
         part["occupancy"][sites, cell.slots] = 1
         properties = property_table(GRAPH_PROPERTIES)[z]
         part["properties"][:, slots] = properties.T
+        if self.mode == "published":
+            hkl, g = published_hkl(cell.lattice)
+            part["g"][0, : len(g)] = g / G_SCALE
+            part["structure_factors"][:, : len(g)] = properties.T[:, cell.slots] @ (np.pi * cell.positions @ hkl.T)
+            return
         hkl, g = shortest_hkl(cell.lattice)
         part["g"][0] = g / G_SCALE
         waves = np.exp(2j * np.pi * (cell.positions @ hkl.T))
@@ -204,7 +231,11 @@ class FTCP:
         if not np.isfinite(array).all():
             return None
         part = {name: array[block] for name, block in self.blocks.items()}
-        sites = np.flatnonzero(part["occupancy"].sum(axis=1) > self.least_occupancy)
+        occupancy = part["occupancy"]
+        exists = occupancy.sum(axis=1) > self.least_occupancy
+        if self.mode == "published":
+            exists = occupancy.max(axis=1) > PUBLISHED_OCCUPANCY
+        sites = np.flatnonzero(exists)
         slots = part["occupancy"][sites].argmax(axis=1)
         if not (part["elements"][:, slots].max(axis=0) > 0).all():
             return None
@@ -212,5 +243,5 @@ class FTCP:
         return crystal(
             physical_lattice(lengths, part["angles"][0] * ANGLE_SCALE),
             [ELEMENTS[z] for z in part["elements"].argmax(axis=0)[slots]],
-            part["coordinates"][sites] + ORIGIN,
+            part["coordinates"][sites] + self._origin,
         )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from dataclasses import asdict, is_dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 from pymatgen.core import Structure
 
+#: How a representation that has a published form may be made.
+MODES = ("repaired", "published")
 #: Index of a rectangle in one crystal's array; ``arrays[..., *block]`` takes it out of a batch.
 Block = tuple[slice, ...]
 
@@ -81,3 +85,11 @@ def checked_arrays(arrays: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
     if checked.dtype.kind not in "fiub":
         raise ValueError(f"arrays must be real numbers, not {checked.dtype}")
     return checked
+
+
+def description(representation: Representation) -> dict[str, Any]:
+    """Class and fields of a representation, as JSON gives them back."""
+    fields: dict[str, Any] = {}
+    if is_dataclass(representation) and not isinstance(representation, type):
+        fields = asdict(representation)
+    return json.loads(json.dumps({"name": type(representation).__name__} | fields))

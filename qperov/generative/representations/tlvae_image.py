@@ -28,8 +28,9 @@ Friedel pair, the column whose first index other than 0 is positive holds (1 + R
 origin. The vector g is that of the cell oriented as by pymatgen's ``Lattice.from_parameters``; |g| and its components
 are cut off at ±1.5 Å⁻¹. The way back needs direct space alone.
 
-**What differs from the published image.** Its Fourier rows take the logarithm of the exponential, which undoes it. Its
-13 properties are those of crystal-graph networks and four more: mean ionic radius, polarisability, specific heat and
+**The published image** (``mode="published"``, equation 1 of the paper) takes the logarithm of the exponential, which
+undoes it: its Fourier columns hold Σⱼ pⱼ π(hx + ky + lz). That is all that is known of the difference in layout. Its 13
+properties are those of crystal-graph networks and four more: mean ionic radius, polarisability, specific heat and
 thermal conductivity. Melting point and Mendeleev number stand here for polarisability and specific heat, which no
 library in use tabulates.
 
@@ -47,14 +48,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pymatgen.core import Structure
 
-from qperov.generative.representations.canonical_cells import CanonicalCell, canonical_cells, crystal, physical_lattice
+from qperov.generative.representations.canonical_cells import CanonicalCell, canonicalise, crystal, physical_lattice
 from qperov.generative.representations.element_properties import (
     ELEMENTS,
     THERMOCHEMICAL_PROPERTIES,
     periodic_table_place,
     property_table,
 )
-from qperov.generative.representations.representation import Block, checked_arrays
+from qperov.generative.representations.representation import MODES, Block, checked_arrays
 
 SHAPE = (60, 88, 3)
 ANGLE_SCALE = 180.0
@@ -108,12 +109,16 @@ class TLVAEImage:
         Longest edge, in Å; smaller ones spread the lengths of small cells better over [0, 1].
     least_occupancy : float
         On the way back, a site exists where its pixel is more than this.
+    mode : {"repaired", "published"}
     """
 
     max_length: float = 20.0
     least_occupancy: float = 0.5
+    mode: str = "repaired"
 
     def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ValueError(f"mode must be one of {MODES}, not {self.mode!r}")
         if not self.max_length > 0:
             raise ValueError("max_length must be positive")
 
@@ -147,7 +152,7 @@ class TLVAEImage:
             Some have more than three elements, more than 38 sites of one, too long an edge, shared sites, or an element
             beyond Lr.
         """
-        cells = canonical_cells(structures, self._fault)
+        cells = canonicalise(structures, self._fault)
         images = np.zeros((len(cells), *SHAPE), np.float32)
         for image, cell in zip(images, cells, strict=True):
             self._fill(image, cell)
@@ -190,11 +195,16 @@ class TLVAEImage:
 
     def _fill_reciprocal(self, part: Mapping[str, np.ndarray], cell: CanonicalCell, properties: np.ndarray) -> None:
         hkl, real = image_hkl(), _real_columns()
-        waves = np.exp(2j * np.pi * (cell.positions @ hkl.T)) / len(cell.slots)
+        phases = cell.positions @ hkl.T
+        if self.mode == "published":
+            waves = np.pi * phases.astype(complex)
+        else:
+            waves = np.exp(2j * np.pi * phases) / len(cell.slots)
         by_element = np.zeros((SHAPE[2], len(hkl)), complex)
         np.add.at(by_element, cell.slots, waves)
         factors = np.concatenate([properties.T @ by_element[: len(properties)], by_element])
-        factors = (1 + np.where(real, factors.real, factors.imag)) / 2
+        stored = np.where(real, factors.real, factors.imag)
+        factors = factors.real if self.mode == "published" else (1 + stored) / 2
         bins, own = factors[: -SHAPE[2]], factors[-SHAPE[2] :]
         part["structure_factors"][:CHANNEL_BINS] = bins.reshape(SHAPE[2], CHANNEL_BINS, len(hkl)).transpose(1, 2, 0)
         part["structure_factors"][CHANNEL_BINS] = own.T

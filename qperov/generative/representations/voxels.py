@@ -38,7 +38,7 @@ from pymatgen.core import Structure
 from qperov.generative.representations.canonical_cells import (
     ORIGIN,
     CanonicalCell,
-    canonical_cells,
+    canonicalise,
     crystal,
     physical_lattice,
 )
@@ -150,7 +150,7 @@ class Voxels:
             Some have too many elements or one not in ``species``, shared sites, atoms beyond the cube or too close
             together to be told apart, or a cell that its image does not determine: larger than about 23 Å at 32³.
         """
-        cells = canonical_cells(structures, self._fault)
+        cells = canonicalise(structures, self._fault)
         arrays = np.zeros((len(cells), *self.shape), np.float32)
         parts = self.parts(arrays)
         place = {symbol: index for index, symbol in enumerate(self.species)}

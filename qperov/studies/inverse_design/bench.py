@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from qperov.generative.bench.benching import PERTURBATION, SUBSTITUTION, BenchReport
+from qperov.generative.bench.comparison import PERTURBATION, SUBSTITUTION, BenchReport
 from qperov.records.study import Chart, Study
+from qperov.reports.words.introduction import listed
 from qperov.studies.inverse_design.gallery import IN_GALLERY, chosen_for_gallery, gallery_frame
-from qperov.studies.inverse_design.results import BASELINE, Asked, Generation, Sample, listed
+from qperov.studies.inverse_design.results import BASELINE, Generation, Sample, Target
 
 TITLE = "Generated crystals on the bench"
 #: Criteria in the table of shares and their headings, as far as the bench asked them.
@@ -32,7 +33,7 @@ SHOWN = {
 DECISIVE = {"valid": "valid", "valid_unique_novel": "valid, unique and novel"}
 
 
-def bench_study(asked: Asked, generation: Generation) -> Study:
+def bench_study(target: Target, generation: Generation) -> Study:
     """Shares of valid, unique, novel, … crystals of each sample beside the baselines, and a gallery."""
     models = [sample for sample in generation.samples if sample.model != BASELINE]
     shares = shares_table(generation)
@@ -52,14 +53,14 @@ def bench_study(asked: Asked, generation: Generation) -> Study:
             "elements; and training crystals with ions replaced by similar ones.",
         )
     ]  # fmt: skip
-    gallery = gallery_frame(chosen_for_gallery(asked, generation))
+    gallery = gallery_frame(chosen_for_gallery(target, generation))
     if len(gallery):
         charts.append(
             Chart(
                 "Gallery", "crystals", "gallery", "x", "y", series="element", panels="crystal",
                 caption=f"Of each model up to {IN_GALLERY} valid, unique and novel crystals whose predicted "
-                f"{asked.name} is nearest to {asked.with_unit(asked.value)}, as generated; the last number is what was "
-                "predicted. Balls at 0.45 of the covalent radii in Jmol's colours.",
+                f"{target.name} is nearest to {target.with_unit(target.value)}, as generated; the last number is the "
+                "prediction. Balls at 0.45 of the covalent radii in Jmol's colours.",
             )
         )  # fmt: skip
     return Study(

@@ -9,7 +9,7 @@ import pandas as pd
 from pymatgen.core import Lattice, Structure
 
 from qperov.records.study import CRYSTAL_COLUMNS
-from qperov.studies.inverse_design.results import BASELINE, Asked, Generation, plain
+from qperov.studies.inverse_design.results import BASELINE, Generation, Target, short_number
 
 #: Crystals of each model in the gallery.
 IN_GALLERY = 3
@@ -17,15 +17,15 @@ IN_GALLERY = 3
 ON_FACE = 0.02
 
 
-def chosen_for_gallery(asked: Asked, generation: Generation) -> dict[str, Structure]:
+def chosen_for_gallery(target: Target, generation: Generation) -> dict[str, Structure]:
     """Title → crystal: of each model the crystals that pass, nearest to the target, no formula twice."""
     found: dict[str, Structure] = {}
     for model in dict.fromkeys(sample.model for sample in generation.samples if sample.model != BASELINE):
         candidates = [
-            (abs(sample.obtained[i] - asked.value), sample, i, sample.crystals[i])
+            (abs(sample.properties[i] - target.value), sample, i, sample.crystals[i])
             for sample in generation.samples
             if sample.model == model
-            for i in np.flatnonzero(generation.passing(sample) & np.isfinite(sample.obtained))
+            for i in np.flatnonzero(generation.passing(sample) & np.isfinite(sample.properties))
         ]
         formulas: set[str] = set()
         for _, sample, i, crystal in sorted(candidates, key=lambda candidate: candidate[0]):
@@ -33,7 +33,7 @@ def chosen_for_gallery(asked: Asked, generation: Generation) -> dict[str, Struct
             if crystal is None or formula in formulas:
                 continue
             formulas.add(formula)
-            found[f"{formula}, {plain(sample.obtained[i])}\n{sample.name}"] = crystal
+            found[f"{formula}, {short_number(sample.properties[i])}\n{sample.name}"] = crystal
             if len(formulas) == IN_GALLERY:
                 break
     return found

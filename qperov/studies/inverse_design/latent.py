@@ -8,27 +8,27 @@ import numpy as np
 import pandas as pd
 
 from qperov.records.study import Chart, Study
-from qperov.studies.inverse_design.results import Asked, Trained, plain
+from qperov.studies.inverse_design.results import Target, TrainedGenerator, short_number
 
 TITLE = "Latent spaces of the generators"
 #: Classes of the property on the maps.
 CLASSES = 3
 
 
-def latent_study(asked: Asked, labels: np.ndarray, trained: Mapping[str, Trained]) -> Study:
+def latent_study(target: Target, labels: np.ndarray, trained: Mapping[str, TrainedGenerator]) -> Study:
     """Maps of the latent spaces, coloured by the property and by stability.
 
     Parameters
     ----------
-    asked : Asked
+    target : Target
     labels : ndarray, shape (n,)
         Of the training crystals.
-    trained : mapping of str to Trained
+    trained : mapping of str to TrainedGenerator
     """
     order = np.argsort(labels, kind="stable")
     classes, names = property_classes(labels)
-    stable = np.where(labels <= asked.threshold, "stable", "not stable")
-    said = f"{asked.name} ≤ {asked.with_unit(asked.threshold)}"
+    stable = np.where(labels <= target.threshold, "stable", "not stable")
+    said = f"{target.name} ≤ {target.with_unit(target.threshold)}"
     points = pd.DataFrame(
         {
             "model": np.repeat(list(trained), len(labels)),
@@ -38,14 +38,14 @@ def latent_study(asked: Asked, labels: np.ndarray, trained: Mapping[str, Trained
             "stability": np.tile(stable[order], len(trained)),
         }
     )
-    count = int((labels <= asked.threshold).sum())
+    count = int((labels <= target.threshold).sum())
     charts = tuple(
         Chart(
             title, "scatter", "points", "x", "y", series=column, panels="model", shared_x=False,
             x_label="t-SNE 1", y_label="t-SNE 2", caption=caption,
         )
         for title, column, caption in (
-            (f"By {asked.name}", "property", f"Thirds of the training crystals by their {asked.axis}."),
+            (f"By {target.name}", "property", f"Thirds of the training crystals by their {target.axis}."),
             ("By stability", "stability", f"Stable: {said}."),
         )
     )  # fmt: skip
@@ -68,5 +68,8 @@ def property_classes(labels: np.ndarray) -> tuple[np.ndarray, list[str]]:
     inner = np.unique(np.quantile(labels, np.linspace(0, 1, CLASSES + 1)[1:-1]))
     classes = np.searchsorted(inner, labels, side="left")
     kept, classes = np.unique(classes, return_inverse=True)
-    names = [f"{plain(labels[classes == k].min())} to {plain(labels[classes == k].max())}" for k in range(len(kept))]
+    names = [
+        f"{short_number(labels[classes == k].min())} to {short_number(labels[classes == k].max())}"
+        for k in range(len(kept))
+    ]
     return classes, names

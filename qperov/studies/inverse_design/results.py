@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Structure
 
-from qperov.generative.bench.benching import BenchReport
+from qperov.generative.bench.comparison import BenchReport
 
 #: Kind of sample that no model made.
 BASELINE = "baseline"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The property, and what was asked of it.
+class Target:
+    """The property, and the value that is wanted of it.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Asked:
 
     def with_unit(self, number: float, digits: int = 3) -> str:
         """A number of the property as a sentence has it."""
-        return f"{plain(number, digits)} {self.unit}".rstrip()
+        return f"{short_number(number, digits)} {self.unit}".rstrip()
 
     @property
     def axis(self) -> str:
@@ -47,7 +47,7 @@ class Asked:
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
+class TrainedGenerator:
     """A trained generator, as a report needs it.
 
     Attributes
@@ -104,8 +104,8 @@ class Sample:
         Of a baseline, "baseline" and its name.
     crystals : tuple of Structure or None
         After post-processing.
-    obtained : ndarray, shape (n,)
-        The property as an independent regressor predicts it; NaN where it was not asked.
+    properties : ndarray, shape (n,)
+        The property as an independent regressor predicts it; NaN where it is not known.
     merged : int
         Crystals in which sites were merged; 0 where nothing was post-processed.
     like_standards : int
@@ -115,7 +115,7 @@ class Sample:
     model: str
     method: str
     crystals: tuple[Structure | None, ...]
-    obtained: np.ndarray
+    properties: np.ndarray
     merged: int = 0
     like_standards: int = 0
 
@@ -133,7 +133,7 @@ class RelaxedCrystals:
     ----------
     table : DataFrame
         One row a crystal: ``sample``, ``index`` (in the sample), ``converged``, ``rmsd`` (Å), ``volume_change`` (share)
-        and ``obtained`` (the property; NaN where it has none).
+        and ``property`` (the property; NaN where it has none).
     provenance : str
         Potential and protocol.
     """
@@ -176,11 +176,6 @@ class Generation:
         return self.bench.reports[sample.name].per_structure["valid_unique_novel"].to_numpy(dtype=bool)
 
 
-def listed(parts: Sequence[str]) -> str:
-    """Parts as in "a, b and c"."""
-    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
-
-
-def plain(number: float, digits: int = 3) -> str:
+def short_number(number: float, digits: int = 3) -> str:
     """A number with so many significant digits and a true minus sign."""
     return f"{number:.{digits}g}".replace("-", "−") if np.isfinite(number) else "–"

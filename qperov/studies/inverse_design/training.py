@@ -9,7 +9,8 @@ import pandas as pd
 
 from qperov.evaluation.metrics import bootstrap_weights, scores
 from qperov.records.study import Chart, Reference, Study
-from qperov.studies.inverse_design.results import Asked, HeldOut, Trained, listed, plain
+from qperov.reports.words.introduction import listed
+from qperov.studies.inverse_design.results import HeldOut, Target, TrainedGenerator, short_number
 
 TITLE = "Generators: reconstruction and property"
 #: Resamples of the intervals.
@@ -32,23 +33,25 @@ ONE_FOR_ALL = "one training crystal for all"
 CONSTANT = "mean of the training labels"
 
 
-def training_study(asked: Asked, held: HeldOut, trained: Mapping[str, Trained], *, seed: int = 0) -> Study:
+def training_study(
+    target: Target, held: HeldOut, trained: Mapping[str, TrainedGenerator], *, random_state: int = 0
+) -> Study:
     """Learning curves, reconstruction and property heads on held-out compositions.
 
     Parameters
     ----------
-    asked : Asked
+    target : Target
     held : HeldOut
-    trained : mapping of str to Trained
-    seed : int
+    trained : mapping of str to TrainedGenerator
+    random_state : int
         Of the bootstrap.
     """
-    weights = bootstrap_weights(held.groups, BOOTSTRAP, seed)
+    weights = bootstrap_weights(held.groups, BOOTSTRAP, random_state)
     errors = {name: model.reconstruction for name, model in trained.items()}
     reconstruction = reconstruction_table({**errors, ONE_FOR_ALL: held.one_for_all}, weights)
     heads = {f"{name}, property head": m.predicted for name, m in trained.items() if m.predicted is not None}
-    energy = asked.unit == "eV/atom" and "formation" in asked.name
-    properties = property_table(held.y, {**held.predictions, **heads}, weights, asked, published=energy)
+    energy = target.unit == "eV/atom" and "formation" in target.name
+    properties = property_table(held.y, {**held.predictions, **heads}, weights, target, published=energy)
     curves = pd.DataFrame(
         [
             (panel, part, epoch, value)
@@ -74,7 +77,7 @@ def training_study(asked: Asked, held: HeldOut, trained: Mapping[str, Trained], 
         charts.append(
             Chart(
                 "Property heads on held-out compositions", "scatter", "parity", "label", "predicted", panels="model",
-                x_label=f"label: {asked.axis}", y_label="predicted", references=(Reference("equal", axis="diagonal"),),
+                x_label=f"label: {target.axis}", y_label="predicted", references=(Reference("equal", axis="diagonal"),),
             )
         )  # fmt: skip
     elsewhere = f"; {PUBLISHED}, of {PUBLISHED_DATA}"
@@ -82,19 +85,19 @@ def training_study(asked: Asked, held: HeldOut, trained: Mapping[str, Trained], 
     return Study(
         TITLE,
         (
-            f"{held.n_train} crystals of {asked.dataset} were trained on, {len(held.y)} held out; no formula is on "
+            f"{held.n_train} crystals of {target.dataset} were trained on, {len(held.y)} held out; no formula is on "
             f"both sides. {f'Training took {listed(times)}. ' if times else ''}Intervals: 95 %, bootstrap over the "
             "held-out formulas; the training itself was not repeated.",
             "Reconstruction: a crystal is encoded and decoded again. Mean errors of edges, angles and fractional "
             "coordinates of sites matched one to one; species right is the share of sites with the right element; what "
             "could not be decoded counts there as wrong and nowhere else. The row “"
             f"{ONE_FOR_ALL}” is what a model that knows one cell alone would reach.",
-            *_reconstruction_sentences(reconstruction, asked.dataset),
-            *_property_sentences(properties, heads, asked),
+            *_reconstruction_sentences(reconstruction, target.dataset),
+            *_property_sentences(properties, heads, target),
         ),
         tables={
-            f"Reconstruction of held-out compositions of {asked.dataset}{elsewhere}": reconstruction,
-            f"{asked.name.capitalize()} of held-out compositions of {asked.dataset}"
+            f"Reconstruction of held-out compositions of {target.dataset}{elsewhere}": reconstruction,
+            f"{target.name.capitalize()} of held-out compositions of {target.dataset}"
             f"{elsewhere if energy else ''}": properties,
         },
         charts=tuple(charts),
@@ -153,14 +156,14 @@ def weighted_mean(values: np.ndarray, weights: np.ndarray) -> tuple[float, float
 
 
 def property_table(
-    y: np.ndarray, predictions: Mapping[str, np.ndarray], weights: np.ndarray, asked: Asked, *, published: bool
+    y: np.ndarray, predictions: Mapping[str, np.ndarray], weights: np.ndarray, target: Target, *, published: bool
 ) -> pd.DataFrame:
     """MAE and R² of each prediction with intervals; TL-VAE's below where it is the same property."""
     rows = []
     for name, values in predictions.items():
         found = scores(y, values[None], weights)
         row: dict[str, object] = {"predicted by": name}
-        for heading, key in ((f"MAE{f', {asked.unit}' if asked.unit else ''}", "mae"), ("R²", "r2")):
+        for heading, key in ((f"MAE{f', {target.unit}' if target.unit else ''}", "mae"), ("R²", "r2")):
             score = found[key]
             row |= {heading: score.value, f"{heading}: 95 %": _interval(score.low, score.high)}
         rows.append(row)
@@ -173,7 +176,7 @@ def property_table(
 
 
 def _interval(low: float, high: float) -> str:
-    return f"{plain(low)} to {plain(high)}" if np.isfinite(low) else "–"
+    return f"{short_number(low)} to {short_number(high)}" if np.isfinite(low) else "–"
 
 
 # --- sentences ----------------------------------------------------------------------------------
@@ -215,10 +218,10 @@ def _against_aims(name: str, row: pd.Series, constant: pd.Series) -> str:
 def _measured(quantity: str, value: float) -> str:
     if quantity == "species":
         return f"{100 * value:.0f} %"
-    return plain(value) + {"lattice": " Å", "angles": "°"}.get(quantity, "")
+    return short_number(value) + {"lattice": " Å", "angles": "°"}.get(quantity, "")
 
 
-def _property_sentences(table: pd.DataFrame, heads: Mapping[str, np.ndarray], asked: Asked) -> tuple[str, ...]:
+def _property_sentences(table: pd.DataFrame, heads: Mapping[str, np.ndarray], target: Target) -> tuple[str, ...]:
     """The best head against R² aimed at, and against what is no generator."""
     if not heads:
         return ()
@@ -226,8 +229,9 @@ def _property_sentences(table: pd.DataFrame, heads: Mapping[str, np.ndarray], as
     others = by_name.drop(index=[*heads, PUBLISHED, CONSTANT], errors="ignore")
     best = str(by_name.loc[list(heads), "R²"].idxmax())
     reached = "reaches" if by_name.loc[best, "R²"] >= AIM_R2 else "does not reach"
-    text = f"{best}: R² {plain(by_name.loc[best, 'R²'])} on held-out compositions, which {reached} the aim of {AIM_R2}"
+    score = short_number(by_name.loc[best, "R²"])
+    text = f"{best}: R² {score} on held-out compositions, which {reached} the aim of {AIM_R2}"
     if len(others):
         rival = str(others["R²"].idxmax())
-        text += f"; {rival}, which generates nothing, has R² {plain(others.loc[rival, 'R²'])}"
+        text += f"; {rival}, which generates nothing, has R² {short_number(others.loc[rival, 'R²'])}"
     return (f"{text}.",)

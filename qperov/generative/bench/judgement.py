@@ -1,19 +1,21 @@
-"""Asks every criterion of generated crystals, and notes what each one says on the sheet."""
+"""Every criterion asked of generated crystals, and what each one says noted on the sheet."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
-from pymatgen.core import Structure
+from pymatgen.core import Lattice, Structure
 
+from qperov.errors import RelaxationError
+from qperov.evaluation.progress import Progress
 from qperov.generative.bench.charge_balance import charge_verdict
 from qperov.generative.bench.coordination import corner_sharing_verdict, octahedra_verdict
 from qperov.generative.bench.criteria import STABLE, Sheet
 from qperov.generative.bench.dissimilarity import THRESHOLD, fingerprints, nearest
 from qperov.generative.bench.novelty import compare_crystals, formula_of, same_crystal
-from qperov.generative.bench.reference import Progress, Reference, stage
-from qperov.generative.bench.relaxation_check import moved
+from qperov.generative.bench.reference import ReferenceCrystals
 from qperov.generative.bench.validity import (
     GREATEST_ELONGATION,
     closest_contacts,
@@ -61,7 +63,9 @@ def is_comparable(sheet: Sheet, index: int, structure: Structure) -> bool:
     return True
 
 
-def judge_novelty(sheet: Sheet, crystals: Mapping[int, Structure], reference: Reference, n_jobs: int | None) -> None:
+def judge_novelty(
+    sheet: Sheet, crystals: Mapping[int, Structure], reference: ReferenceCrystals, n_jobs: int | None
+) -> None:
     compared = compare_crystals(crystals, reference.structures, reference.formulas, n_jobs)
     for index, own in compared.items():
         known = own.fault or own.reference_fault or (f"the same as reference {own.known_as}" * (own.known_as >= 0))
@@ -101,7 +105,7 @@ def judge_dissimilarity(
     progress: Progress | None,
 ) -> None:
     """Distance of each fingerprint to the nearest of those known (shape (n, 4, m))."""
-    found = fingerprints(list(crystals.values()), n_jobs, stage(progress, "fingerprints"))
+    found = fingerprints(list(crystals.values()), n_jobs, progress)
     for index, own in zip(crystals, found, strict=True):
         if isinstance(own, str):
             sheet.note(index, "dissimilar", Verdict(False, own))
@@ -114,7 +118,6 @@ def judge_relaxation(
     sheet: Sheet, crystals: Mapping[int, Structure], relax: Relax, progress: Progress | None
 ) -> dict[int, Structure]:
     """Relax what can be relaxed; the relaxed crystals."""
-    advance = stage(progress, "relaxation")
     final: dict[int, Structure] = {}
     for done, (index, structure) in enumerate(crystals.items(), start=1):
         try:
@@ -124,24 +127,23 @@ def judge_relaxation(
             else:
                 sheet.note(index, "relaxed", Verdict(True))
                 final[index] = relaxed
-                change = moved(structure, relaxed)
+                change = displacement(structure, relaxed)
                 sheet.measure(index, "rmsd", change.rmsd)
                 sheet.measure(index, "volume_change", change.volume_change)
                 same = same_crystal(structure, relaxed)
                 sheet.note(index, "kept", Verdict(same, "" if same else "another crystal after relaxation"))
         except Exception as error:
             sheet.note(index, "kept" if index in final else "relaxed", Verdict(False, crash(error)))
-        if advance is not None:
-            advance(done, len(crystals))
+        if progress is not None:
+            progress(done, len(crystals), "relaxation")
     return final
 
 
 def judge_stability(sheet: Sheet, crystals: Mapping[int, Structure], hull: Hull, progress: Progress | None) -> None:
-    advance = stage(progress, "energy above hull")
     for done, (index, structure) in enumerate(crystals.items(), start=1):
         sheet.note(index, "stable", judge(lambda crystal: _stability(hull(crystal)), structure), "above_hull")
-        if advance is not None:
-            advance(done, len(crystals))
+        if progress is not None:
+            progress(done, len(crystals), "energy above hull")
     sheet.all_of("stable_unique_novel", ("stable", "unique", "novel"))
 
 
@@ -150,3 +152,47 @@ def _stability(above: float) -> Verdict:
         return Verdict(False, "no energy above hull")
     reason = "" if above <= STABLE else f"{above:.3f} eV/atom above the hull"
     return Verdict(not reason, reason, float(above))
+
+
+@dataclass(frozen=True)
+class Displacement:
+    """What a relaxation changed.
+
+    Attributes
+    ----------
+    rmsd : float
+        Root mean square displacement of the atoms, Å; strain of the cell and a drift of all atoms taken out.
+    volume_change : float
+        V_relaxed / V_generated − 1.
+    """
+
+    rmsd: float
+    volume_change: float
+
+
+def displacement(before: Structure, after: Structure) -> Displacement:
+    r"""How far atoms moved: :math:`\min_t \sqrt{\langle |\bar L (\Delta x_i - t)|^2 \rangle}`.
+
+    Fractional displacements Δx, to the nearest image, are measured in the cell of mean lengths and angles. Both
+    crystals must list the same sites in the same order, on corresponding axes, as relaxations leave them.
+
+    Raises
+    ------
+    RelaxationError
+        If the sites are not the same.
+    """
+    if len(before) != len(after) or any(
+        a.species.element_composition != b.species.element_composition for a, b in zip(before, after, strict=True)
+    ):
+        raise RelaxationError("the relaxed crystal lists other sites than the generated one")
+    mean = Lattice.from_parameters(*((np.array(before.lattice.parameters) + after.lattice.parameters) / 2))
+    step = after.frac_coords - before.frac_coords
+    # the drift is about the displacement of some atom: with it taken out, nearest images are the right ones
+    squared = min(_mean_square(step - anchor, mean) for anchor in step)
+    return Displacement(float(np.sqrt(squared)), float(after.volume / before.volume - 1))
+
+
+def _mean_square(step: np.ndarray, lattice: Lattice) -> float:
+    nearest = step - np.round(step)
+    cartesian = (nearest - nearest.mean(axis=0)) @ lattice.matrix
+    return float((cartesian**2).sum(axis=1).mean())

@@ -1,33 +1,35 @@
-"""What the inverse design does with a trained generator: samples, the bench, relaxation, files."""
+"""Samples of trained generators and baselines: drawn, judged, relaxed and written."""
 
 from __future__ import annotations
 
 import re
-import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from pymatgen.core import Structure
 from sklearn.pipeline import Pipeline
-from tlvae_standards import resembles_standard
 
-import qperov
 from qperov.crystals.energies import formation_energies
+from qperov.datasets.dataset import CrystalDataset
 from qperov.datasets.store import Store
 from qperov.errors import CalculationInputError
-from qperov.generative.bench.benching import PERTURBATION, SUBSTITUTION, BenchReport, bench
+from qperov.evaluation.progress import Progress
+from qperov.generative.bench.comparison import PERTURBATION, SUBSTITUTION, BenchReport, compare_samples
+from qperov.generative.bench.judgement import displacement
 from qperov.generative.bench.proposals import ionic_substitutions, random_perturbations
-from qperov.generative.bench.relaxation_check import moved
 from qperov.generative.imatgen.postprocessing import tidy
 from qperov.generative.models.base import GenerativeModel
 from qperov.generative.writing import write_generated
 from qperov.potentials.label_factory import label_dataset, relaxed_dataset
 from qperov.potentials.protocols import Protocol
-from qperov.studies.inverse_design.obtained import TARGETED
+from qperov.studies.inverse_design.nearness import TARGETED
 from qperov.studies.inverse_design.results import BASELINE, Generation, RelaxedCrystals, Sample
+from qperov.studies.inverse_design.standards import resembles_standard
 
 #: What the report calls a way of sampling → the model's own name for it.
 METHODS = {
@@ -51,76 +53,66 @@ NOTES = (
 PROTOCOL, BATCH = Protocol(fmax=0.05, steps=300), 8
 
 
-class Told:
-    """Progress as lines, one in so many seconds and the last."""
-
-    def __init__(self, what: str, every: float = 20.0) -> None:
-        self.what, self.every, self.last = what, every, time.monotonic()
-
-    def __call__(self, done: int, total: int, detail: object = "") -> None:
-        if done < total and time.monotonic() < self.last + self.every:
-            return
-        self.last = time.monotonic()
-        if isinstance(detail, Mapping):
-            detail = ", ".join(f"{name} {detail[name]:.4g}" for name in ("loss", "validation_loss") if name in detail)
-        print(f"{self.what}: {done} of {total} {detail}".rstrip(), flush=True)
-
-
 # --- samples ------------------------------------------------------------------------------------
 
 
-def sampled(name: str, model: GenerativeModel, target: float, count: int, seed: int) -> list[Sample]:
+def draw_samples(name: str, model: GenerativeModel, target: float, count: int, random_state: int) -> list[Sample]:
     """Post-processed crystals of one model, as many in every way."""
     samples = []
     for k, (method, own) in enumerate(METHODS.items()):
         wanted = target if method in TARGETED else None
-        drawn = model.sample(count, random_state=seed + k, method=own, target=wanted)
+        drawn = model.sample(count, random_state=random_state + k, method=own, target=wanted)
         tidied = [None if crystal is None else tidy(crystal) for crystal in drawn]
-        merged = sum(a is not None and len(a) < len(b) for a, b in zip(tidied, drawn, strict=True))
+        pairs = zip(tidied, drawn, strict=True)
+        merged = sum(a is not None and b is not None and len(a) < len(b) for a, b in pairs)
         alike = sum(crystal is not None and resembles_standard(crystal) for crystal in tidied)
-        print(f"{name}, {method}: {sum(crystal is not None for crystal in tidied)} of {len(tidied)} decoded")
         samples.append(Sample(name, method, tuple(tidied), np.full(len(tidied), np.nan), merged, alike))
     return samples
 
 
-def baselines(structures: Sequence[Structure], count: int, seed: int) -> list[Sample]:
+def draw_baselines(structures: Sequence[Structure], count: int, random_state: int) -> list[Sample]:
     """What the bench compares with, drawn here so that the obtained property is known of these, too."""
     unknown = np.full(count, np.nan)
-    made = {
-        PERTURBATION: random_perturbations(structures, count, random_state=seed),
-        SUBSTITUTION: ionic_substitutions(structures, count, random_state=seed),
+    drawn = {
+        PERTURBATION: random_perturbations(structures, count, random_state=random_state),
+        SUBSTITUTION: ionic_substitutions(structures, count, random_state=random_state),
     }
-    return [Sample(BASELINE, name, tuple(crystals), unknown) for name, crystals in made.items()]
+    return [Sample(BASELINE, name, tuple(crystals), unknown) for name, crystals in drawn.items()]
 
 
-def judged(
-    samples: Sequence[Sample], structures: Sequence[Structure], *, dissimilarity: bool, jobs: int
+def judge_samples(
+    samples: Sequence[Sample],
+    structures: Sequence[Structure],
+    *,
+    dissimilarity: bool,
+    n_jobs: int,
+    progress: Progress | None = None,
 ) -> BenchReport:
     """All samples on the bench, the training crystals as reference."""
     perovskites = all(structure.composition.anonymized_formula == "ABC3" for structure in structures)
-    return bench(
+    return compare_samples(
         {sample.name: sample.crystals for sample in samples},
         structures,
         perovskite=perovskites,
         dissimilarity=dissimilarity,
-        n_jobs=jobs,
-        progress=Told("bench"),
+        n_jobs=n_jobs,
+        progress=progress,
     )
 
 
-def with_property(sample: Sample, report: BenchReport, judge: Pipeline) -> Sample:
+def add_property(sample: Sample, report: BenchReport, judge: Pipeline) -> Sample:
     """The sample with the predicted property of its valid crystals."""
     rows = np.flatnonzero(report.reports[sample.name].per_structure["valid"].to_numpy(dtype=bool))
-    obtained = np.full(len(sample.crystals), np.nan)
+    properties = np.full(len(sample.crystals), np.nan)
     if len(rows):
-        obtained[rows] = judge.predict([sample.crystals[row] for row in rows])
-    return replace(sample, obtained=obtained)
+        properties[rows] = judge.predict([sample.crystals[row] for row in rows])
+    return replace(sample, properties=properties)
 
 
 # --- relaxation ---------------------------------------------------------------------------------
 
 
-def relaxed(
+def relax_samples(
     generation: Generation,
     store: Path,
     *,
@@ -128,7 +120,8 @@ def relaxed(
     elements: Mapping[str, float],
     protocol: Protocol = PROTOCOL,
     potential: object = None,
-    jobs: int = 1,
+    n_jobs: int = 1,
+    progress: Progress | None = None,
 ) -> RelaxedCrystals:
     """Valid, unique and novel crystals relaxed, as many of each sample; what was done before is taken from the store.
 
@@ -143,7 +136,8 @@ def relaxed(
     protocol : Protocol
     potential : str, Potential or ase Calculator, optional
         Instead of the protocol's.
-    jobs : int
+    n_jobs : int
+    progress : Progress, optional
 
     Raises
     ------
@@ -151,31 +145,21 @@ def relaxed(
         CHGNet is not installed.
     """
     chosen = {
-        f"{sample.name}#{row}": (sample, int(row))
+        f"{sample.name}#{row}": (sample, int(row), crystal)
         for sample in generation.samples
         for row in np.flatnonzero(generation.passing(sample))[:most]
+        if (crystal := sample.crystals[row]) is not None
     }
-    before = qperov.datasets.CrystalDataset(
-        "generated",
-        tuple(s.crystals[row] for s, row in chosen.values()),
-        tuple(chosen),
-        known_groups=range(len(chosen)),
-    )
+    crystals = tuple(crystal for _, _, crystal in chosen.values())
+    before = CrystalDataset("generated", crystals, tuple(chosen), known_groups=np.arange(len(chosen)))
     before = replace(before, name=f"generated-{before.fingerprint[:12]}")
     if not chosen:
-        columns = ["sample", "index", "converged", "rmsd", "volume_change", "obtained"]
+        columns = ["sample", "index", "converged", "rmsd", "volume_change", "property"]
         return RelaxedCrystals(pd.DataFrame(columns=columns), protocol.describe())
     with Store(store) as file:
         file.add(before)
-    told = Told("relaxation")
     report = label_dataset(
-        store,
-        before.name,
-        protocol,
-        potential=potential,
-        n_jobs=jobs,
-        batch=BATCH,
-        progress=lambda done, total, what: told(done, len(before)),
+        store, before.name, protocol, potential=potential, n_jobs=n_jobs, batch=BATCH, progress=progress
     )
     ended: dict[str, tuple[Structure, float]] = {}
     if report.counts.converged:
@@ -183,9 +167,9 @@ def relaxed(
         energies = energies_of(after, elements).tolist()
         ended = dict(zip(after.ids, zip(after.structures, energies, strict=True), strict=True))
     rows = []
-    for entry, (sample, row) in chosen.items():
+    for entry, (sample, row, crystal) in chosen.items():
         found = ended.get(entry)
-        motion = None if found is None else moved(sample.crystals[row], found[0])
+        motion = None if found is None else displacement(crystal, found[0])
         rows.append(
             {
                 "sample": sample.name,
@@ -193,18 +177,18 @@ def relaxed(
                 "converged": found is not None,
                 "rmsd": np.nan if motion is None else motion.rmsd,
                 "volume_change": np.nan if motion is None else motion.volume_change,
-                "obtained": np.nan if found is None else found[1],
+                "property": np.nan if found is None else found[1],
             }
         )
     return RelaxedCrystals(pd.DataFrame(rows), report.provenance)
 
 
-def energies_of(dataset: qperov.datasets.CrystalDataset, elements: Mapping[str, float]) -> np.ndarray:
+def energies_of(dataset: CrystalDataset, elements: Mapping[str, float]) -> np.ndarray:
     """Formation energies in eV/atom; NaN where the reference of an element is not known."""
     known = [all(each.symbol in elements for each in structure.composition) for structure in dataset.structures]
     energies = np.full(len(dataset), np.nan)
     rows = np.flatnonzero(known)
-    if len(rows):
+    if len(rows) and dataset.y is not None:
         energies[rows] = formation_energies([dataset.structures[row] for row in rows], dataset.y[rows], elements)
     return energies
 
@@ -218,9 +202,13 @@ def write_samples(generation: Generation, folder: Path, preset: str) -> None:
         if sample.model == BASELINE or not generation.passing(sample).any():
             continue
         name = re.sub(r"[^a-z0-9]+", "-", sample.name.lower())
-        given = {"report": generation.bench.reports[sample.name], "criterion": "valid_unique_novel", "prefix": name}
+        given: dict[str, Any] = {
+            "report": generation.bench.reports[sample.name],
+            "criterion": "valid_unique_novel",
+            "prefix": name,
+        }
         try:
             write_generated(sample.crystals, folder / name, preset=preset, **given)
         except CalculationInputError as error:
-            print(f"{sample.name}: no DFT inputs, {error}")
+            warnings.warn(f"{sample.name}: no DFT inputs were written, {error}", stacklevel=2)
             write_generated(sample.crystals, folder / name, **given)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from pymatgen.core import Structure
+from scipy.stats import binomtest
 
 from qperov.errors import EmptyDatasetError
-from qperov.evaluation.shares import newcombe
-from qperov.generative.bench.judging import Hull, Relax
+from qperov.evaluation.progress import Progress
+from qperov.generative.bench.judgement import Hull, Relax
 from qperov.generative.bench.proposals import ionic_substitutions, random_perturbations
-from qperov.generative.bench.reference import Progress, prepare_reference
+from qperov.generative.bench.reference import prepare_reference
 from qperov.generative.bench.validation import ValidationReport, validate_against
 
 #: Names of the baselines; every sample is compared with the first.
@@ -44,15 +46,11 @@ class BenchReport:
 
     def statement(self, sample: str, criterion: str = "valid") -> str:
         """One sentence: how the share of a sample stands to that of the perturbation baseline."""
-        found = self.table[(self.table["sample"] == sample) & (self.table["criterion"] == criterion)]
-        if found.empty:
+        matching = self.table[(self.table["sample"] == sample) & (self.table["criterion"] == criterion)]
+        if matching.empty:
             raise ValueError(f"no sample {sample!r} with a criterion {criterion!r} on this bench")
-        row = found.iloc[0]
-        place = {
-            "above": "above",
-            "below": "below",
-            "not told apart": "not told apart from",
-        }[row["verdict"]]
+        row = matching.iloc[0]
+        place = row["verdict"] + (" from" if row["verdict"] == "not told apart" else "")
         return (
             f"{sample}: {100 * row['share']:.1f} % {criterion.replace('_', ' ')}, {place} {PERTURBATION} "
             f"(difference {100 * row['difference']:+.1f} points, 95 % interval "
@@ -70,7 +68,7 @@ class BenchReport:
         return self.summary()
 
 
-def bench(
+def compare_samples(
     samples: Mapping[str, Sequence[Structure | None]],
     reference: Sequence[Structure],
     *,
@@ -114,16 +112,16 @@ def bench(
     prepared = prepare_reference(reference, dissimilarity=dissimilarity, n_jobs=n_jobs, progress=progress)
     n = max(len(sample) for sample in samples.values()) if n_baseline is None else n_baseline
     random = np.random.default_rng(random_state)
-    judged = dict(samples)
-    if PERTURBATION not in judged:
-        judged[PERTURBATION] = random_perturbations(reference, n, random_state=random)
-    if SUBSTITUTION not in judged:
-        judged[SUBSTITUTION] = ionic_substitutions(reference, n, random_state=random)
+    everything = dict(samples)
+    if PERTURBATION not in everything:
+        everything[PERTURBATION] = random_perturbations(reference, n, random_state=random)
+    if SUBSTITUTION not in everything:
+        everything[SUBSTITUTION] = ionic_substitutions(reference, n, random_state=random)
     reports = {
         name: validate_against(
             sample, prepared, relax=relax, hull=hull, perovskite=perovskite, n_jobs=n_jobs, progress=progress
         )
-        for name, sample in judged.items()
+        for name, sample in everything.items()
     }
     baseline = reports[PERTURBATION].table
     tables = [_beside(name, report.table, baseline) for name, report in reports.items()]
@@ -134,11 +132,32 @@ def _beside(name: str, table: pd.DataFrame, baseline: pd.DataFrame) -> pd.DataFr
     """A sample's table with differences from the baseline's."""
     rows = []
     for own, other in zip(table.itertuples(index=False), baseline.itertuples(index=False), strict=True):
-        difference = newcombe(own[2], own[3], other[2], other[3])
-        verdict = "above" if difference.low > 0 else "below" if difference.high < 0 else "not told apart"
-        rows.append([difference.value, difference.low, difference.high, verdict])
+        difference, low, high = newcombe(own[2], own[3], other[2], other[3])
+        verdict = "above" if low > 0 else "below" if high < 0 else "not told apart"
+        rows.append([difference, low, high, verdict])
     columns = ["difference", "difference_low", "difference_high", "verdict"]
     beside = pd.concat([table, pd.DataFrame(rows, columns=columns)], axis=1)
     beside.insert(0, "kind", "baseline" if name in (PERTURBATION, SUBSTITUTION) else "model")
     beside.insert(0, "sample", name)
     return beside
+
+
+def newcombe(count_a: int, total_a: int, count_b: int, total_b: int) -> tuple[float, float, float]:
+    r"""Difference of two independent shares p_a − p_b with Newcombe's 95 % hybrid score interval, his method 10.
+
+    .. math:: d - \sqrt{(p_a - l_a)^2 + (u_b - p_b)^2}, \quad d + \sqrt{(u_a - p_a)^2 + (p_b - l_b)^2}
+
+    with Wilson's limits (l, u) of each share.
+
+    Returns
+    -------
+    difference, low, high : float
+
+    References
+    ----------
+    R. G. Newcombe, Stat. Med. 17, 873 (1998), doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I.
+    """
+    a, b = count_a / total_a, count_b / total_b
+    low_a, high_a = binomtest(count_a, total_a).proportion_ci(method="wilson")
+    low_b, high_b = binomtest(count_b, total_b).proportion_ci(method="wilson")
+    return a - b, a - b - math.hypot(a - low_a, high_b - b), a - b + math.hypot(high_a - a, b - low_b)
