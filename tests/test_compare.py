@@ -792,7 +792,7 @@ class Child(Constant):
     assert run("Child", source.replace("SHIFT = 1.0", "SHIFT = 2.0"))[0] == second
 
 
-def test_code_edited_without_reloading_is_told_by_what_is_loaded(tmp_path, monkeypatch):
+def test_the_code_that_is_loaded_counts_beside_the_source(tmp_path, monkeypatch):
     source = "from sklearn.linear_model import Ridge\nclass Mine(Ridge):\n    def fit(self, X, y):\n        return {}\n"
     monkeypatch.syspath_prepend(tmp_path)
     folds, y = FinishedFolds(tmp_path), np.zeros(4)
@@ -808,7 +808,7 @@ def test_code_edited_without_reloading_is_told_by_what_is_loaded(tmp_path, monke
     assert folds.path("m", loaded_estimator.Mine(), y[:, None], fold, y, y) != before
 
 
-def test_functions_and_long_arrays_among_parameters_are_told_apart(tmp_path):
+def test_functions_and_long_arrays_as_parameters_differ(tmp_path):
     class Holder(LinearRegression):
         def __init__(self, held=None):
             self.held = held

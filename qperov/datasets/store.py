@@ -49,7 +49,7 @@ class DatasetInfo:
 
 
 class Store(StoreFile):
-    __doc__ = StoreFile.__doc__
+    """Datasets in one SQLite file, with their predictions and relaxations; see `StoreFile` for how it is opened."""
 
     def add(self, dataset: CrystalDataset) -> AddedCounts:
         """Add a dataset under its name, or what is new in it; adding the same twice adds nothing.

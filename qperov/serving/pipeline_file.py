@@ -7,12 +7,14 @@ import json
 import warnings
 import zipfile
 from collections.abc import Iterator
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.gaussian_process.kernels import Kernel
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC, SVR, NuSVC, NuSVR, OneClassSVM
 
@@ -107,6 +109,7 @@ def read_pipeline(folder: Path, network: str | None = None) -> Pipeline:
         if not isinstance(network, str) or network not in NETWORKS:
             raise RecordError(f"{folder}: no network is called {network!r}; known: {', '.join(NETWORKS)}")
         steps[-1] = (steps[-1][0], NETWORKS[network].load(folder / NETWORK))
+    _complete(steps)
     for machine in _support_vector_machines(steps):
         _check_support_vectors(machine, path)
     return Pipeline(steps)
@@ -134,6 +137,19 @@ def _with_names_of_today(path: Path) -> bytes:
 def _renamed(node: dict[str, Any]) -> dict[str, Any]:
     new = RENAMED.get(f"{node.get('__module__')}.{node.get('__class__')}")
     return node if new is None else node | dict(zip(("__module__", "__class__"), new.rsplit(".", 1), strict=True))
+
+
+def _complete(part: Any) -> None:
+    """Give estimators and kernels of ours the parameters that they have had only since they were kept, by default."""
+    if isinstance(part, list | tuple):
+        for item in part:
+            _complete(item)
+    elif isinstance(part, BaseEstimator | Kernel):
+        if type(part).__module__.startswith("qperov."):
+            for name, parameter in signature(type(part)).parameters.items():
+                if parameter.default is not Parameter.empty:
+                    vars(part).setdefault(name, parameter.default)
+        _complete(list(vars(part).values()))
 
 
 def _support_vector_machines(part: Any) -> Iterator[BaseEstimator]:
