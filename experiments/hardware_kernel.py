@@ -127,7 +127,7 @@ def measure(task: Task, X: np.ndarray) -> tuple[list[Measured], dict[str, Plan]]
         results = {}
         for name in ("aer", task.machine):
             options = Options(readout_mitigation=name != "aer")
-            backend = Backend(name, shots=task.shots, options=options, seed=task.seed)
+            backend = Backend(name, shots=task.shots, options=options, random_state=task.seed)
 
             def planned(service: Any, settings: Settings, backend: Backend = backend, kernel: Any = kernel) -> Plan:
                 if kernel is fidelity:

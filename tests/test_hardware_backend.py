@@ -61,7 +61,7 @@ def test_bloch_vectors_have_the_axes_and_wires_in_their_places() -> None:
 
 def test_equal_seeds_give_equal_results_and_others_do_not() -> None:
     def measured(seed: int | None) -> np.ndarray:
-        backend = pickle.loads(pickle.dumps(Backend("aer", noise=0.02, seed=seed, options=FAST)))  # noqa: S301
+        backend = pickle.loads(pickle.dumps(Backend("aer", noise=0.02, random_state=seed, options=FAST)))  # noqa: S301
         return backend.measure_fidelities(CIRCUIT, X[LEFT], X[RIGHT])
 
     np.testing.assert_array_equal(measured(3), measured(3))
@@ -155,7 +155,7 @@ def test_an_autoencoders_loss_and_code_come_from_one_pub() -> None:
 
 
 def test_what_is_in_the_ledger_is_not_measured_again(tmp_path: Path) -> None:
-    backend = Backend("aer", shots=100, options=FAST, seed=None, ledger=tmp_path / "l.db")
+    backend = Backend("aer", shots=100, options=FAST, random_state=None, ledger=tmp_path / "l.db")
     first = backend.measure_fidelities(CIRCUIT, X[LEFT], X[RIGHT])
     np.testing.assert_array_equal(backend.measure_fidelities(CIRCUIT, X[LEFT], X[RIGHT]), first)
     assert Path(local_jobs(tmp_path / "l.db")).name == "l-local.db"
@@ -186,20 +186,24 @@ def test_bad_specifications_are_refused_when_they_are_used(
 
 
 def test_new_noise_each_time_is_not_remembered_by_kernels_but_what_a_ledger_keeps_is(tmp_path: Path) -> None:
-    new = FidelityKernel(bandwidth=0.5, backend=Backend("aer", shots=100, seed=None, options=FAST))
+    new = FidelityKernel(bandwidth=0.5, backend=Backend("aer", shots=100, random_state=None, options=FAST))
     first, second = new(X), new(X)
     assert (first != second).any()
     np.testing.assert_array_equal(first, first.T)
     with pytest.raises(TypeError, match="no hash"):
         hash(new.backend)
     assert clone(new).backend == pickle.loads(pickle.dumps(new.backend)) == new.backend  # noqa: S301
-    for kept in (Backend("aer", seed=None, ledger=tmp_path / "l.db"), Backend("aer"), Backend("ibm_fez", seed=None)):
+    for kept in (
+        Backend("aer", random_state=None, ledger=tmp_path / "l.db"),
+        Backend("aer"),
+        Backend("ibm_fez", random_state=None),
+    ):
         assert hash(kept) == hash(pickle.loads(pickle.dumps(kept)))  # noqa: S301
 
 
 def test_the_seed_of_simulators_makes_no_other_job_of_a_real_machine() -> None:
-    assert Backend("ibm_fez", seed=1).spec() == Backend("ibm_fez", seed=2).spec()
-    assert Backend("fake_fez", seed=1).spec() != Backend("fake_fez", seed=2).spec()
+    assert Backend("ibm_fez", random_state=1).spec() == Backend("ibm_fez", random_state=2).spec()
+    assert Backend("fake_fez", random_state=1).spec() != Backend("fake_fez", random_state=2).spec()
 
 
 def test_a_calibration_between_two_calls_costs_no_second_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,3 +257,11 @@ def test_no_pairs_are_no_job() -> None:
     assert Backend("ibm_nowhere").measure_fidelities(CIRCUIT, X[:0], X[:0]).shape == (0,)
     with pytest.raises(ValueError, match="two sides of pairs"):
         Backend("aer").measure_fidelities(CIRCUIT, X, X[:2])
+
+
+def test_the_old_name_of_the_seed_warns_and_works() -> None:
+    with pytest.warns(DeprecationWarning, match="write random_state="):
+        old = Backend("aer", seed=5)
+    assert old == Backend("aer", random_state=5)
+    assert hash(old) == hash(Backend("aer", random_state=5))
+    assert pickle.loads(pickle.dumps(old)) == old  # noqa: S301

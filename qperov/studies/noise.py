@@ -132,7 +132,7 @@ def _study(
     exact_of = {b: clone(kernel).set_params(bandwidth=b)(X) for b in BANDWIDTHS}
     bandwidth = max(BANDWIDTHS, key=lambda b: _mean_r2(_machine(), exact_of[b], y, groups, repeats)[0])
     exact, n_qubits = exact_of[bandwidth], X.shape[1]
-    backend = Backend(MACHINE, shots=SHOTS, seed=seed)
+    backend = Backend(MACHINE, shots=SHOTS, random_state=seed)
     pairs = np.triu_indices(few)
     measured = backend.measure_fidelities(kernel.circuit, *(bandwidth * X[side] for side in pairs))
     noise = MeasuredNoise.of(exact[pairs], measured, SHOTS)

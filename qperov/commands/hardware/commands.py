@@ -50,7 +50,7 @@ def submit(plan: PlanArgument, ledger: LedgerPath = DEFAULT_LEDGER, service: Ser
     from qperov.commands.hardware.display import show
     from qperov.hardware.jobs import jobs
 
-    with _opened(plan, ledger, service) as (found, opened, book):
+    with _open(plan, ledger, service) as (found, opened, book):
         show(jobs.submit(found, opened, book))
         elsewhere = "" if ledger == DEFAULT_LEDGER else f" --ledger {ledger}"
         elsewhere += f" --service {service}" if service else ""
@@ -63,7 +63,7 @@ def status(plan: PlanArgument, ledger: LedgerPath = DEFAULT_LEDGER, service: Ser
     from qperov.commands.hardware.display import show
     from qperov.hardware.jobs import jobs
 
-    with _opened(plan, ledger, service, read_only=True) as (found, opened, book):
+    with _open(plan, ledger, service, read_only=True) as (found, opened, book):
         show(jobs.status(found, opened, book))
 
 
@@ -92,7 +92,7 @@ def collect(
     from qperov.hardware.jobs import jobs
 
     check_ending(out)
-    with _opened(plan, ledger, service) as (found, opened, book):
+    with _open(plan, ledger, service) as (found, opened, book):
         results = jobs.collect(found, opened, book, wait)
     show_states(results)
     correction = "readout" if results.mitigated is not None and not raw else "raw"
@@ -128,7 +128,7 @@ def resume(
     from qperov.commands.hardware.display import show
     from qperov.hardware.jobs import jobs
 
-    with _opened(plan, ledger, service) as (found, opened, book):
+    with _open(plan, ledger, service) as (found, opened, book):
         show(jobs.resume(found, opened, book, failed))
 
 
@@ -138,12 +138,12 @@ def cancel(plan: PlanArgument, ledger: LedgerPath = DEFAULT_LEDGER, service: Ser
     from qperov.commands.hardware.display import show
     from qperov.hardware.jobs import jobs
 
-    with _opened(plan, ledger, service) as (found, opened, book):
+    with _open(plan, ledger, service) as (found, opened, book):
         show(jobs.cancel(found, opened, book))
 
 
 @contextmanager
-def _opened(plan: str, ledger: Path, service: str, read_only: bool = False) -> Iterator[tuple[Plan, Service, Ledger]]:
+def _open(plan: str, ledger: Path, service: str, read_only: bool = False) -> Iterator[tuple[Plan, Service, Ledger]]:
     """The plan of a file or of the ledger, its service, and the ledger; read-only, a new ledger is not written."""
     from contextlib import closing
 

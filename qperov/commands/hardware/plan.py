@@ -88,7 +88,7 @@ class RunChoice:
         if (self.backend is None) == (self.service == ""):
             raise typer.BadParameter("name one of --backend and --service", param_hint="--backend")
         if self.backend is not None:
-            return Backend(self.backend, noise=self.noise, seed=seed).spec()
+            return Backend(self.backend, noise=self.noise, random_state=seed).spec()
         if not self.service.startswith(PREFIX) or "." not in self.service:
             raise typer.BadParameter(f"{PREFIX}module.factory, not {self.service!r}", param_hint="--service")
         if self.noise is not None or self.budget_seconds is not None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field, fields
+from dataclasses import InitVar, dataclass, field, fields
 from pathlib import Path
+from typing import Any
+from warnings import warn
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -46,8 +48,8 @@ class Backend:
     options : Options
     noise : float or None
         Of "aer": depolarising chance p of two-qubit gates and of a wrong reading, p/10 for one-qubit gates.
-    seed : int or None
-        Of simulated shots: equal seeds give equal results; None for new noise each time. Then, unless there is a
+    random_state : int or None
+        Seed of simulated shots: equal seeds give equal results; None for new noise each time. Then, unless there is a
         ledger, the specification has no hash, by which kernels know that they must not remember what it measured.
     budget_seconds : float or None
         QPU seconds that one measurement may take at most.
@@ -67,13 +69,20 @@ class Backend:
     shots: int = 1024
     options: Options = field(default_factory=Options)
     noise: float | None = None
-    seed: int | None = 0
+    random_state: int | None = 0
     budget_seconds: float | None = None
     ledger: str | Path | None = None
     wait_seconds: float = 3600.0
+    seed: InitVar[Any] = ...
+
+    def __post_init__(self, seed: Any) -> None:
+        if seed is not ...:
+            message = "Backend(seed=…) is deprecated and goes in qperov 0.3: write random_state=…"
+            warn(message, DeprecationWarning, stacklevel=3)
+            object.__setattr__(self, "random_state", seed)
 
     def __hash__(self) -> int:
-        if self.seed is None and self.ledger is None and is_simulator(self.name):
+        if self.random_state is None and self.ledger is None and is_simulator(self.name):
             raise TypeError("a simulator without seed and ledger is never twice the same, and has no hash")
         return hash(tuple(getattr(self, known.name) for known in fields(self)))
 
@@ -117,7 +126,7 @@ class Backend:
 
     def spec(self) -> BackendSpec:
         """What a plan says of it."""
-        return BackendSpec(self.name, self.noise, self.seed if is_simulator(self.name) else None)
+        return BackendSpec(self.name, self.noise, self.random_state if is_simulator(self.name) else None)
 
     def _settings(self) -> Settings:
         return Settings(self.shots, self.options, self.budget_seconds)

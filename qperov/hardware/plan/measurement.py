@@ -80,7 +80,7 @@ def fidelity_measurement(circuit: Circuit, rows: ArrayLike, columns: ArrayLike) 
     names_x, names_y = _names("x", x.shape[1]), _names("y", y.shape[1])
     # K(x, y) = |⟨0|U(y)†U(x)|0⟩|², so U(x) acts first.
     gates = [*circuit(_parameters(names_x)), *inverse(circuit(_parameters(names_y)))]
-    return _measured("fidelity", gates, (*names_x, *names_y), np.hstack([x, y]))
+    return _measurement("fidelity", gates, (*names_x, *names_y), np.hstack([x, y]))
 
 
 def bloch_measurement(circuit: Circuit, samples: ArrayLike) -> Measurement:
@@ -95,7 +95,7 @@ def bloch_measurement(circuit: Circuit, samples: ArrayLike) -> Measurement:
     for wire in range(n_wires(gates)):
         gates += [Gate("rz", (wire,), about_z), Gate("ry", (wire,), about_y)]
     bases = np.tile(BASES, (len(x), 1))
-    return _measured("bloch", gates, (*names, "basis_z", "basis_y"), np.hstack([np.repeat(x, 3, axis=0), bases]))
+    return _measurement("bloch", gates, (*names, "basis_z", "basis_y"), np.hstack([np.repeat(x, 3, axis=0), bases]))
 
 
 def autoencoder_measurement(encoder: Iterable[Gate], vectors: ArrayLike) -> Measurement:
@@ -111,10 +111,10 @@ def autoencoder_measurement(encoder: Iterable[Gate], vectors: ArrayLike) -> Meas
     angles = np.array([tree_angles(vector) for vector in _samples(vectors, "vectors").tolist()])
     names = _names("a", angles.shape[1])
     gates = [*amplitude(_parameters(names)), *encoder]
-    return _measured("autoencoder", gates, names, angles)
+    return _measurement("autoencoder", gates, names, angles)
 
 
-def _measured(kind: str, gates: list[Gate], names: tuple[str, ...], bindings: np.ndarray) -> Measurement:
+def _measurement(kind: str, gates: list[Gate], names: tuple[str, ...], bindings: np.ndarray) -> Measurement:
     from qiskit import ClassicalRegister
     from qperov_circuits.adapters.to_qiskit import to_qiskit
 
