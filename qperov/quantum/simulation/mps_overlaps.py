@@ -66,16 +66,17 @@ def fidelities(
     left, right = (states.astype(np.dtype(dtype)) for states in (bras, others))
     starts = range(0, len(bras), TASK_ROWS)
     tasks = (delayed(_band)(left[top : top + TASK_ROWS], right[top if kets is None else 0 :]) for top in starts)
-    bands = Parallel(n_jobs, prefer="threads", return_as="generator")(tasks)
     K = np.empty((len(bras), len(others)))
-    for top, band in zip(starts, bands, strict=True):
-        rows = slice(top, top + len(band))
-        if kets is None:
-            K[rows, top:] = band
-            K[top:, rows] = band.T
-            K[rows, rows] = np.triu(band[:, : len(band)]) + np.triu(band[:, : len(band)], 1).T
-        else:
-            K[rows] = band
+    with threadpool_limits(1, "blas"):  # the products are small
+        bands = Parallel(n_jobs, prefer="threads", return_as="generator")(tasks)
+        for top, band in zip(starts, bands, strict=True):
+            rows = slice(top, top + len(band))
+            if kets is None:
+                K[rows, top:] = band
+                K[top:, rows] = band.T
+                K[rows, rows] = np.triu(band[:, : len(band)]) + np.triu(band[:, : len(band)], 1).T
+            else:
+                K[rows] = band
     if kets is None:
         np.fill_diagonal(K, 1.0)
     return K
@@ -110,14 +111,13 @@ def _band(bras: MatrixProductStates, kets: MatrixProductStates) -> np.ndarray:
     split = _merged if transfer else _matrices
     overlap = _by_transfer if transfer else _by_tensors
     K = np.empty((len(bras), len(kets)))
-    with threadpool_limits(1, "blas"):
-        rows = [(slice(top, top + height), split(bras[top : top + height], True)) for top in range(0, len(K), height)]
-        for start in range(0, len(kets), width):
-            columns = slice(start, start + width)
-            own = split(kets[columns], False)
-            for here, operands in rows:
-                overlaps = overlap(operands, own)
-                K[here, columns] = overlaps.real**2 + overlaps.imag**2
+    rows = [(slice(top, top + height), split(bras[top : top + height], True)) for top in range(0, len(K), height)]
+    for start in range(0, len(kets), width):
+        columns = slice(start, start + width)
+        own = split(kets[columns], False)
+        for here, operands in rows:
+            overlaps = overlap(operands, own)
+            K[here, columns] = overlaps.real**2 + overlaps.imag**2
     return np.minimum(K, 1.0, out=K)
 
 
