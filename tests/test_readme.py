@@ -6,8 +6,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sklearn.model_selection import ParameterGrid
 from typer.testing import CliRunner
 
 from qperov.commands.main import app
@@ -18,6 +20,7 @@ README = Path(__file__).parents[1] / "README.md"
 #: What the examples after the first take for granted.
 GIVEN = """
 import numpy as np, qperov
+from qperov.quantum import as_qiskit_kernel, resolved_kernel
 from qiskit.circuit.library import zz_feature_map
 from qiskit_machine_learning.algorithms import QSVC
 from sklearn.gaussian_process.kernels import WhiteKernel
@@ -40,10 +43,18 @@ def blocks() -> list[str]:
     return re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
+def test_the_first_example_searches_equally() -> None:
+    shown: dict[str, Any] = {}
+    exec(blocks()[0].rpartition("print(")[0], shown)
+    searches = [pipeline[-1] for pipeline in shown["models"].values()]
+    assert [len(ParameterGrid(search.param_grid)) for search in searches] == [12, 12]
+    assert len({(search.estimator.epsilon, str(search.param_grid["C"])) for search in searches}) == 1
+
+
 @pytest.mark.slow
 def test_the_ten_lines_of_python_run() -> None:
     code = blocks()[0]
-    assert len([line for line in code.splitlines() if line.strip()]) <= 12
+    assert len([line for line in code.splitlines() if line.strip()]) <= 15
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "QSVR structure factors" in " ".join(done.stdout.split())
