@@ -117,7 +117,7 @@ def test_any_other_exception_keeps_its_traceback(error: Exception, monkeypatch: 
         (["inputs", "cpx321", "runs", "--preset", "none"], "--preset: no preset 'none'"),
         (["relax", "cpx321", "--protocol", "none"], "--protocol: no protocol 'none'"),
         (["data", "fetch", "nowhere"], "SOURCE/--filter: nowhere"),
-        (["data", "info", "nothing"], "NAME: no embedded dataset 'nothing'"),
+        (["data", "info", "nothing"], "no embedded dataset 'nothing'"),
     ],
 )
 def test_errors_name_the_option_as_it_was_typed(
