@@ -116,7 +116,7 @@ class FeatureMapKernel(Kernel):
             return self.simulator
         if n_qubits > MAX_QUBITS:
             return "mps"
-        if 2**n_qubits <= TENSOR_COST * n_qubits:
+        if 2**n_qubits <= TENSOR_COST * n_qubits * 2**3:  # whatever is entangled has a bond dimension of two at least
             return "statevector"
         bond = largest_bond(self.circuit([0.5] * n_features), n_qubits)
         return "mps" if TENSOR_COST * n_qubits * bond**3 < 2**n_qubits else "statevector"
