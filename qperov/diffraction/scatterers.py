@@ -165,9 +165,7 @@ def scatterers_of(
         except ValueError as error:
             raise DescriptorError(str(error)) from error
         except KeyError as error:
-            raise DescriptorError(
-                f"U11_cif without {error.args[0]}: give all six displacements"
-            ) from error
+            raise DescriptorError(f"U11_cif without {error.args[0]}: give all six displacements") from error
     return Scatterers(lattice, positions, kinds.of([site.species for site in sites]), ustar)
 
 

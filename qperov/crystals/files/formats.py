@@ -155,7 +155,11 @@ def check_elements(structure: Structure, path: str) -> None:
     ------
     UnknownElementError
     """
-    strange = [str(kind) for kind in structure.composition if isinstance(kind, DummySpecies) or not isinstance(kind, Element | Species)]
+    strange = [
+        str(kind)
+        for kind in structure.composition
+        if isinstance(kind, DummySpecies) or not isinstance(kind, Element | Species)
+    ]
     if strange:
         raise UnknownElementError(path, f"{', '.join(strange[:5])} is not an element; mend the symbol")
 

@@ -21,6 +21,7 @@ from sklearn.utils import check_array
 
 from qperov.errors import DiskSpaceError, MissingDependencyError, RecordError
 from qperov.quantum.kernels.feature_map_kernel import plain
+from qperov.storage.atomic import atomic_path, write_text
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -120,17 +121,11 @@ def _write_blocks(
     if done is None:
         return
     if not path.exists():
-        empty = path.with_name(f"{path.stem}.tmp{path.suffix}")  # under its name a file is never half there
-        try:
-            _open(empty, "w+", shape, dtype, block)
+        with atomic_path(path) as empty:
+            _open(empty, "w+", shape, dtype, block, path.suffix)
             if empty.is_file():
                 _reserve(empty)
-        except OSError:
-            if empty.is_file():
-                empty.unlink()
-            raise
-        _replace(notes, json.dumps({"matrix": whole, "done": []}))
-        empty.replace(path)
+            write_text(notes, json.dumps({"matrix": whole, "done": []}))
     target = _open(path, "r+", shape, dtype, block)
     for top, start in track(
         [corner for corner in corners if corner not in done], "kernel matrix", disable=not progress
@@ -143,8 +138,8 @@ def _write_blocks(
         if isinstance(target, np.memmap):
             target.flush()
         done.add((top, start))
-        _replace(notes, json.dumps({"matrix": whole, "done": sorted(done)}))
-    _replace(notes, json.dumps({"matrix": whole, "done": "all"}))
+        write_text(notes, json.dumps({"matrix": whole, "done": sorted(done)}))
+    write_text(notes, json.dumps({"matrix": whole, "done": "all"}))
 
 
 def _reserve(path: Path) -> None:
@@ -181,8 +176,8 @@ def _done(path: Path, notes: Path, whole: dict[str, Any]) -> set[tuple[int, int]
     return None if done == "all" else {(top, left) for top, left in done}
 
 
-def _open(path: Path, mode: str, shape: tuple[int, int], dtype: str, block: int) -> Any:
-    if path.suffix == ".npy":
+def _open(path: Path, mode: str, shape: tuple[int, int], dtype: str, block: int, ending: str = "") -> Any:
+    if (ending or path.suffix) == ".npy":
         if mode == "w+":
             return np.lib.format.open_memmap(path, "w+", dtype=np.dtype(dtype), shape=shape)
         return np.load(path, mmap_mode="r+" if mode == "r+" else "r", allow_pickle=False)
@@ -217,13 +212,6 @@ def _described(value: Any) -> Any:
         return f"{type(value).__qualname__} {hashlib.blake2b(pickle.dumps(value), digest_size=16).hexdigest()}"
     except (pickle.PicklingError, TypeError, AttributeError):
         return text
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file so that it is never half there."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
 
 
 def _digest(X: np.ndarray) -> str:
