@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test slow check format clean
+.PHONY: demo test slow release check format clean
 
 demo: $(VENV)/.user
 	$(BIN)/qperov demo
@@ -13,6 +13,10 @@ test: $(VENV)/.dev
 
 slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
+
+# What must be true before a release and takes longer than a test: attack and kills, into docs/robustness.md
+release: $(VENV)/.dev
+	PYTHONPATH=tests $(BIN)/python -m attack --out attack-results
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from functools import wraps
@@ -13,6 +14,21 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 Init = TypeVar("Init", bound=Callable[..., None])
+
+# Controls (C0, C1, line and paragraph separators), marks that turn the direction of text, and bytes that are not UTF-8.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def escape_controls(text: str) -> str:
+    r"""A text with control characters and undecodable bytes spelt out, as in ``\x1b``: names come from strangers."""
+
+    def spell(found: re.Match[str]) -> str:
+        code = ord(found[0])
+        if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte that is not UTF-8
+            code -= 0xDC00
+        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+    return _UNPRINTABLE.sub(spell, text)
 
 
 class QperovError(Exception):
@@ -42,9 +58,9 @@ class ReadingError(QperovError):
     """
 
     def __init__(self, path: str | Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path = str(path)
-        self.reason = reason
+        self.path = escape_controls(str(path))
+        self.reason = escape_controls(" ".join(reason.splitlines()))
+        super().__init__(f"{self.path}: {self.reason}")
 
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
         return type(self), (self.path, self.reason)
@@ -185,6 +201,10 @@ class FetchError(QperovError):
 
 class RecordError(QperovError):
     """A run directory is incomplete, of another version, or already there."""
+
+
+class DiskSpaceError(QperovError):
+    """A disk has no room for a file; the message says how much is needed and what was kept."""
 
 
 class CircuitSizeError(QperovError):

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import os
 import pickle
+import resource
 import sys
 from collections import Counter
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from qperov_circuits import Gate
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import RBF
 
-from qperov.errors import MissingDependencyError, RecordError
+from qperov.errors import DiskSpaceError, MissingDependencyError, RecordError
 from qperov.quantum.kernels import gram_file
 from qperov.quantum.kernels.fidelity import FidelityKernel
 from qperov.quantum.kernels.gram_file import write_gram
@@ -61,15 +64,19 @@ def test_it_goes_on_where_it_was_stopped(tmp_path, name):
 def test_a_process_that_dies_between_a_block_and_its_note_loses_that_block_only(tmp_path, name, monkeypatch):
     notes = []
 
+    write_text = gram_file.write_text
+
     def die(path, text):
         notes.append(text)
+        if len(notes) == 1:  # of the empty file
+            return write_text(path, text)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(gram_file, "_replace", die)
+    monkeypatch.setattr(gram_file, "write_text", die)
     with pytest.raises(KeyboardInterrupt):
         write_gram(KERNEL, X, tmp_path / name, block=10)
     monkeypatch.undo()
-    assert len(notes) == 1
+    assert len(notes) == 2
     np.testing.assert_allclose(write_gram(KERNEL, X, tmp_path / name, block=10)[:], KERNEL(X), atol=1e-14)
 
 
@@ -167,6 +174,36 @@ def test_a_file_of_unknown_content_is_left_alone(tmp_path):
     with pytest.raises(RecordError, match="cannot be read"):
         write_gram(KERNEL, X, tmp_path / "K.npy")
     assert np.array_equal(np.load(tmp_path / "K.npy"), np.ones(3))
+
+
+def test_a_second_writer_is_refused(tmp_path):
+    with FileLock(tmp_path / "K.npy.lock"), pytest.raises(RecordError, match="another process is writing"):
+        write_gram(KERNEL, X, tmp_path / "K.npy")
+    assert np.array_equal(write_gram(KERNEL, X, tmp_path / "K.npy").shape, (23, 23))
+
+
+@pytest.mark.parametrize("name", ["K.npy", "K.zarr"])
+def test_a_folder_that_is_not_there_is_told_first(tmp_path, name):
+    with pytest.raises(RecordError, match="no folder that can be written to"):
+        write_gram(None, X, tmp_path / "none" / name)
+
+
+def test_room_is_taken_before_anything_is_computed(tmp_path):
+    Interrupting.left, Interrupting.blocks = 99, 0
+    held = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, held[1]))  # 23 x 23 numbers take 4,232 bytes
+    try:
+        with pytest.raises(DiskSpaceError, match=r"takes 0\.004\d+ MiB; blocks that are done are kept"):
+            write_gram(Interrupting(), X, tmp_path / "K.npy", block=5)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, held)
+    assert Interrupting.blocks == 0
+    np.testing.assert_allclose(write_gram(Interrupting(), X, tmp_path / "K.npy", block=5), RBF()(X), atol=1e-14)
+    usage = os.statvfs(tmp_path)
+    n = int((usage.f_bavail * usage.f_frsize / 8) ** 0.5) + 1000
+    with pytest.raises(DiskSpaceError, match="no room for"):
+        write_gram(RBF(), np.zeros((n, 1)), tmp_path / "L.npy")
+    assert not (tmp_path / "L.npy").exists()
 
 
 def test_bad_input(tmp_path, monkeypatch):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from pymatgen.core import Lattice, Structure
 
 from qperov.crystals.files.labels import join_labels
 from qperov.crystals.units import ENERGY_UNITS, convert_energies, unit_of_column
+from qperov.datasets.label_cautions import label_cautions
 from qperov.datasets.reading import read
 from qperov.errors import (
     DuplicateIdError,
@@ -161,6 +164,104 @@ def test_tables_that_cannot_be_read(folder: Path) -> None:
     (folder / "bad.csv").write_bytes(b"\xff\xfe\x00\x01junk")
     with pytest.raises(FileFormatError, match="not a table"):
         read(folder, target="e", labels=folder / "bad.csv")
+
+
+def test_rows_and_columns_are_counted(folder: Path) -> None:
+    longer = "\n".join([GOOD.splitlines()[0], *(f"x,{row}" for row in GOOD.splitlines()[1:])])
+    with pytest.raises(LabelError, match="no row has as many cells as the header"):
+        read(folder, target="e_mev_per_atom", labels=table(folder, longer))
+    dataset = read(folder, target="e_mev_per_atom", labels=table(folder, GOOD.replace("train,1,1", "train,1,1,1")))
+    assert len(dataset) == 3
+    assert "5 cells, but the header names 4 columns" in dataset.issues[0].reason
+    with pytest.raises(LabelError, match="two columns are called 'flag'"):
+        read(folder, target="e_mev_per_atom", labels=table(folder, GOOD.replace("class", "flag")))
+
+
+@pytest.mark.parametrize("text", ["1_000", "1e400", "1e-400", "0x10", "1 000", "１", "True"])
+def test_labels_are_plain_decimal_numbers(folder: Path, text: str) -> None:
+    dataset = read(folder, target="e_mev_per_atom", labels=table(folder, GOOD.replace("2.5", text)))
+    assert len(dataset) == 3
+    assert "plain decimal notation" in dataset.issues[0].reason
+
+
+@pytest.mark.parametrize("text", ["+2.5", "2.5e0", "25E-1", ".25e1", " 2.5 "])
+def test_ways_to_write_one_number(folder: Path, text: str) -> None:
+    found = labels_by_id(folder, labels=table(folder, GOOD.replace("2.5", text)))
+    assert found["set/train/1"] == 2.5
+
+
+def test_other_delimiters_and_encodings(folder: Path) -> None:
+    expected = labels_by_id(folder, labels=table(folder, GOOD))
+    for text, encoding in ((GOOD.replace(",", ";"), "utf-8"), (GOOD.replace(",", "\t"), "utf-16"), (GOOD, "utf-8-sig")):
+        path = folder / "other.csv"
+        path.write_text(text, encoding=encoding)
+        assert labels_by_id(folder, labels=path) == expected
+    with pytest.raises(FileFormatError, match="commas, semicolons or tabs"):
+        read(folder, target="e_mev_per_atom", labels=table(folder, GOOD.replace(",", "|")))
+
+
+@pytest.mark.parametrize(
+    "name", ["l.csv.gz", "l.csv.bz2", "l.csv.xz", "l.zip", "l.tar", "l.tar.gz", "l.csv.zst", "l.pq"]
+)
+def test_damaged_tables_are_one_clear_error(folder: Path, name: str) -> None:
+    (folder / name).write_bytes(b"PK\x03\x04 and junk" * 80)
+    with pytest.raises(FileFormatError, match=rf"{name}: not a table"):
+        read(folder, target="e_mev_per_atom", labels=folder / name)
+
+
+def test_labels_alone_in_an_archive(folder: Path) -> None:
+    with zipfile.ZipFile(folder / "l.zip", "w") as archive:
+        archive.writestr("l.csv", GOOD)
+    assert len(labels_by_id(folder, labels=folder / "l.zip")) == 4
+    with zipfile.ZipFile(folder / "l.zip", "a") as archive:
+        archive.writestr("m.csv", GOOD)
+    with pytest.raises(FileFormatError, match="2 files in it"):
+        read(folder, target="e_mev_per_atom", labels=folder / "l.zip")
+
+
+def test_wide_tables_are_searched_quickly(folder: Path) -> None:
+    head = ",".join(["e_mev_per_atom", *(f"q{i}" for i in range(300))])
+    rows = [",".join([str(i), *(("0", "1", "test")[(i + j) % 3] for j in range(300))]) for i in range(4)]
+    started = time.process_time()
+    with pytest.raises(LabelError, match="id_columns"):
+        read(folder, target="e_mev_per_atom", labels=table(folder, "\n".join([head, *rows])))
+    assert time.process_time() - started < 5
+    numbers = ",".join(f"{i}.5" for i in range(300))
+    wide = [f"{row},{f'n{i}' if i == 0 else numbers}" for i, row in enumerate(GOOD.splitlines())]
+    wide[0] = GOOD.splitlines()[0] + "," + ",".join(f"n{i}" for i in range(300))
+    assert len(labels_by_id(folder, labels=table(folder, "\n".join(wide)))) == 4
+
+
+def test_odd_labels_are_a_caution(folder: Path) -> None:
+    dataset = read(folder, target="e_mev_per_atom", labels=table(folder, GOOD.replace("4.5", "4e6")))
+    assert len(dataset) == 4
+    outside, far = dataset.cautions
+    assert "1 of 4 labels (set/test/1: 4e+06) lies outside -100000 to 100000 meV/atom" in outside
+    assert "more than 10 robust standard deviations from the median" in far
+
+
+def test_bounds_and_outliers_of_labels() -> None:
+    ids = [str(i) for i in range(8)]
+    calm = np.arange(8.0)
+    assert label_cautions(calm, ids, "energy", "eV/atom") == ()
+    assert label_cautions(np.zeros(8), ids, "energy", None) == ()
+    edge = 10 * 1.4826 * 2.0
+    for value, n in ((4.5 + edge * 0.99, 0), (4.5 + edge * 1.01, 1)):
+        assert len(label_cautions(np.append(calm, value)[1:], ids, "energy", None)) == n
+    assert "outside 0 to 30 eV" in label_cautions(calm - 1, ids, "band_gap", None)[0]
+
+
+@needs_shared
+def test_the_swapped_sample_of_heo106_is_told() -> None:
+    rows = pd.read_csv(SHARED / "heo106" / "samples.csv")
+    lattice = rows["lattice_parameter_angstrom"]
+    plain = lattice.str.fullmatch(r"[\d.]+")
+    names = ("lattice_parameter_angstrom", None)
+    cautions = label_cautions(
+        lattice[plain].astype(float).to_numpy(), rows["sample"][plain].astype(str).tolist(), *names
+    )
+    assert "1 of" in cautions[0]
+    assert "(6: 124.7) lies outside 0.5 to 100 Å" in cautions[0]
 
 
 def test_units_of_columns() -> None:

@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import os
+import sqlite3
 import tarfile
 import time
 import zipfile
@@ -25,7 +26,7 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 from pymatgen.io.vasp import Poscar
 
-from qperov.crystals.files import archives
+from qperov.crystals.files import archives, entries, sources
 from qperov.crystals.files.poscar import parse_poscar
 from qperov.crystals.plausibility import check_cell
 from qperov.datasets.dataset import CrystalDataset
@@ -384,6 +385,95 @@ def test_an_archive_cut_short(tmp_path: Path, name: str) -> None:
     assert "damaged" in issue_of(tmp_path, FileFormatError).reason
 
 
+def tar_of(n: int, path: Path, mode: str) -> list[int]:
+    """A tar of n cells; returns where each begins."""
+    with tarfile.open(path, mode) as tar:
+        for i in range(n):
+            info = tarfile.TarInfo(f"c{i}/POSCAR")
+            info.size = len(NACL)
+            tar.addfile(info, io.BytesIO(NACL.encode()))
+    with tarfile.open(path) as tar:
+        return [member.offset for member in tar]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("at", [1, 3])
+def test_a_flipped_bit_in_a_tar_header_is_told(tmp_path: Path, pack: object, at: int) -> None:
+    offsets = tar_of(5, tmp_path / "a.tar", "w")
+    content = bytearray((tmp_path / "a.tar").read_bytes())
+    content[offsets[at] + 148] ^= 1
+    write(tmp_path / "a.tar", pack(bytes(content)))  # type: ignore[operator]
+    dataset = read(tmp_path)
+    assert dataset.ids == tuple(f"c{i}" for i in range(at))
+    (issue,) = dataset.issues
+    assert f"the {at} crystal files before that were read" in issue.reason
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_tar_cut_between_two_files_is_told(tmp_path: Path, pack: object) -> None:
+    offsets = tar_of(5, tmp_path / "a.tar", "w")
+    write(tmp_path / "a.tar", pack((tmp_path / "a.tar").read_bytes()[: offsets[3]]))  # type: ignore[operator]
+    dataset = read(tmp_path)
+    assert len(dataset) == 3
+    assert "no end mark" in dataset.issues[0].reason
+
+
+def test_joined_tars_are_told_and_padding_is_not(tmp_path: Path) -> None:
+    tar_of(2, tmp_path / "a.tar", "w")
+    content = (tmp_path / "a.tar").read_bytes()
+    write(tmp_path / "a.tar", content + bytes(10240))
+    assert read(tmp_path).issues == ()
+    write(tmp_path / "a.tar", content + content)
+    assert "more data after its end mark" in read(tmp_path).issues[0].reason
+
+
+@pytest.mark.parametrize(("ending", "pack"), [("bz2", bz2.compress), ("xz", lzma.compress)])
+def test_junk_after_a_compressed_stream_is_told(tmp_path: Path, ending: str, pack: object) -> None:
+    first, second = (pack(part.encode()) for part in (NACL[:40], NACL[40:]))  # type: ignore[operator]
+    write(tmp_path / "a" / f"POSCAR.{ending}", first + second)
+    assert read(tmp_path).ids == ("a",)
+    write(tmp_path / "a" / f"POSCAR.{ending}", first + b"x" + second[1:])
+    assert "cannot be decompressed" in issue_of(tmp_path, FileFormatError).reason
+
+
+def test_a_zip_whose_directory_names_another_file(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as zipped:
+        zipped.writestr("a/POSCAR", NACL)
+    content = (tmp_path / "b.zip").read_bytes()
+    at = content.rindex(b"POSCAR")
+    write(tmp_path / "b.zip", content[:at] + b"PISCAR" + content[at + 6 :])
+    assert "other names than the directory says" in issue_of(tmp_path, FileFormatError).reason
+
+
+def test_text_beyond_the_limits_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "bad" / "POSCAR", NACL + "0 0 0\n" * 50)
+    monkeypatch.setattr(sources, "MAX_LINES", 40)
+    assert "lines, the most that is read" in issue_of(tmp_path, FileFormatError).reason
+    monkeypatch.setattr(sources, "MAX_BYTES", 300)
+    assert "the most that is read of a file" in issue_of(tmp_path, FileFormatError).reason
+
+
+def test_memory_that_does_not_suffice_costs_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhaust(text: str, path: str) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(entries, "read_xyz", exhaust)
+    write(tmp_path / "x.xyz", "1\n\nNa 0 0 0\n")
+    assert "memory does not suffice" in issue_of(tmp_path, FileFormatError).reason
+
+
+def test_names_that_escape_are_spelt_out(tmp_path: Path) -> None:
+    for name in (b"caf\xe9", b"\x1b[2Jx", "gr\u00fcn".encode()):
+        os.mkdir(os.fsencode(tmp_path) + b"/" + name)
+        with open(os.fsencode(tmp_path) + b"/" + name + b"/POSCAR", "w") as file:
+            file.write(NACL)
+    write(tmp_path / "l.csv", b"id,e\ncaf\xe9,1\ngr\xc3\xbcn,2\n\x1b[2Jx,3\n")
+    dataset = read(tmp_path, target="e", labels=tmp_path / "l.csv")
+    assert set(dataset.ids) == {"caf\\xe9", "\\x1b[2Jx", "gr\u00fcn"}
+    error = FileFormatError("a\x1b[2J", "two\nlines\u202e")
+    assert str(error) == "a\\x1b[2J: two lines\\u202e"
+
+
 def test_empty_file(tmp_path: Path) -> None:
     write(tmp_path / "bad" / "POSCAR", "")
     assert issue_of(tmp_path, EmptyFileError).reason == "the file is empty"
@@ -519,6 +609,54 @@ def test_cif_with_several_blocks_and_a_comment(tmp_path: Path) -> None:
     assert "(block 2, data_broken)" in issue.path
 
 
+CIF = str(CifWriter(parse_poscar(NACL, "x")))
+LAST = "  Cl  Cl7  1  0.50000000  0.00000000  0.00000000  1\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind", "words"),
+    [
+        (LAST, "", FileFormatError, "its sites give Na4 Cl3, but its formula sum says Na4 Cl4"),
+        (LAST, LAST[:-2] + "0\n", FileFormatError, "a site of occupancy 0"),
+        (LAST, LAST[:-2] + "-1\n", FileFormatError, "a site of occupancy -1"),
+        ("_cell_volume   175", "_cell_volume   185", FileFormatError, "175.62 Å³, but _cell_volume says 185.62"),
+        ("_chemical_formula_sum   'Na4 Cl4'", "_symmetry_x 1", None, ""),
+        ("Tables_number   1", "Tables_number   225", None, "1 rotations, but space group 225 has 48"),
+        ("  Cl  Cl7", "  Qq  Qq7", UnknownElementError, "Qq"),
+        ("_cell_volume   175.61600000", "_cell_volume   ?", None, ""),
+    ],
+)
+def test_a_cif_that_contradicts_itself(
+    tmp_path: Path, old: str, new: str, kind: type[ReadingError] | None, words: str
+) -> None:
+    assert old in CIF
+    write(tmp_path / "x.cif", CIF.replace(old, new))
+    if kind is not None:
+        assert words in issue_of(tmp_path, kind).reason
+    else:
+        dataset = read(tmp_path)
+        assert [words in caution for caution in dataset.cautions] == [True] * bool(words)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of spglib, in what writes the file
+def test_a_cif_that_lost_its_operations_is_refused(tmp_path: Path) -> None:
+    text = str(CifWriter(parse_poscar(NACL, "x"), symprec=0.01))
+    write(tmp_path / "x.cif", text)
+    assert read(tmp_path).structures[0].composition == parse_poscar(NACL, "x").composition
+    lines = [line for line in text.splitlines() if not line.lstrip()[:1].isdigit() or "'x, y, z'" in line]
+    without = [line for line in lines if "formula" not in line]
+    for kept, words in ((lines, "fewer|but its formula sum|48"), (without, "but space group 225 has 48")):
+        write(tmp_path / "x.cif", "\n".join(kept) + "\n")
+        with pytest.raises(EmptyDatasetError, match=words):
+            read(tmp_path)
+
+
+def test_what_pymatgen_warns_of_is_a_caution(tmp_path: Path) -> None:
+    write(tmp_path / "x.cif", CIF.replace("0.50000000  0.00000000  0.00000000  1", "0.33333  0.00000  0.00000  1", 1))
+    (caution,) = read(tmp_path).cautions
+    assert caution.startswith("x: pymatgen says: ")
+
+
 def frames() -> list[Atoms]:
     made = []
     for i in range(3):
@@ -581,6 +719,39 @@ def test_ase_database_round_trip(tmp_path: Path, ending: str) -> None:
     assert hardness.tolist() == [0.0, 1.0, 2.0]
     with pytest.raises(EmptyDatasetError, match=r"no value of 'softness' .*energy, .*hardness"):
         read(tmp_path, target="softness")
+
+
+def test_a_damaged_row_of_a_database_costs_one_row(tmp_path: Path) -> None:
+    for ending in ("db", "json"):
+        with ase.db.connect(tmp_path / f"x.{ending}") as database:
+            for atoms in frames():
+                database.write(atoms)
+    connection = sqlite3.connect(tmp_path / "x.db")
+    connection.execute("UPDATE systems SET positions = x'0011' WHERE id = 2")
+    connection.commit()
+    connection.close()
+    text = (tmp_path / "x.json").read_text()
+    at = text.index('"positions"', text.index('"2": {'))
+    write(tmp_path / "x.json", text[:at] + '"poxitions"' + text[at + 11 :])
+    for ending in ("db", "json"):
+        dataset = read(tmp_path / f"x.{ending}", target="energy")
+        assert dataset.ids == ("x#0", "x#2")
+        assert "this row is damaged" in dataset.issues[0].reason
+
+
+def test_a_damaged_json_database_is_not_passed_over(tmp_path: Path) -> None:
+    with ase.db.connect(tmp_path / "x.json") as database:
+        database.write(frames()[0])
+    text = (tmp_path / "x.json").read_text()
+    for keep in (20, 200, len(text) - 5):
+        write(tmp_path / "x.json", text[:keep])
+        assert "damaged" in issue_of(tmp_path, FileFormatError).reason
+
+
+def test_columns_of_a_frame_are_not_believed(tmp_path: Path) -> None:
+    comment = 'Lattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3:foo:R:999999999'
+    write(tmp_path / "x.xyz", f"1\n{comment}\nNa 0 0 0 1\n")
+    assert "columns declared, but the first atom has 5" in issue_of(tmp_path, FileFormatError).reason
 
 
 # --- VASP runs ------------------------------------------------------------------------------------

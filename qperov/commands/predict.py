@@ -183,6 +183,7 @@ def write_predictions(path: Path, model: StoredModel, predictions: Predictions, 
     import pandas as pd
 
     from qperov.storage.atomic import atomic_path, write_text
+    from qperov.storage.plain_values import plain_cells
 
     ending = path.suffix.lower()
     table = predictions.table.assign(error="")
@@ -199,7 +200,7 @@ def write_predictions(path: Path, model: StoredModel, predictions: Predictions, 
         table.insert(place, column, value)
     with atomic_path(path) as temporary:
         if ending == ".csv":
-            table.to_csv(temporary, index=False, encoding="utf-8", errors="backslashreplace")
+            plain_cells(table).to_csv(temporary, index=False, encoding="utf-8", errors="backslashreplace")
         else:
             table.to_parquet(temporary, index=False)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +15,18 @@ from qperov.crystals.files.labels import join_labels
 from qperov.crystals.files.vasp_run import EnergyKind
 from qperov.crystals.units import ENERGY_UNITS, convert_energies, unit_of_column
 from qperov.datasets.dataset import CrystalDataset
+from qperov.datasets.label_cautions import label_cautions
 from qperov.datasets.names import name_of
-from qperov.errors import DuplicateIdError, EmptyDatasetError, MissingLabelError, ReadingError
+from qperov.errors import (
+    DuplicateIdError,
+    EmptyDatasetError,
+    InvalidLabelError,
+    MissingLabelError,
+    ReadingError,
+    escape_controls,
+)
 
+_MOST_REMARKS = 10
 _RUN_ENERGIES = {"energy": "eV/cell", "energy_per_atom": "eV/atom"}
 
 
@@ -102,11 +111,15 @@ def read(
         structures=tuple(entry.structure for entry in entries.values()),
         ids=tuple(entries),
         issues=tuple(issues),
+        cautions=_remarks(entries),
     )
     if target is not None and entries:
         table = _table(labels, target, found.label_tables, list(entries.values()))
         dataset = _labelled(dataset, list(entries.values()), target, table, id_columns)
         dataset = _with_unit(dataset, unit, convert)
+        assert dataset.y is not None
+        odd = label_cautions(dataset.y, dataset.ids, target, dataset.unit)
+        dataset = replace(dataset, cautions=(*dataset.cautions, *odd))
     if strict and dataset.issues:
         first = dataset.issues[0]
         raise type(first)(
@@ -150,12 +163,14 @@ def _labelled(
         provenance = [entry.provenance.get(key, "") for entry in entries]
         known = ", ".join(sorted(_keys(entries))) or "nothing"
         reason = f"no value of {target!r} (the files give {known}); name a table that has it with labels"
-        issues.extend(
-            MissingLabelError(source, reason) for source, value in zip(sources, values, strict=True) if np.isnan(value)
-        )
+        for source, value in zip(sources, values, strict=True):
+            if np.isinf(value):
+                issues.append(InvalidLabelError(source, f"the label {target} is {value}, not a finite number"))
+            elif np.isnan(value):
+                issues.append(MissingLabelError(source, reason))
     rows = np.flatnonzero(np.isfinite(values))
-    return CrystalDataset(
-        name=dataset.name,
+    return replace(
+        dataset,
         structures=tuple(dataset.structures[i] for i in rows),
         ids=tuple(dataset.ids[i] for i in rows),
         y=values[rows],
@@ -168,6 +183,20 @@ def _labelled(
 
 def _keys(entries: list[Entry]) -> set[str]:
     return {name for entry in entries for name in entry.properties}
+
+
+def _remarks(entries: Mapping[str, Entry]) -> tuple[str, ...]:
+    """What readers had to assume or to mend, each once, with the number of structures that it concerns."""
+    concerned: dict[str, list[str]] = {}
+    for entry_id, entry in entries.items():
+        for remark in entry.remarks:
+            concerned.setdefault(remark, []).append(entry_id)
+    said = [
+        f"{ids[0]}: {remark}" if len(ids) == 1 else f"{len(ids)} structures, such as {ids[0]}: {remark}"
+        for remark, ids in sorted(concerned.items(), key=lambda item: -len(item[1]))
+    ]
+    more = [f"{len(said) - _MOST_REMARKS} more remarks of this kind"] if len(said) > _MOST_REMARKS else []
+    return tuple(escape_controls(sentence) for sentence in (*said[:_MOST_REMARKS], *more))
 
 
 def _with_unit(dataset: CrystalDataset, declared: str | None, wanted: str | None) -> CrystalDataset:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from qperov.errors import StoreError
+from qperov.errors import QperovError, StoreError
 
 SCHEMA_VERSION = 3
 _APPLICATION_ID = 0x71706572  # "qper"
@@ -117,7 +117,20 @@ class StoreFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        damage = "" if error is None or isinstance(error, QperovError) else self._damage()
         self.close()
+        if damage:
+            raise StoreError(f"{self.path}: the file is damaged ({damage}); restore a copy of it") from error
+
+    def _damage(self) -> str:
+        """What SQLite finds wrong with the file, or nothing."""
+        try:
+            (found,) = self.connection.execute("PRAGMA quick_check(1)").fetchone()
+        except (sqlite3.OperationalError, sqlite3.ProgrammingError):
+            return ""  # locked, or closed by the block itself
+        except sqlite3.DatabaseError as error:
+            return str(error)
+        return "" if found == "ok" else str(found).splitlines()[0]
 
     def close(self) -> None:
         """Close the file."""

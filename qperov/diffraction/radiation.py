@@ -53,6 +53,8 @@ def spectral_lines(wavelength: Wavelength) -> tuple[SpectralLine, ...]:
     ValueError
         On an unknown name, a wavelength or weight that is not positive, or no line at all.
     """
+    if wavelength is None:
+        raise ValueError('no wavelength was given: leave it out for "CuKa", or give a name or a number in Å')
     if isinstance(wavelength, str | float | int | np.number):
         return (SpectralLine(wavelength_in_angstrom(wavelength)),)
     lines = []

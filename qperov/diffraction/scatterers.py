@@ -164,6 +164,8 @@ def scatterers_of(
             ustar = get_ustar(structure)
         except ValueError as error:
             raise DescriptorError(str(error)) from error
+        except KeyError as error:
+            raise DescriptorError(f"U11_cif without {error.args[0]}: give all six displacements") from error
     return Scatterers(lattice, positions, kinds.of([site.species for site in sites]), ustar)
 
 

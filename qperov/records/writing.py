@@ -24,7 +24,7 @@ from qperov.records.record import FRAMES, SCHEMA, Record, check_lengths, read_re
 from qperov.records.study import Study
 from qperov.storage.atomic import atomic_path
 from qperov.storage.checked_folder import digest, sha256
-from qperov.storage.plain_values import clean, encode, encode_frame, upper_triangle
+from qperov.storage.plain_values import clean, encode, encode_frame, plain_cells, upper_triangle
 from qperov.storage.versions import installed_versions
 
 PACKAGES = (
@@ -106,7 +106,7 @@ def _write_left_out(path: Path, issues: Iterable[Any]) -> None:
     """Every entry that was left out: its kind and its message, which names the file."""
     rows = [(type(issue).__name__ if isinstance(issue, Exception) else "", clean(str(issue))) for issue in issues]
     table = pd.DataFrame(rows, columns=["kind", "message"])
-    table.to_csv(path, index=False, encoding="utf-8", errors="backslashreplace")
+    plain_cells(table).to_csv(path, index=False, encoding="utf-8", errors="backslashreplace")
 
 
 def _write_parts(
@@ -137,7 +137,7 @@ def _write_parts(
     for file, table in parts.items():
         (folder / file).parent.mkdir(exist_ok=True)
         pq.write_table(table, folder / file)
-    comparison.table.to_csv(folder / "table.csv", index=False, encoding="utf-8", errors="backslashreplace")
+    plain_cells(comparison.table).to_csv(folder / "table.csv", index=False, encoding="utf-8", errors="backslashreplace")
     body = {
         "schema": SCHEMA,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

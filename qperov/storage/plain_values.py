@@ -12,12 +12,25 @@ import pandas as pd
 
 from qperov.errors import RecordError
 
+#: How a cell begins that spreadsheets would compute.
+_FORMULA = ("=", "+", "-", "@")
+
 
 def clean(value: Any) -> Any:
     """Text, or a list with text in it, with what is no valid Unicode written as backslash escapes."""
     if isinstance(value, list):
         return [clean(item) for item in value]
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+def plain_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """A table for CSV whose texts no spreadsheet takes for formulas: an apostrophe before ``= + - @``."""
+    shown = table.copy()
+    for name in shown.select_dtypes(exclude="number"):
+        shown[name] = [
+            f"'{cell}" if isinstance(cell, str) and cell.lstrip().startswith(_FORMULA) else cell for cell in shown[name]
+        ]
+    return shown
 
 
 def encode(value: Any, where: str) -> Any:

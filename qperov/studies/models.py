@@ -26,6 +26,7 @@ from qperov.crystals.units import ENERGY_UNITS, convert_energies
 from qperov.datasets.dataset import CrystalDataset
 from qperov.descriptors.featurizer import PXRDFeaturizer
 from qperov.descriptors.rank_pca import RankPCA
+from qperov.errors import DescriptorError
 from qperov.evaluation.metrics import ceiling_r2
 from qperov.evaluation.problem import Model
 from qperov.evaluation.splits import identical_rows
@@ -235,7 +236,13 @@ def description(dataset: CrystalDataset) -> str:
         if dataset.label_noise is not None:
             lines.append(f"noise of the labels (inside symmetry classes): {dataset.label_noise:.3g}")
     for kind in (*diffraction_kinds(lattices), *(("correlations",) if has_correlations(lattices) else ())):
-        features = PXRDFeaturizer(kind).fit_transform(dataset.structures)
+        try:
+            features = PXRDFeaturizer(kind).fit_transform(dataset.structures)
+        except DescriptorError as error:  # what one crystal lacks hides nothing of the others
+            reasons = getattr(error, "reasons", {})
+            named = [f"{dataset.ids[row]}: {reason}" for row, reason in list(reasons.items())[:5]]
+            lines.append(f"{PXRDFeaturizer(kind).description}: not computed; {'; '.join(named) or error}")
+            continue
         twins = identical_rows(features)
         ceiling = f", ceiling R² {ceiling_r2(dataset.y, twins):.3f}" if dataset.y is not None else ""
         lines.append(
@@ -244,4 +251,5 @@ def description(dataset: CrystalDataset) -> str:
         )
     kinds = Counter(type(issue).__name__ for issue in dataset.issues)
     lines += [f"left out: {many} × {kind}" for kind, many in kinds.most_common()]
+    lines += [f"caution: {caution}" for caution in dataset.cautions]
     return "\n".join(lines)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from qperov.crystals.files.archives import BROKEN_MEMBER, archive_members
 from qperov.crystals.files.sources import Kind, Source, kind_of, reason_of
-from qperov.errors import FileFormatError, ReadingError, UnreadableFileError
+from qperov.errors import FileFormatError, ReadingError, UnreadableFileError, escape_controls
 
 #: A folder to look into, the parts of its path below the root, and the places (device, inode) of the folders above it.
 _Folder = tuple[Path, tuple[str, ...], list[tuple[int, int]]]
@@ -126,7 +128,11 @@ def _take_file(path: Path, parts: tuple[str, ...], kind: Kind, found: Found) -> 
         except PermissionError as error:
             found.issues.append(UnreadableFileError(path, reason_of(error)))
         except BROKEN_MEMBER as error:
-            found.issues.append(FileFormatError(path, f"the archive is damaged or cut short ({error})"))
+            kept = f"the {len(members)} crystal files before that were read" if members else "nothing of it was read"
+            reason = f"the archive is damaged or cut short ({error or type(error).__name__}); {kept}"
+            found.issues.append(FileFormatError(path, reason))
         found.sources.extend(sorted(members, key=lambda member: member.parts))
     else:
-        found.sources.append(Source(str(path), parts, str(path.parent), kind, path.read_bytes, path))
+        found.sources.append(
+            Source(escape_controls(str(path)), parts, str(path.parent), kind, partial(io.FileIO, path), path)
+        )

@@ -7,8 +7,17 @@ from pathlib import Path
 
 from pymatgen.core import Structure
 
+from qperov.crystals.files.cif import read_cif
 from qperov.crystals.files.espresso_run import parse_pw_output
-from qperov.crystals.files.formats import Entry, Read, is_ase_json, read_ase_database, read_cif, read_xyz
+from qperov.crystals.files.formats import (
+    Entry,
+    Read,
+    check_elements,
+    is_ase_json,
+    read_ase_database,
+    read_ase_json,
+    read_xyz,
+)
 from qperov.crystals.files.poscar import parse_poscar
 from qperov.crystals.files.sources import Source
 from qperov.crystals.files.vasp_run import EnergyKind, VaspRun, check_belongs, parse_outcar, parse_vasprun
@@ -65,6 +74,7 @@ def _guarded(group: list[Source], energy: EnergyKind, named_directly: bool) -> I
         for item in _read_group(group, energy, named_directly):
             if isinstance(item, Entry):
                 try:
+                    check_elements(item.structure, item.source)
                     check_cell(item.structure, item.source)
                 except ReadingError as error:
                     yield error
@@ -72,6 +82,8 @@ def _guarded(group: list[Source], energy: EnergyKind, named_directly: bool) -> I
             yield item
     except ReadingError as error:
         yield error
+    except MemoryError:
+        yield FileFormatError(group[0].path, "memory does not suffice for it; split it, or read it on a larger machine")
     except Exception as error:  # a file may break a third party's parser in ways nobody listed
         yield FileFormatError(group[0].path, f"cannot be read ({type(error).__name__}: {error})")
 
@@ -86,13 +98,16 @@ def _read_group(group: list[Source], energy: EnergyKind, named_directly: bool) -
         yield from read_cif(source.text(), source.path)
     elif source.kind == "xyz":
         yield from read_xyz(source.text(), source.path)
-    elif source.kind == "json" and not is_ase_json(source.text()):
-        if named_directly:
+    elif source.kind == "json":
+        text = source.text()
+        if is_ase_json(text):
+            yield from read_ase_json(text, source.path)
+        elif named_directly:
             yield FileFormatError(source.path, "not an ASE database in JSON")
     elif source.file is None:
         yield FileFormatError(source.path, "an ASE database is not read from within an archive; extract it first")
     else:
-        yield from read_ase_database(source.file, source.path, is_json=source.kind == "json")
+        yield from read_ase_database(source.file, source.path)
 
 
 def _read_run(group: list[Source], energy: EnergyKind) -> Iterator[Read]:

@@ -1,4 +1,4 @@
-"""Structures from CIF, extended XYZ and ASE databases."""
+"""Structures from extended XYZ and ASE databases."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import io
 import json
 import re
 import sqlite3
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ import ase.io
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
-from pymatgen.core import Lattice, Structure
-from pymatgen.io.cif import CifParser
+from ase.db.row import AtomsRow
+from ase.io.jsonio import decode
+from pymatgen.core import DummySpecies, Element, Lattice, Species, Structure
 
 from qperov.errors import FileFormatError, QperovError, ReadingError, UnknownElementError
 
@@ -37,55 +39,22 @@ class Entry:
         By name; ``"energy"`` is in eV per cell.
     provenance : dict of str
         For each property, where it stands.
+    remarks : tuple of str
+        What the reader had to assume or to mend; shown as a caution.
     """
 
     structure: Structure
     source: str
     properties: dict[str, float] = field(default_factory=dict)
     provenance: dict[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 Read = Entry | ReadingError
 
-
-def read_cif(text: str, path: str) -> Iterator[Read]:
-    """One structure for each data block with atoms, as deposited (no reduction to a primitive cell)."""
-    blocks = _cif_blocks(text)
-    if not blocks:
-        yield FileFormatError(path, "not a CIF: no data_ block with atoms")
-    for i, block in enumerate(blocks):
-        where = path if len(blocks) == 1 else f"{path} (block {i + 1}, {block.split(None, 1)[0]})"
-        said = ""
-        try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
-                try:
-                    structures = CifParser(io.StringIO(block)).parse_structures(primitive=False, on_error="raise")
-                finally:
-                    said = "; ".join(str(warning.message) for warning in caught)
-            (parsed,) = structures
-        except Exception as error:  # the parser raises whatever a malformed CIF leads it to
-            yield FileFormatError(
-                where, f"the CIF cannot be turned into a structure: {error}{said and f' ({said})'}"[:500]
-            )
-            continue
-        species = [site.species for site in parsed]
-        yield Entry(Structure(parsed.lattice, species, parsed.frac_coords, validate_proximity=False), where)
-
-
-def _cif_blocks(text: str) -> list[str]:
-    """Data blocks that hold atoms; a line within a semicolon text field does not begin a block."""
-    blocks: list[list[str]] = []
-    in_text = False
-    for line in text.splitlines():
-        if line.startswith(";"):
-            in_text = not in_text
-        elif not in_text and line[:5].lower() == "data_":
-            blocks.append([])
-        if blocks:
-            blocks[-1].append(line)
-    joined = ("\n".join(block) + "\n" for block in blocks)
-    return [block for block in joined if re.search(r"^\s*_atom_site[_.]", block, re.MULTILINE | re.IGNORECASE)]
+_ASE_MARKS = ('"nextid"', '"numbers"', '"positions"', '"unique_id"', '"ctime"', '"calculator"')
+_ASE_START = re.compile(r'\{"\d+": \{\s*("(calculator|cell|constraints|ctime|data)|$)')
+_PROPERTIES = re.compile(r"\bProperties=\S+", re.IGNORECASE)
 
 
 def read_xyz(text: str, path: str) -> Iterator[Read]:
@@ -106,6 +75,11 @@ def read_xyz(text: str, path: str) -> Iterator[Read]:
 
 
 def _read_frame(text: str, where: str) -> Read:
+    _, comment, first, *_ = (*text.split("\n", 3), "")
+    declared = _PROPERTIES.search(comment)
+    columns = sum(int(n) for n in re.findall(r":(\d+)", declared[0])) if declared else 0
+    if columns > len(first.split()):  # the parser would make room for as many as are declared
+        return FileFormatError(where, f"{columns} columns declared, but the first atom has {len(first.split())}")
     try:
         atoms = ase.io.read(io.StringIO(text), index=0, format="extxyz")
     except Exception as error:  # as for CIF
@@ -117,42 +91,77 @@ def _read_frame(text: str, where: str) -> Read:
     return _from_arrays(where, atoms.numbers, atoms.positions, np.asarray(atoms.cell), properties)
 
 
-def read_ase_database(file: Path, path: str, is_json: bool) -> Iterator[Read]:
-    """One structure for each row of an ASE database (SQLite or JSON), with its energy and its numeric keys."""
-    try:
-        if not is_json:
-            _check_ase_sqlite(file)
-        rows = list(ase.db.connect(file, type="json" if is_json else "db", use_lock_file=False).select())
-    except Exception as error:
-        reason = error.reason if isinstance(error, ReadingError) else f"not an ASE database, or damaged: {error}"
-        yield FileFormatError(path, reason)
-        return
-    for i, row in enumerate(rows):
-        where = f"{path} (row {row.id})"
+def read_ase_database(file: Path, path: str) -> Iterator[Read]:
+    """One structure for each row of an ASE database in SQLite, with its energy and its numeric keys."""
+    ids: list[int] = []
+    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         try:
-            properties = _numbers(row.key_value_pairs | {"energy": row.get("energy")})
-            yield _from_arrays(where, row.numbers, row.positions, row.cell, properties)
-        except Exception as error:
-            yield FileFormatError(where, f"row {i} cannot be read: {error}")
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if "systems" not in tables:
+                yield FileFormatError(path, "an SQLite file, but not an ASE database (no table 'systems')")
+                return
+            for (row,) in connection.execute("SELECT id FROM systems ORDER BY id"):
+                ids.append(row)
+            damage = "; ".join(line for (line,) in connection.execute("PRAGMA quick_check(3)") if line != "ok")
+        except sqlite3.Error as error:
+            damage = str(error)
+    if damage:
+        reason = f"not an ASE database, or damaged: {damage[:200]}; {len(ids)} rows were found"
+        yield FileFormatError(path, reason)
+    database = ase.db.connect(file, type="db", use_lock_file=False)
+    yield from (_read_row(partial(database.get, id=row), f"{path} (row {row})") for row in ids)
+
+
+def read_ase_json(text: str, path: str) -> Iterator[Read]:
+    """One structure for each row of an ASE database in JSON."""
+    try:
+        content = json.loads(text)
+        ids = content.get("ids", [int(key) for key in content if key.isdecimal()])
+        rows = {row: content.pop(str(row), None) for row in ids}
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        yield FileFormatError(path, f"not an ASE database in JSON, or damaged: {error}")
+        return
+    lost = [key for key in content if key.isdecimal()]
+    if lost:
+        yield FileFormatError(
+            path, f"rows {', '.join(lost[:5])} are not in its list of ids: damaged; they were not read"
+        )
+    for row, about in rows.items():
+        yield _read_row(partial(_json_row, row, about), f"{path} (row {row})")
+
+
+def _json_row(row: int, about: object) -> AtomsRow:
+    return AtomsRow(decode(json.dumps(about)) | {"id": row})
+
+
+def _read_row(row_of: Callable[[], Any], where: str) -> Read:
+    try:
+        row = row_of()
+        properties = _numbers(row.key_value_pairs | {"energy": row.get("energy")})
+        return _from_arrays(where, row.numbers, row.positions, row.cell, properties)
+    except Exception as error:  # whatever a damaged row leads ASE to
+        return FileFormatError(where, f"this row is damaged ({type(error).__name__}: {error})")
 
 
 def is_ase_json(text: str) -> bool:
-    """Whether a JSON text is an ASE database and not something else."""
-    try:
-        content = json.loads(text)
-    except ValueError:
-        return False
-    return isinstance(content, dict) and {"ids", "nextid"} <= content.keys()
+    """Whether a JSON text is an ASE database, sound or damaged, and not something else."""
+    return sum(mark in text for mark in _ASE_MARKS) > 1 or _ASE_START.match(text) is not None
 
 
-def _check_ase_sqlite(file: Path) -> None:
-    connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
-    try:
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    finally:
-        connection.close()
-    if "systems" not in tables:
-        raise FileFormatError(file, "an SQLite file, but not an ASE database (no table 'systems')")
+def check_elements(structure: Structure, path: str) -> None:
+    """Refuse a symbol that a parser took for something else than an element.
+
+    Raises
+    ------
+    UnknownElementError
+    """
+    strange = [
+        str(kind)
+        for kind in structure.composition
+        if isinstance(kind, DummySpecies) or not isinstance(kind, Element | Species)
+    ]
+    if strange:
+        raise UnknownElementError(path, f"{', '.join(strange[:5])} is not an element; mend the symbol")
 
 
 def _numbers(values: dict[str, Any]) -> dict[str, float]:

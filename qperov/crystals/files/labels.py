@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
+from qperov.crystals.files.label_table import LabelTable, read_table
 from qperov.crystals.files.sources import id_of
 from qperov.errors import (
     DuplicateIdError,
-    EmptyFileError,
-    FileFormatError,
     InvalidLabelError,
     LabelError,
     MissingLabelError,
     OrphanLabelError,
     ReadingError,
-    UnreadableFileError,
+    escape_controls,
 )
 
 _ID_COLUMNS = ("id", "structure_id", "name", "path", "file", "material_id", "filename")
-_MOST_COLUMNS = 3
 _AMBIGUOUS = -1
+
+#: The most columns of which all ordered combinations are tried: one alone, pairs, triples.
+_MOST_COLUMNS = {1: 10_000, 2: 40, 3: 12}
+
+#: Numbers as instruments and programs write them: no digit groups, no words, no decimal comma.
+_PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -48,38 +52,6 @@ class JoinedLabels:
     issues: tuple[ReadingError, ...]
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV (also compressed) or Parquet file; every cell as text, empty where there is no value.
-
-    Raises
-    ------
-    UnreadableFileError, EmptyFileError, FileFormatError
-    """
-    try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            table = pd.read_parquet(path)
-            return pd.DataFrame({str(name): [_cell_text(cell) for cell in table[name]] for name in table.columns})
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
-    except FileNotFoundError as error:
-        raise UnreadableFileError(path, "the table of labels does not exist") from error
-    except pd.errors.EmptyDataError as error:
-        raise EmptyFileError(path, "the table of labels is empty") from error
-    except (ValueError, EOFError) as error:  # also of pandas' and pyarrow's parsers, and of wrong encodings
-        raise FileFormatError(path, f"not a table that can be read: {error}") from error
-    except OSError as error:
-        raise UnreadableFileError(path, f"the table of labels cannot be read: {error.strerror or error}") from error
-    table.columns = [str(name).strip() for name in table.columns]
-    return table.fillna("")
-
-
-def _cell_text(cell: object) -> str:
-    if cell is None or cell is pd.NA:
-        return ""
-    if isinstance(cell, float):
-        return "" if np.isnan(cell) else str(int(cell)) if cell.is_integer() else repr(float(cell))
-    return str(cell)
-
-
 def join_labels(
     ids: Sequence[str],
     sources: Sequence[str],
@@ -94,7 +66,8 @@ def join_labels(
 
     Without ``id_columns`` a column called id, structure_id, name, path, file, material_id or filename is taken if it
     matches anything. Otherwise single columns and then ordered combinations of up to three are tried, and the first is
-    taken whose keys are unique and match exactly one structure each, in every row.
+    taken whose keys are unique and match exactly one structure each, in every row. Pairs are tried of up to 40 columns
+    that hold parts of ids, triples of up to 12.
 
     Parameters
     ----------
@@ -113,23 +86,22 @@ def join_labels(
     """
     table = read_table(table_path)
     named = (id_columns,) if isinstance(id_columns, str) else tuple(id_columns or ())
-    columns = list(table.columns)
-    missing = [name for name in (target, *named) if name not in columns]
+    missing = [name for name in (target, *named) if name not in table.columns]
     if missing:
-        raise LabelError(table_path, f"no column {missing[0]!r}; the columns are {', '.join(columns)}")
+        raise LabelError(table_path, f"no column {missing[0]!r}; the columns are {', '.join(table.columns)}")
     lookup = _Lookup(ids)
     chosen = named or _deduced_columns(table, target, lookup)
     if not chosen:
         reason = (
             f"no columns name the structures uniquely (such as {', '.join(map(repr, ids[:2]))}); the columns are "
-            f"{', '.join(columns)}: name those that do with id_columns"
+            f"{', '.join(table.columns)}: name those that do with id_columns"
         )
         raise LabelError(table_path, reason)
     values = np.full(len(ids), np.nan)
-    issues: list[ReadingError] = []
+    issues: list[ReadingError] = list(table.issues)
     row_of: dict[int, int] = {}
-    for i, (key, text) in enumerate(zip(_keys(table, chosen), table[target], strict=True)):
-        row = f"{table_path.name} row {i + 2} ({key})"
+    for number, key, text in zip(table.numbers, _keys(table, chosen), table.column(target), strict=True):
+        row = f"{table_path.name} row {number} ({key})"
         match = lookup.find(key)
         if match is None:
             issues.append(OrphanLabelError(row, "there is no structure of this id"))
@@ -138,11 +110,12 @@ def join_labels(
         elif match in row_of:
             issues.append(DuplicateIdError(row, f"row {row_of[match]} already labels {ids[match]}; that one was kept"))
         else:
-            row_of[match] = i + 2
+            row_of[match] = number
             values[match] = _value(text)
             if np.isnan(values[match]):
                 shown = repr(text) if text.strip() else "empty"
-                issues.append(InvalidLabelError(row, f"the label {target} is {shown}, not a finite number"))
+                reason = f"the label {target} is {shown}, not a finite number in plain decimal notation"
+                issues.append(InvalidLabelError(row, reason))
     issues += [
         MissingLabelError(source, f"no row of {table_path.name} has a label for {structure_id}")
         for i, (structure_id, source) in enumerate(zip(ids, sources, strict=True))
@@ -152,11 +125,10 @@ def join_labels(
 
 
 def _value(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        return np.nan
-    return value if np.isfinite(value) else np.nan
+    number = _PLAIN_NUMBER.fullmatch(text.strip())
+    value = float(number[0]) if number else np.nan
+    vanished = number is not None and value == 0 and any(digit in number[1] for digit in "123456789")
+    return value if np.isfinite(value) and not vanished else np.nan
 
 
 class _Lookup:
@@ -170,6 +142,14 @@ class _Lookup:
             for start in range(1, len(parts)):
                 ending = "/".join(parts[start:])
                 self.endings[ending] = _AMBIGUOUS if ending in self.endings else i
+        self.components = {part for structure_id in ids for part in structure_id.split("/")} | {""}
+
+    def may_name(self, cell: str) -> bool:
+        """Whether a cell can be a part of a key that names a structure."""
+        if cell in self.components or cell in self.exact or cell in self.endings:
+            return True
+        parts = [part for part in cell.replace("\\", "/").split("/") if part not in ("", ".")]
+        return all(part in self.components or id_of((part,)) in self.components for part in parts)
 
     def find(self, key: str) -> int | None:
         """The index of a structure, -1 if several fit, or None."""
@@ -183,27 +163,30 @@ class _Lookup:
         return None
 
 
-def _keys(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:
-    return ["/".join(cell.strip() for cell in row) for row in zip(*(table[name] for name in columns), strict=True)]
+def _keys(table: LabelTable, columns: Sequence[str]) -> Iterator[str]:
+    cells = zip(*(table.column(name) for name in columns), strict=True)
+    return (escape_controls("/".join(cell.strip() for cell in row)) for row in cells)
 
 
-def _deduced_columns(table: pd.DataFrame, target: str, lookup: _Lookup) -> tuple[str, ...]:
+def _deduced_columns(table: LabelTable, target: str, lookup: _Lookup) -> tuple[str, ...]:
     others = [name for name in table.columns if name != target]
     for name in sorted(others, key=str.lower):
-        if name.lower() in _ID_COLUMNS and any(lookup.find(key) is not None for key in table[name]):
+        if name.lower() in _ID_COLUMNS and any(lookup.find(key) is not None for key in table.column(name)):
             return (name,)
-    for length in range(1, _MOST_COLUMNS + 1):
-        for columns in itertools.permutations(others, length):
-            if _names_each_row(_keys(table, columns), lookup):
-                return columns
+    candidates = [name for name in others if all(map(lookup.may_name, _keys(table, (name,))))]
+    for length, most in _MOST_COLUMNS.items():
+        if len(candidates) <= most:
+            for columns in itertools.permutations(candidates, length):
+                if _names_each_row(_keys(table, columns), lookup):
+                    return columns
     return ()
 
 
-def _names_each_row(keys: list[str], lookup: _Lookup) -> bool:
+def _names_each_row(keys: Iterator[str], lookup: _Lookup) -> bool:
     seen: set[int] = set()
     for key in keys:
         match = lookup.find(key)
         if match is None or match == _AMBIGUOUS or match in seen:
             return False
         seen.add(match)
-    return bool(keys)
+    return bool(seen)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import pickle
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import ArrayLike
 from rich.progress import track
 from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils import check_array
 
-from qperov.errors import MissingDependencyError, RecordError
+from qperov.errors import DiskSpaceError, MissingDependencyError, RecordError
 from qperov.quantum.kernels.feature_map_kernel import plain
+from qperov.storage.atomic import atomic_path, write_text
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_gram(
@@ -40,8 +47,8 @@ def write_gram(
     X : array of shape (n_samples, n_features)
     path : str or Path
         ``*.npy`` for an array to be memory-mapped, ``*.zarr`` for a Zarr array (compressed, in chunks; needs Zarr).
-        Beside it stands ``PATH.progress.json``, which says what the matrix is of and which blocks are done. Only one
-        process may write at a time.
+        Beside it stands ``PATH.progress.json``, which says what the matrix is of and which blocks are done. A second
+        process that would write it at the same time is refused.
     Y : array of shape (m_samples, n_features) or None
         None for X itself; each pair is then evaluated once.
     block : int
@@ -59,7 +66,9 @@ def write_gram(
     ------
     RecordError
         The file is there and belongs to another kernel, other samples or other blocks, or a file is there and nothing
-        tells what it is.
+        tells what it is; its folder cannot be written to; or another process is writing it.
+    DiskSpaceError
+        The disk has no room for it; of a Zarr array, which is compressed, the blocks that fitted are kept.
     MissingDependencyError
         ``*.zarr`` without Zarr.
     ValueError
@@ -79,28 +88,68 @@ def write_gram(
     whole |= {"samples": _digest(samples), "others": None if Y is None else _digest(others)}
     notes = path.with_name(path.name + ".progress.json")
     corners = list(_corners(*shape, block, symmetric=Y is None))
+    if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+        raise RecordError(f"{path.parent} is no folder that can be written to: make it, or choose another")
+    lock = FileLock(path.with_name(path.name + ".lock"), timeout=0)  # the system releases it when a process dies
+    try:
+        with lock:
+            _write_blocks(kernel, samples, None if Y is None else others, path, notes, whole, corners, progress)
+    except Timeout:
+        raise RecordError(f"another process is writing {path}: wait for it, or choose another name") from None
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        needed = f"{shape[0] * shape[1] * np.dtype(dtype).itemsize / 2**20:.4g} MiB"
+        reason = f"no room for {path}: the whole matrix takes {needed}; blocks that are done are kept, call it again"
+        raise DiskSpaceError(reason) from error
+    return _open(path, "r", shape, dtype, block)
+
+
+def _write_blocks(
+    kernel: Kernel,
+    samples: np.ndarray,
+    others: np.ndarray | None,
+    path: Path,
+    notes: Path,
+    whole: dict[str, Any],
+    corners: list[tuple[int, int]],
+    progress: bool,
+) -> None:
+    """Compute the blocks that are not in the file yet, and note each one that is."""
+    shape, dtype, block = tuple(whole["shape"]), whole["dtype"], whole["block"]
     done = _done(path, notes, whole)
     if done is None:
-        return _open(path, "r", shape, dtype, block)
+        return
     if not path.exists():
-        notes.write_text(json.dumps({"matrix": whole, "done": []}))
-        empty = path.with_name(f"{path.stem}.tmp{path.suffix}")  # under its name a file is never half there
-        _open(empty, "w+", shape, dtype, block)
-        empty.replace(path)
+        with atomic_path(path) as empty:
+            _open(empty, "w+", shape, dtype, block, path.suffix)
+            if empty.is_file():
+                _reserve(empty)
+            write_text(notes, json.dumps({"matrix": whole, "done": []}))
     target = _open(path, "r+", shape, dtype, block)
-    left = [corner for corner in corners if corner not in done]
-    for top, start in track(left, "kernel matrix", disable=not progress):
-        rows, columns = samples[top : top + block], others[start : start + block]
-        values = kernel(rows) if Y is None and top == start else kernel(rows, columns)
+    for top, start in track(
+        [corner for corner in corners if corner not in done], "kernel matrix", disable=not progress
+    ):
+        rows, columns = samples[top : top + block], (samples if others is None else others)[start : start + block]
+        values = kernel(rows) if others is None and top == start else kernel(rows, columns)
         target[top : top + block, start : start + block] = values
-        if Y is None and top != start:
+        if others is None and top != start:
             target[start : start + block, top : top + block] = values.T
         if isinstance(target, np.memmap):
             target.flush()
         done.add((top, start))
-        _replace(notes, json.dumps({"matrix": whole, "done": sorted(done)}))
-    _replace(notes, json.dumps({"matrix": whole, "done": "all"}))
-    return _open(path, "r", shape, dtype, block)
+        write_text(notes, json.dumps({"matrix": whole, "done": sorted(done)}))
+    write_text(notes, json.dumps({"matrix": whole, "done": "all"}))
+
+
+def _reserve(path: Path) -> None:
+    """Take the room of a sparse file at once: a page that finds the disk full would kill the process."""
+    size = path.stat().st_size
+    if shutil.disk_usage(path.parent).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, size)
 
 
 def _corners(n: int, m: int, block: int, symmetric: bool) -> Iterator[tuple[int, int]]:
@@ -127,8 +176,8 @@ def _done(path: Path, notes: Path, whole: dict[str, Any]) -> set[tuple[int, int]
     return None if done == "all" else {(top, left) for top, left in done}
 
 
-def _open(path: Path, mode: str, shape: tuple[int, int], dtype: str, block: int) -> Any:
-    if path.suffix == ".npy":
+def _open(path: Path, mode: str, shape: tuple[int, int], dtype: str, block: int, ending: str = "") -> Any:
+    if (ending or path.suffix) == ".npy":
         if mode == "w+":
             return np.lib.format.open_memmap(path, "w+", dtype=np.dtype(dtype), shape=shape)
         return np.load(path, mmap_mode="r+" if mode == "r+" else "r", allow_pickle=False)
@@ -163,13 +212,6 @@ def _described(value: Any) -> Any:
         return f"{type(value).__qualname__} {hashlib.blake2b(pickle.dumps(value), digest_size=16).hexdigest()}"
     except (pickle.PicklingError, TypeError, AttributeError):
         return text
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file so that it is never half there."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
 
 
 def _digest(X: np.ndarray) -> str:

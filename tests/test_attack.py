@@ -1,0 +1,26 @@
+"""The quick part of the attack: no loss in silence, no traceback, under the stated limits."""
+
+from __future__ import annotations
+
+import pytest
+from attack.__main__ import attack, jobs
+from attack.crafted import CASES
+from attack.kills import TARGETS, kill
+
+#: Crafted cases that unpack a GiB take seconds each; the whole attack has them.
+LARGE = ("GiB of newlines", "GiB of zeros", "1.2 GB")
+
+
+def test_a_tenth_of_the_attack() -> None:
+    small = [f"crafted {i}" for i, case in enumerate(CASES) if not any(words in case[0] for words in LARGE)]
+    found = list(attack([*jobs(150)[:150], *small]))
+    assert len(found) == 150 + len(small)
+    assert [row for row in found if row["verdict"] not in ("same", "said", "unknowable")] == []
+    said = sum(row["verdict"] == "said" for row in found)
+    assert said > 100, "most damage is seen"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["data import", "write_gram"])
+def test_kills_leave_what_an_undisturbed_run_leaves(name: str) -> None:
+    assert all(row["equal"] for row in kill(name, TARGETS[name], 6))
