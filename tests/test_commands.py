@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from qperov.commands import screen
 from qperov.commands.options import with_values
 from qperov.datasets import reading
 from qperov.datasets.store import Store
-from qperov.errors import QperovError
+from qperov.errors import OptionError, QperovError
 
 
 @pytest.fixture
@@ -134,6 +135,51 @@ def test_errors_name_the_option_as_it_was_typed(
     assert stop.value.code == 1
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert message in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["demo", "--runs", "file/runs"],
+        ["compare", "here", "--runs", "/proc/runs"],
+        ["data", "import", "here", "--store", "file/s.db"],
+        ["data", "import", "here", "--store", "/proc/s.db"],
+        ["relax", "here", "--store", "none/s.db"],
+        ["design", "here", "--out", "/proc/designs"],
+    ],
+)
+def test_what_cannot_be_written_is_found_before_reading(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read(*_: object, **__: object) -> None:
+        raise AssertionError("something was read")
+
+    monkeypatch.setattr(reading, "read", read)
+    monkeypatch.setattr(qperov, "load_dataset", read)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "argv", ["qperov", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith(f"error: {arguments[-2]}: ")
+    assert line.endswith("choose another place")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "here"]
+
+
+def test_a_store_that_cannot_be_written_is_found_before_reading(
+    crystals: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store(crystals / "s.db") as store:
+        store.connection.execute("PRAGMA journal_mode = DELETE")
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda path, **how: connect(f"file:{path}?mode=ro", uri=True, **how))
+    result = CliRunner().invoke(cli.app, ["data", "import", str(crystals), "--store", str(crystals / "s.db")])
+    assert isinstance(result.exception, OptionError)
+    assert str(result.exception).endswith("attempt to write a readonly database: choose another place")
+    assert "left out" not in result.output
 
 
 def test_describe_lists_files_before_labels_and_no_run(crystals: Path) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from qperov.commands import screen
 from qperov.commands.fetch import fetch
-from qperov.commands.options import DEFAULT_STORE, Source, StorePath, as_typed, checking, with_values
+from qperov.commands.options import DEFAULT_STORE, Source, StorePath, as_typed, check_store, checking, with_values
 
 if TYPE_CHECKING:
     from qperov.datasets.dataset import CrystalDataset
@@ -74,6 +74,7 @@ def import_dataset(
 
     if name is not None:
         check_name(name)
+    check_store(store)
     dataset = load(source, None, "they are kept with the dataset; `qperov describe --all` prints them")
     if name is not None:
         dataset = replace(dataset, name=name)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qperov.commands import screen
+from qperov.commands.options import check_writable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,6 +65,8 @@ def predict(
         raise typer.BadParameter(f"{out}: predictions are written to {', '.join(ENDINGS)}", param_hint="--out")
     if not 0 < confidence < 1:
         raise typer.BadParameter("between 0 and 1, such as 0.9", param_hint="--confidence")
+    if out is not None:
+        check_writable(out.parent, "--out")
     with screen.status("Reading the model"):
         stored = load_model(find_model(model, name))
     _introduce(stored)
