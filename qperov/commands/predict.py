@@ -12,6 +12,7 @@ import typer
 
 from qperov.commands import screen
 from qperov.commands.options import check_writable
+from qperov.errors import escape_controls
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,7 +145,7 @@ def _show(model: StoredModel, predictions: Predictions) -> None:
         cells = [row.id, row.composition or "–", f"{row.prediction:.{digits}f}", interval]
         cells += [f"{row.sd:.{digits}f}"] if "sd" in rows else []
         style = {"outside": "red", "unusual": "yellow"}.get(row.domain)
-        table.add_row(*(Text(screen.printable(cell)) for cell in (*cells, row.domain)), style=style)
+        table.add_row(*(Text(escape_controls(cell)) for cell in (*cells, row.domain)), style=style)
     Console().print(table)
     if len(rows) > FEW_ROWS:
         screen.echo(f"and {len(rows) - FEW_ROWS} more: --out FILE keeps all of them")
