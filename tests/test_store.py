@@ -304,6 +304,15 @@ def test_every_field_of_a_dataset_comes_back(data: CrystalDataset) -> None:
             assert_equal(store.load("drawn"), data)
 
 
+def test_a_label_of_minus_zero_is_zero(tmp_path: Path) -> None:
+    data = replace(dataset(2), y=np.array([-0.0, 1.0]))
+    with Store(tmp_path / "s.db") as store:
+        store.add(data)
+    with Store(tmp_path / "s.db") as store:
+        assert_equal(store.load("salts"), data)
+        assert store.load("salts").fingerprint == data.fingerprint
+
+
 def test_merged_copies_keep_their_noise_in_the_store(tmp_path: Path) -> None:
     merged = dataset(6).one_per_class()
     assert merged.label_noise is not None
