@@ -17,6 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 import qperov
+from qperov.commands import main
 from qperov.commands.hardware import commands, display
 from qperov.commands.hardware.matrices import repairs, score
 from qperov.datasets.store import Store
@@ -29,6 +30,7 @@ from qperov.errors import (
     OptionError,
     ReadingError,
 )
+from qperov.hardware.jobs.ledger import Ledger
 from qperov.hardware.plan import cost
 from qperov.hardware.plan.plan_file import read_plan
 from qperov.quantum.autoencoder.autoencoder import QuantumAutoencoder
@@ -270,6 +272,23 @@ def test_status_changes_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     before = hashes()
     assert "job 3 of 3: done" in call("status", "plan.json")
     assert {name: digest for name, digest in hashes().items() if name in before} == before
+
+
+def test_ctrl_c_says_how_many_jobs_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "MAX_BINDINGS", 30)
+    call("plan", "features.npy", "--backend", "aer", "--layout-trials", 1, "--shots", 8)
+    record_sent, sent = Ledger.record_sent, []
+
+    def stop_after_one(ledger: Ledger, *arguments: str) -> None:
+        if sent:
+            raise KeyboardInterrupt
+        sent.append(record_sent(ledger, *arguments))
+
+    monkeypatch.setattr(Ledger, "record_sent", stop_after_one)
+    result = CliRunner().invoke(main.app, ["hardware", "submit", "plan.json"])
+    assert result.exit_code == 130
+    assert "1 of 3 jobs submitted, 1 of 3 jobs submitting, 1 of 3 jobs planned" in result.output
+    assert "`qperov hardware resume` goes on" in result.output
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet", "npz", "npy"])

@@ -18,6 +18,7 @@ app = typer.Typer(help="Datasets: those that come with qperov, and your own in a
 app.command()(fetch)
 
 
+@screen.resumable("nothing is kept: the same command starts again")
 @with_values
 def describe(
     source: Source,
@@ -53,6 +54,7 @@ def info(name: str, store: StorePath = DEFAULT_STORE) -> None:
 
 
 @app.command("import")
+@screen.resumable("the store is as it was: the same command starts again")
 @with_values
 def import_dataset(
     source: Source,
