@@ -215,6 +215,10 @@ class BondDimensionError(CircuitSizeError):
     """A circuit entangles its qubits more than the matrix product states allowed can hold; the message has the bond."""
 
 
+class KernelSizeError(QperovError):
+    """A kernel matrix that does not fit in memory; the message has its size and the ways out."""
+
+
 class RelaxationError(QperovError):
     """A crystal could not be relaxed; the message says why."""
 
@@ -257,6 +261,10 @@ class AccountError(HardwareError):
 
 class BudgetError(HardwareError):
     """A plan costs more time on the machine than it may."""
+
+
+class LongComputationWarning(UserWarning):
+    """A kernel matrix will take long; the message has the time and the ways out."""
 
 
 class ConcentratedKernelWarning(UserWarning):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from qperov.commands import screen
 from qperov.commands.options import with_values
 from qperov.datasets import reading
 from qperov.datasets.store import Store
-from qperov.errors import QperovError
+from qperov.errors import OptionError, QperovError
 
 
 @pytest.fixture
@@ -66,12 +67,14 @@ def test_groups_of_options_are_handed_on_as_values() -> None:
     ("arguments", "remedy"),
     [
         (["compare", "here", "--labels", "l.csv", "--target", "gap"], "the same command goes on with the folds"),
-        (["describe", "here"], None),
+        (["describe", "here"], "nothing is kept: the same command starts again"),
+        (["data", "import", "here"], "the store is as it was: the same command starts again"),
+        (["design", "here"], "the same command takes the models that are trained"),
         (["relax", "here"], "the same command goes on with the crystals that are left"),
     ],
 )
 def test_ctrl_c_says_how_far_it_came_and_how_to_go_on(
-    arguments: list[str], remedy: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    arguments: list[str], remedy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def read(*_: object, progress: object, **__: object) -> None:
         progress(3, 7)  # type: ignore[operator]
@@ -82,7 +85,7 @@ def test_ctrl_c_says_how_far_it_came_and_how_to_go_on(
     (tmp_path / "here").mkdir()
     lines = call(*arguments, code=130).strip().splitlines()
     assert lines[-1].startswith("interrupted; Reading: 3 of 7 done")
-    assert (remedy or "done") in lines[-1]
+    assert remedy in lines[-1]
 
 
 @pytest.mark.parametrize(
@@ -136,6 +139,51 @@ def test_errors_name_the_option_as_it_was_typed(
     assert message in line
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["demo", "--runs", "file/runs"],
+        ["compare", "here", "--runs", "/proc/runs"],
+        ["data", "import", "here", "--store", "file/s.db"],
+        ["data", "import", "here", "--store", "/proc/s.db"],
+        ["relax", "here", "--store", "none/s.db"],
+        ["design", "here", "--out", "/proc/designs"],
+    ],
+)
+def test_what_cannot_be_written_is_found_before_reading(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read(*_: object, **__: object) -> None:
+        raise AssertionError("something was read")
+
+    monkeypatch.setattr(reading, "read", read)
+    monkeypatch.setattr(qperov, "load_dataset", read)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "argv", ["qperov", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith(f"error: {arguments[-2]}: ")
+    assert line.endswith("choose another place")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "here"]
+
+
+def test_a_store_that_cannot_be_written_is_found_before_reading(
+    crystals: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store(crystals / "s.db") as store:
+        store.connection.execute("PRAGMA journal_mode = DELETE")
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda path, **how: connect(f"file:{path}?mode=ro", uri=True, **how))
+    result = CliRunner().invoke(cli.app, ["data", "import", str(crystals), "--store", str(crystals / "s.db")])
+    assert isinstance(result.exception, OptionError)
+    assert str(result.exception).endswith("attempt to write a readonly database: choose another place")
+    assert "left out" not in result.output
+
+
 def test_describe_lists_files_before_labels_and_no_run(crystals: Path) -> None:
     arguments = ["describe", crystals, "--labels", crystals / "labels.csv", "--target", "gap"]
     output = call(*arguments)
@@ -149,8 +197,9 @@ def test_describe_lists_files_before_labels_and_no_run(crystals: Path) -> None:
     assert sum("c0.vasp" in line for line in everything.splitlines()) == 1
 
 
-def test_names_of_files_cannot_write_on_the_terminal(tmp_path: Path) -> None:
-    assert screen.printable("a\x1b[2Jb\x07\x9b\u202e.cif\n") == "a\\x1b[2Jb\\x07\\x9b\\u202e.cif\n"
+def test_names_of_files_cannot_write_on_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    screen.echo("a\x1b[2Jb\x07\x9b\u202e.cif\n")
+    assert capsys.readouterr().out == "a\\x1b[2Jb\\x07\\x9b\\u202e.cif\n\n"
     structure = qperov.load_dataset("cpx321").structures[0]
     structure.to(filename=str(tmp_path / "good.vasp"), fmt="poscar")
     (tmp_path / "bad\x1b[31m.vasp").write_text("nothing")

@@ -17,6 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 import qperov
+from qperov.commands import main
 from qperov.commands.hardware import commands, display
 from qperov.commands.hardware.matrices import repairs, score
 from qperov.datasets.store import Store
@@ -29,6 +30,7 @@ from qperov.errors import (
     OptionError,
     ReadingError,
 )
+from qperov.hardware.jobs.ledger import Ledger
 from qperov.hardware.plan import cost
 from qperov.hardware.plan.plan_file import read_plan
 from qperov.quantum.autoencoder.autoencoder import QuantumAutoencoder
@@ -272,10 +274,27 @@ def test_status_changes_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {name: digest for name, digest in hashes().items() if name in before} == before
 
 
+def test_ctrl_c_says_how_many_jobs_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "MAX_BINDINGS", 30)
+    call("plan", "features.npy", "--backend", "aer", "--layout-trials", 1, "--shots", 8)
+    record_sent, sent = Ledger.record_sent, []
+
+    def stop_after_one(ledger: Ledger, *arguments: str) -> None:
+        if sent:
+            raise KeyboardInterrupt
+        sent.append(record_sent(ledger, *arguments))
+
+    monkeypatch.setattr(Ledger, "record_sent", stop_after_one)
+    result = CliRunner().invoke(main.app, ["hardware", "submit", "plan.json"])
+    assert result.exit_code == 130
+    assert "1 of 3 jobs submitted, 1 of 3 jobs submitting, 1 of 3 jobs planned" in result.output
+    assert "`qperov hardware resume` goes on" in result.output
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet", "npz", "npy"])
 def test_a_matrix_keeps_ids_labels_and_what_led_to_it(ending: str) -> None:
     x = np.random.default_rng(1).normal(size=(4, 2))
-    names = ["007", "7", "NA", "b c"]
+    names = ["007", "7", "NA", "=b c"]
     pd.DataFrame(x, columns=["u", "v"]).assign(name=names).to_csv("named.csv", index=False)
     pd.DataFrame({"name": names[::-1], "gap": [4.0, 3.0, 2.0, 1.0]}).to_csv("gaps.csv", index=False)
     options = ["--id-column", "name", "--labels", "gaps.csv", "--backend", "aer", "--shots", 8, "--layout-trials", 1]
@@ -284,6 +303,8 @@ def test_a_matrix_keeps_ids_labels_and_what_led_to_it(ending: str) -> None:
     call("collect", "plan.json", "--out", f"K.{ending}")
     if ending == "csv":
         table = pd.read_csv("K.csv", index_col="id", dtype={"id": str}, keep_default_na=False)
+        assert "'=b c" in {*table.index, *table.columns}, "no formula"
+        table = table.rename(lambda name: name.removeprefix("'")).rename(columns=lambda name: name.removeprefix("'"))
     elif ending == "parquet":
         table = pd.read_parquet("K.parquet")
     if ending in ("csv", "parquet"):

@@ -23,7 +23,7 @@ from sklearn.kernel_approximation import Nystroem
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.svm import SVR
 
-from qperov.errors import BondDimensionError, CircuitSizeError
+from qperov.errors import BondDimensionError, CircuitSizeError, KernelSizeError, LongComputationWarning
 from qperov.quantum.kernels import feature_map_kernel as encoding
 from qperov.quantum.kernels.feature_map_kernel import MEMORY
 from qperov.quantum.kernels.fidelity import FidelityKernel
@@ -183,6 +183,30 @@ def test_tiles_change_nothing(monkeypatch):
         np.testing.assert_allclose(kernel(X, Y), cross, atol=1e-14)
         np.testing.assert_allclose(kernel(X, eval_gradient=True)[1], gradient, atol=1e-13)
         assert np.array_equal(kernel(X), kernel(X).T)
+
+
+@pytest.mark.parametrize("kind", [FidelityKernel, ProjectedKernel])
+def test_a_matrix_beyond_memory_is_refused_first(kind, monkeypatch):
+    monkeypatch.setattr(encoding, "physical_memory", lambda: 15 * 2.0**30)
+    many = np.random.default_rng(0).normal(size=(50_000, 4))
+    with pytest.raises(KernelSizeError, match=r"50000 × 50000 samples takes 18.6 GiB.*write_gram.*LandmarkFeatures"):
+        kind()(many)
+    assert kind()(many, many[:2]).shape == (50_000, 2)
+
+
+def test_a_large_matrix_is_made_of_blocks(monkeypatch):
+    whole = FidelityKernel(bandwidth=0.3)(X, Y)
+    MEMORY.clear()
+    monkeypatch.setattr("qperov.quantum.kernels.fidelity.MAX_SIDE", 2)
+    np.testing.assert_allclose(FidelityKernel(bandwidth=0.3)(X, Y), whole, atol=1e-14)
+
+
+def test_hours_of_computation_are_announced(monkeypatch):
+    monkeypatch.setattr("qperov.quantum.kernels.fidelity.LONG", 0)
+    monkeypatch.setattr("qperov.quantum.kernels.fidelity.MANY_QUBITS", 2)
+    monkeypatch.setattr(encoding, "TILE_BYTES", 4 * 32 * 2**3)
+    with pytest.warns(LongComputationWarning, match=r"hours: .*simulator='mps'.*LandmarkFeatures.*write_gram"):
+        FidelityKernel(bandwidth=0.31)(X)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

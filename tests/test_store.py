@@ -209,6 +209,16 @@ def test_export(tmp_path: Path, ending: str) -> None:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["s.db", path.name]
 
 
+def test_cells_of_exported_csv_are_no_formulas(tmp_path: Path) -> None:
+    data = replace(dataset(2), ids=("=1+1", "@b"), target="-gap", y=np.array([-1.0, 2.0]))
+    with Store(tmp_path / "s.db") as store:
+        store.add(data)
+        store.export("salts", tmp_path / "t.csv")
+    table = pd.read_csv(tmp_path / "t.csv")
+    assert table["id"].tolist() == ["'=1+1", "'@b"]
+    assert table["'-gap"].tolist() == [-1.0, 2.0]
+
+
 def test_files_that_are_no_store(tmp_path: Path) -> None:
     (tmp_path / "junk.db").write_bytes(b"not a database, just text that is long enough" * 10)
     with pytest.raises(StoreError, match="not a store that can be used"):
@@ -292,6 +302,15 @@ def test_every_field_of_a_dataset_comes_back(data: CrystalDataset) -> None:
             assert_equal(store.load("drawn"), data)
             assert store.add(data) == AddedCounts(0, 0, 0, 0)
             assert_equal(store.load("drawn"), data)
+
+
+def test_a_label_of_minus_zero_is_zero(tmp_path: Path) -> None:
+    data = replace(dataset(2), y=np.array([-0.0, 1.0]))
+    with Store(tmp_path / "s.db") as store:
+        store.add(data)
+    with Store(tmp_path / "s.db") as store:
+        assert_equal(store.load("salts"), data)
+        assert store.load("salts").fingerprint == data.fingerprint
 
 
 def test_merged_copies_keep_their_noise_in_the_store(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -47,10 +48,12 @@ def test_a_folder_of_them_can_be_read(tmp_path: Path) -> None:
 def test_a_report_chooses(tmp_path: Path) -> None:
     crystals = generated()
     report = validate(crystals, [cubic_perovskite()], dissimilarity=False)
+    report = replace(report, per_structure=report.per_structure.assign(note="=1+1"))
     written = write_generated(crystals, tmp_path, report=report, criterion="valid_unique_novel")
     assert list(written.ids) == [3]
     told = pd.read_csv(tmp_path / "verdicts.csv")
     assert told["valid"].tolist() == [True, False, False, True]
+    assert set(told["note"]) == {"'=1+1"}
     with pytest.raises(ValueError, match="no criterion 'stable'"):
         write_generated(crystals, tmp_path, report=report, criterion="stable")
     with pytest.raises(ValueError, match="on 4 crystals, not on these 3"):

@@ -9,7 +9,7 @@ import typer
 
 from qperov.commands import screen
 from qperov.commands.fetch import fetch
-from qperov.commands.options import DEFAULT_STORE, Source, StorePath, as_typed, checking, with_values
+from qperov.commands.options import DEFAULT_STORE, Source, StorePath, as_typed, check_store, checking, with_values
 
 if TYPE_CHECKING:
     from qperov.datasets.dataset import CrystalDataset
@@ -18,6 +18,7 @@ app = typer.Typer(help="Datasets: those that come with qperov, and your own in a
 app.command()(fetch)
 
 
+@screen.resumable("nothing is kept: the same command starts again")
 @with_values
 def describe(
     source: Source,
@@ -53,6 +54,7 @@ def info(name: str, store: StorePath = DEFAULT_STORE) -> None:
 
 
 @app.command("import")
+@screen.resumable("the store is as it was: the same command starts again")
 @with_values
 def import_dataset(
     source: Source,
@@ -74,6 +76,7 @@ def import_dataset(
 
     if name is not None:
         check_name(name)
+    check_store(store)
     dataset = load(source, None, "they are kept with the dataset; `qperov describe --all` prints them")
     if name is not None:
         dataset = replace(dataset, name=name)

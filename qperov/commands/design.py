@@ -11,7 +11,7 @@ import typer
 
 from qperov.commands import screen
 from qperov.commands.datasets import load
-from qperov.commands.options import DEFAULT_STORE, Source, StorePath, checking, with_values
+from qperov.commands.options import DEFAULT_STORE, Source, StorePath, check_writable, checking, with_values
 
 
 @screen.resumable("the same command takes the models that are trained")
@@ -55,6 +55,7 @@ def design(
     from qperov.studies.inverse_design.design import run_design
     from qperov.studies.inverse_design.task import Task
 
+    check_writable(out, "--out")
     dataset = load(source, store)
     if source.path.exists():
         dataset = dataset.one_per_class()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qperov.commands import screen
-from qperov.commands.options import DEFAULT_STORE, StorePath, checking
+from qperov.commands.options import DEFAULT_STORE, StorePath, check_store, checking
 
 if TYPE_CHECKING:
     from qperov.datasets.databases.fetching import Database, FetchReport
@@ -61,6 +61,7 @@ def fetch(
     """
     from qperov.datasets.databases.fetching import fetch as fetch_into
 
+    check_store(store)
     with checking("SOURCE/--filter"):
         database = find_database(source, filter, target, unit, page_size, store.parent)
     with screen.bar("Fetching") as advance:

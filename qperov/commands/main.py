@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 from qperov.commands import datasets, screen
 from qperov.commands.design import design
 from qperov.commands.hardware import commands as hardware
-from qperov.commands.options import DEFAULT_STORE, Source, StorePath, with_values
+from qperov.commands.options import DEFAULT_STORE, Source, StorePath, check_writable, with_values
 from qperov.commands.predict import predict
 from qperov.commands.relax import inputs, relax
 from qperov.commands.report import report
@@ -118,6 +118,7 @@ def demo(
     from qperov import load_dataset
 
     chosen = _chosen_studies(studies, (SECOND_TASK, *STUDIES))
+    check_writable(runs, "--runs")
     with screen.status("Enumerating 986 orderings of CsPb(Br2I)"):
         dataset = load_dataset("cpx321")
     if quick:
@@ -166,6 +167,7 @@ def compare(
         raise typer.BadParameter("errors on random folds leak and say nothing of new crystals", param_hint="--keep")
     if source.labels is not None and source.target is None:
         raise typer.BadParameter("name the column of the table that is to be learnt", param_hint="--target")
+    check_writable(runs, "--runs")
     if source.target is None and source.path.exists():
         source = replace(source, target="energy_per_atom")
     dataset = datasets.load(source, store)

@@ -8,6 +8,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
@@ -103,3 +104,32 @@ def as_typed() -> Iterator[None]:
         raise EmptyDatasetError(typed(str(error))) from error
     except ValueError as error:
         raise OptionError(typed(str(error))) from error
+
+
+def check_writable(folder: Path, option: str) -> None:
+    """Raise OptionError, before anything is computed, if no file can be made in a folder or where it is to be made."""
+    from qperov.errors import OptionError
+
+    try:
+        with TemporaryFile(dir=next(each for each in (folder, *folder.absolute().parents) if each.exists())):
+            pass
+    except OSError as error:
+        raise OptionError(f"{option}: {folder} is not writable ({error.strerror}): choose another place") from error
+
+
+def check_store(store: Path) -> None:
+    """Raise OptionError or StoreError, before anything is computed, if a store cannot be written to."""
+    from qperov.datasets.store import Store
+    from qperov.errors import OptionError, StoreError
+
+    if store.exists():
+        with Store(store) as opened:
+            try:
+                with opened.transaction():
+                    opened.connection.execute("DELETE FROM datasets WHERE 0")  # nothing, but it asks for the right
+            except StoreError as error:
+                raise OptionError(f"--store: {error}: choose another place") from error
+    elif not store.parent.is_dir():
+        raise OptionError(f"--store: there is no folder {store.parent}: make it, or choose another place")
+    else:
+        check_writable(store.parent, "--store")

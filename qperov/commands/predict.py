@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qperov.commands import screen
+from qperov.commands.options import check_writable
+from qperov.errors import escape_controls
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,6 +66,8 @@ def predict(
         raise typer.BadParameter(f"{out}: predictions are written to {', '.join(ENDINGS)}", param_hint="--out")
     if not 0 < confidence < 1:
         raise typer.BadParameter("between 0 and 1, such as 0.9", param_hint="--confidence")
+    if out is not None:
+        check_writable(out.parent, "--out")
     with screen.status("Reading the model"):
         stored = load_model(find_model(model, name))
     _introduce(stored)
@@ -141,7 +145,7 @@ def _show(model: StoredModel, predictions: Predictions) -> None:
         cells = [row.id, row.composition or "–", f"{row.prediction:.{digits}f}", interval]
         cells += [f"{row.sd:.{digits}f}"] if "sd" in rows else []
         style = {"outside": "red", "unusual": "yellow"}.get(row.domain)
-        table.add_row(*(Text(screen.printable(cell)) for cell in (*cells, row.domain)), style=style)
+        table.add_row(*(Text(escape_controls(cell)) for cell in (*cells, row.domain)), style=style)
     Console().print(table)
     if len(rows) > FEW_ROWS:
         screen.echo(f"and {len(rows) - FEW_ROWS} more: --out FILE keeps all of them")

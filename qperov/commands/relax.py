@@ -10,7 +10,7 @@ import typer
 
 from qperov.commands import screen
 from qperov.commands.datasets import load
-from qperov.commands.options import DEFAULT_STORE, Source, StorePath, checking
+from qperov.commands.options import DEFAULT_STORE, Source, StorePath, check_store, checking
 
 if TYPE_CHECKING:
     from qperov.potentials.label_factory import FactoryReport
@@ -59,6 +59,7 @@ def relax(
         chosen = named_protocol(protocol)
     if potential is not None:
         chosen = replace(chosen, potential=potential)
+    check_store(store)
     source = _stored(dataset, store)
     name = check_name(name or f"{source}-{Path(protocol).stem}")
     with screen.bar("Relaxing") as advance, checking("--potential"):

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from qperov.errors import escape_controls
+
 if TYPE_CHECKING:
     from qperov.evaluation.progress import Progress
     from qperov.evaluation.results import Comparison
@@ -20,14 +22,9 @@ if TYPE_CHECKING:
 FEW_ISSUES = 10
 
 
-def printable(text: object) -> str:
-    """Text without control characters, which could write anything on a terminal: ESC becomes ``\\x1b``."""
-    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in str(text))
-
-
 def echo(text: object, err: bool = False) -> None:
     """Print text that may hold names of files, safely."""
-    typer.echo(printable(text), err=err)
+    typer.echo("\n".join(map(escape_controls, str(text).split("\n"))), err=err)
 
 
 def typed(text: str) -> str:
@@ -75,7 +72,7 @@ def bar(what: str) -> Iterator[Progress]:
         def advance(done: int, total: int | None, detail: str, /) -> None:
             nonlocal reached
             reached = f"{done} done" if total is None else f"{done} of {total} done"
-            shown.update(task, completed=done, total=total, description=escape(printable(detail or what)))
+            shown.update(task, completed=done, total=total, description=escape(escape_controls(detail or what)))
 
         try:
             yield advance

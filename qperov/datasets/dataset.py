@@ -69,7 +69,7 @@ class CrystalDataset:
             value = getattr(self, field)
             if value is not None:
                 kind = np.int64 if field == "known_groups" else np.float64
-                frozen = np.array(value, dtype=kind)
+                frozen = np.array(value, dtype=kind) + 0  # −0.0, which SQLite does not keep, becomes 0.0
                 if frozen.ndim != 1:
                     raise ValueError(f"{field} must have one dimension, not shape {frozen.shape}")
                 frozen.flags.writeable = False

@@ -18,6 +18,7 @@ from qperov.datasets.store_file import StoreFile
 from qperov.datasets.structure_text import content_id, from_text, to_text
 from qperov.errors import ReadingError, StoreError
 from qperov.storage.atomic import atomic_path
+from qperov.storage.plain_values import plain_cells
 
 #: Classes of issues by their names; what the store names otherwise is a ReadingError.
 ISSUES = {
@@ -249,7 +250,7 @@ class Store(StoreFile):
             if path.suffix == ".parquet":
                 table.to_parquet(temporary, index=False)
             else:
-                table.to_csv(temporary, index=False)
+                plain_cells(table).to_csv(temporary, index=False)
 
     def _counts(self) -> tuple[int, ...]:
         tables = ("structures", "memberships", "labels", "issues")

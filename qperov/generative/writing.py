@@ -14,6 +14,7 @@ from qperov.crystals.dft.inputs import WrittenInputs, write_calculations
 from qperov.crystals.dft.presets import DftPreset
 from qperov.errors import CalculationInputError
 from qperov.generative.bench.validation import ValidationReport
+from qperov.storage.plain_values import plain_cells
 
 #: Folders for each kind of file.
 CIF, POSCAR, DFT = "cif", "poscar", "dft"
@@ -91,7 +92,7 @@ def write_generated(
             significant_figures=16
         )
     if report is not None:
-        planned[root / VERDICTS] = report.per_structure.to_csv(index=False)
+        planned[root / VERDICTS] = plain_cells(report.per_structure).to_csv(index=False)
     for path, text in planned.items():
         if path.exists() and path.read_text(encoding="utf-8") != text:
             raise CalculationInputError(f"{path}: another file is there already; choose another folder")

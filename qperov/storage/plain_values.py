@@ -24,13 +24,17 @@ def clean(value: Any) -> Any:
 
 
 def plain_cells(table: pd.DataFrame) -> pd.DataFrame:
-    """A table for CSV whose texts no spreadsheet takes for formulas: an apostrophe before ``= + - @``."""
+    """A table for CSV whose texts no spreadsheet takes for formulas: an apostrophe before ``= + - @``, also in names of
+    rows and columns."""
+
+    def plain(cell: Any) -> Any:
+        return f"'{cell}" if isinstance(cell, str) and cell.lstrip().startswith(_FORMULA) else cell
+
     shown = table.copy()
-    for name in shown.select_dtypes(exclude="number"):
-        shown[name] = [
-            f"'{cell}" if isinstance(cell, str) and cell.lstrip().startswith(_FORMULA) else cell for cell in shown[name]
-        ]
-    return shown
+    for j, kind in enumerate(table.dtypes):
+        if not pd.api.types.is_numeric_dtype(kind):
+            shown.isetitem(j, [plain(cell) for cell in table.iloc[:, j]])
+    return shown.set_axis(shown.index.map(plain)).set_axis(shown.columns.map(plain), axis=1)
 
 
 def encode(value: Any, where: str) -> Any:

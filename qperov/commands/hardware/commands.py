@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -163,4 +164,10 @@ def _open(plan: str, ledger: Path, service: str, read_only: bool = False) -> Ite
     with Ledger(":memory:" if nothing_yet else ledger, read_only=read_only and not nothing_yet) as book:
         found = read_plan(plan) if is_file else book.plan(plan)
         with closing(open_service(found.backend, ":memory:" if nothing_yet else ledger, service)) as opened:
-            yield found, opened, book
+            try:
+                yield found, opened, book
+            except KeyboardInterrupt as stop:
+                states = Counter(attempt.state for attempt in book.attempts(found.plan_id))
+                told = ", ".join(f"{count} of {states.total()} jobs {state}" for state, count in states.items())
+                stop.add_note(told or "no job sent")
+                raise

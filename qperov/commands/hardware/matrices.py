@@ -21,6 +21,7 @@ from qperov.quantum.estimators.regression import QuantumSVR
 from qperov.quantum.gram.repair import KernelRepair
 from qperov.quantum.kernels.fidelity import FidelityKernel
 from qperov.quantum.kernels.projected import ProjectedKernel
+from qperov.storage.plain_values import plain_cells
 
 #: Endings of files that hold a matrix with the ids of its rows and columns; in .npy and .csv no more than that fits.
 ENDINGS = (".npy", ".npz", ".csv", ".parquet")
@@ -111,7 +112,7 @@ def write_matrix(values: np.ndarray, plan: Plan, out: Path | None, **how: Any) -
         beside = out.with_name(out.name + ".about.json")
         beside.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         if out.suffix == ".csv":
-            table.to_csv(out)
+            plain_cells(table).to_csv(out)
         else:
             np.save(out, values, allow_pickle=False)
         typer.echo(f"wrote {beside}: ids, labels, and what led to them")

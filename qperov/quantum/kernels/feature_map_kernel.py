@@ -14,11 +14,19 @@ from qperov_circuits import FeatureMap as CircuitMap
 from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
 from sklearn.utils import check_array
 
+from qperov.errors import KernelSizeError
 from qperov.quantum.kernels.memory import KernelMemory
 from qperov.quantum.kernels.shots import noise_key
 from qperov.quantum.simulation.dual import Dual
 from qperov.quantum.simulation.mps import MatrixProductStates, largest_bond, matrix_product_states
-from qperov.quantum.simulation.statevector import MAX_QUBITS, check_size, states, states_and_tangents
+from qperov.quantum.simulation.statevector import (
+    MAX_QUBITS,
+    check_size,
+    physical_memory,
+    readable,
+    states,
+    states_and_tangents,
+)
 
 #: A name in `qperov_circuits.FEATURE_MAPS`, a map such as `qperov_circuits.IsingChain`, a function from a list of
 #: n_features angles to the gates of a circuit, a parameterised ``qiskit.QuantumCircuit``, or a PennyLane QNode of one
@@ -199,11 +207,17 @@ class FeatureMapKernel(Kernel):
                 f"the gradient is available from statevectors of at most {MAX_QUBITS} qubits only: keep the bandwidth "
                 "out of the search with bandwidth_bounds='fixed'"
             )
-        if Y is None:
-            return X, None
-        Y = self._checked(Y, "Y")
-        if X.shape[1] != Y.shape[1]:
-            raise ValueError(f"X has {X.shape[1]} features and Y has {Y.shape[1]}: they must have the same")
+        if Y is not None:
+            Y = self._checked(Y, "Y")
+            if X.shape[1] != Y.shape[1]:
+                raise ValueError(f"X has {X.shape[1]} features and Y has {Y.shape[1]}: they must have the same")
+        n, m = len(X), len(X if Y is None else Y)
+        needed = 8.0 * n * m * (1 + (np.size(self.bandwidth) if rates else 0))
+        if needed > physical_memory():
+            raise KernelSizeError(
+                f"a kernel matrix of {n} × {m} samples takes {readable(needed)} of memory, the machine has "
+                f"{readable(physical_memory())}: write it to a file with qperov.write_gram, or take LandmarkFeatures"
+            )
         return X, Y
 
     # --- states ---------------------------------------------------------------------------------

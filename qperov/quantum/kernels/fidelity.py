@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -10,12 +12,18 @@ from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 
-from qperov.errors import keyword_only
+from qperov.errors import LongComputationWarning, keyword_only
 from qperov.quantum.kernels.feature_map_kernel import MEMORY, PRECISIONS, Backend, FeatureMap, FeatureMapKernel
 from qperov.quantum.kernels.shots import measured_fidelities, pair_keys, sample_keys
 from qperov.quantum.simulation import mps_overlaps
 from qperov.quantum.simulation.mps import MAX_BOND, TOLERANCE, MatrixProductStates
 from qperov.quantum.simulation.overlaps import fidelities, fidelities_and_rates, symmetric
+
+#: Samples on each side of the largest block of overlaps, which take up to three times the memory of their fidelities.
+MAX_SIDE = 4096
+
+#: Seconds of a computation that is announced, and qubits from which one is looked for.
+LONG, MANY_QUBITS = 600, 18
 
 
 class FidelityKernel(FeatureMapKernel):
@@ -133,6 +141,8 @@ class FidelityKernel(FeatureMapKernel):
             NaN or infinity in the input, numbers of features that differ, a parameter out of range.
         CircuitSizeError
             More than 26 qubits for statevectors, or more memory than there is.
+        KernelSizeError
+            The matrix itself takes more memory than there is.
         BondDimensionError
             A circuit that entangles too much for matrix product states.
         """
@@ -210,14 +220,14 @@ class FidelityKernel(FeatureMapKernel):
 
     def _in_one_piece(self, n_samples: int, n_qubits: int) -> bool:
         """Whether all states are prepared at once, here."""
-        return effective_n_jobs(self.n_jobs) == 1 and n_samples <= self._tile_rows(n_qubits)
+        return effective_n_jobs(self.n_jobs) == 1 and n_samples <= min(self._tile_rows(n_qubits), MAX_SIDE)
 
     def _in_blocks(self, X: np.ndarray, Y: np.ndarray | None, n_qubits: int) -> np.ndarray:
         """The matrix block by block, each with states that fit `TILE_BYTES`, several at once with ``n_jobs``."""
         n_jobs = effective_n_jobs(self.n_jobs)
         others = X if Y is None else Y
         height, width = (
-            min(self._tile_rows(n_qubits, 2), -(-len(samples) // (1 if n_jobs == 1 else 2 * n_jobs)))
+            min(self._tile_rows(n_qubits, 2), MAX_SIDE, -(-len(samples) // (1 if n_jobs == 1 else 2 * n_jobs)))
             for samples in (X, others)
         )
         corners = [
@@ -226,6 +236,18 @@ class FidelityKernel(FeatureMapKernel):
             for left in range(top if Y is None else 0, len(others), width)
         ]
         spec = clone(self).set_params(n_jobs=1)
+        if n_qubits >= MANY_QUBITS and len(corners) > 1:
+            started = time.perf_counter()
+            spec._states(X[:1], n_qubits)
+            seconds = (time.perf_counter() - started) * (len(corners) * width + len(X)) / n_jobs
+            if seconds > LONG:
+                warnings.warn(
+                    f"a kernel matrix of {len(X)} × {len(others)} samples and {n_qubits} qubits takes about "
+                    f"{seconds / 3600:.2g} hours: fewer qubits or simulator='mps' are faster, LandmarkFeatures needs "
+                    "fewer pairs, and qperov.write_gram goes on where it was stopped",
+                    LongComputationWarning,
+                    stacklevel=2,
+                )
         operands = (
             (top, X[top : top + height], None if Y is None and top == left else others[left : left + width])
             for top, left in corners
