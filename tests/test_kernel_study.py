@@ -161,7 +161,7 @@ def test_the_words_follow_the_numbers(study: Study) -> None:
     for row in scores.iloc[:2].to_dict(orient="records"):
         assert f"that they are equivalent: {row['equivalent']:.2f}; that it is worse: {row['worse']:.2f}" in text
     for row in diagnosis.iloc[[1, 3]].to_dict(orient="records"):
-        word = "a Gaussian but for its name" if row["closest RBF"] >= 0.98 else "no Gaussian of one width"
+        word = "effectively a Gaussian" if row["closest RBF"] >= 0.98 else "not a Gaussian of a single width"
         assert f"cosine of {row['closest RBF']:.3f} with that of the closest RBF (it is {word})" in text
 
 
@@ -172,15 +172,15 @@ def test_the_words_follow_the_numbers(study: Study) -> None:
             -0.1,
             True,
             0.5,
-            ["Better than an RBF beyond chance, on these folds: Q.", "Different from every Gaussian: Q."],
+            ["Significantly better than an RBF on these folds: Q.", "Different from every Gaussian: Q."],
         ),
         (
             0.1,
             True,
             0.99,
-            ["No quantum kernel here is better", "A Gaussian but for its name, at the bandwidth that was"],
+            ["No quantum kernel is significantly better", "Effectively a Gaussian at the chosen bandwidth"],
         ),
-        (-0.1, False, 0.5, ["No quantum kernel here is better", "that the difference helps is not shown"]),
+        (-0.1, False, 0.5, ["No quantum kernel is significantly better", "there is no evidence that this helps"]),
     ],
 )
 def test_the_conclusion_answers_the_title(delta: float, significant: bool, closest: float, expected: list[str]) -> None:

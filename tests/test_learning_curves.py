@@ -138,4 +138,4 @@ def test_the_section_says_who_is_better_where(quantum: float, classical: float, 
 def test_without_rivals_the_section_says_so() -> None:
     curve = made_up(1.0, 1.0)
     study = learning_curve_study(curve[curve["model"] != "SVR · x"])
-    assert study.paragraphs[1] == "QSVR · x has no other model of its descriptor beside it."
+    assert study.paragraphs[1] == "No other model uses the descriptor of QSVR · x."

@@ -82,7 +82,7 @@ def test_few_crystals_have_a_quality_or_none(n: int) -> None:
     assert quality.neighbours == min(10, n - 1)
     assert np.isnan(quality.kept) == (n == 1)
     assert np.isnan(quality.r2_map) == (n < 11)
-    assert what_not_to_read(quality, "descriptor")[0].startswith("Not to be read")
+    assert what_not_to_read(quality, "descriptor")[0].startswith("Distances between groups of points, the sizes")
 
 
 def test_labels_that_do_not_vary_have_no_r2() -> None:
@@ -95,8 +95,8 @@ def test_sentences_follow_the_numbers() -> None:
 
     good = text(kept=0.95, r2_space=0.5, r2_map=0.5)
     assert "apart on it" not in good
-    assert "Colours" not in good
-    assert "62 % of nearest neighbours in the kernel do" in text(kept=0.38, r2_space=0.5, r2_map=0.5)
-    assert "Colours that mix may be the map's doing" in text(kept=0.95, r2_space=0.5, r2_map=0.3)
+    assert "colours" not in good
+    assert "62 % of nearest neighbours in the kernel do lie apart" in text(kept=0.38, r2_space=0.5, r2_map=0.5)
+    assert "Mixed colours may be an artefact of the map" in text(kept=0.95, r2_space=0.5, r2_map=0.3)
     assert "chance" in text(kept=0.95, r2_space=0.05, r2_map=-0.1)
     assert [percent(share) for share in (0.0, 0.004, 0.7, 1.0)] == ["0 %", "0.4 %", "70 %", "100 %"]

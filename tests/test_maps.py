@@ -314,7 +314,7 @@ def test_the_section_has_every_descriptor_and_kernel_with_its_files_and_quality(
         assert entry["picture"].startswith("data:image/png;base64,")
         sentences = " ".join(entry["quality"])
         assert f"Trustworthiness {entry['trust']}" in sentences
-        assert "Not to be read from this map" in sentences
+        assert "and the axes have no meaning on this map" in sentences
         data = json.loads(entry["interactive"].split(">", 2)[2].split("</script>")[0])
         assert len(data["id"]) == entry["crystals"]
         rows = evenly_spaced(120, entry["crystals"])

@@ -107,14 +107,14 @@ def test_other_folds_are_seen(other: Comparison) -> None:
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (OTHER_LABELS, "the crystals are the same, but 7 of 60 labels are not"),
-        (OTHER_UNIT, "the crystals are the same, but one learnt energy_per_atom meV/atom and the other "
-         "energy_per_atom eV/cell"),
-        (OTHER_CRYSTALS, "their crystals are others (synthetic and else), 40 are in both, of 60 and 60"),
+        (OTHER_LABELS, "the crystals are the same, but 7 of 60 labels differ"),
+        (OTHER_UNIT, "the crystals are the same, but one has the label energy_per_atom meV/atom and the "
+         "other energy_per_atom eV/cell"),
+        (OTHER_CRYSTALS, "their crystals differ (synthetic and else): 40 in common, of 60 and 60"),
     ],
     ids=["labels", "unit", "crystals"],
 )  # fmt: skip
-def test_what_must_not_be_compared_is_said_first_and_parted(tmp_path: Path, other: Comparison, message: str) -> None:
+def test_what_must_not_be_compared_is_said_first(tmp_path: Path, other: Comparison, message: str) -> None:
     text = page_of(tmp_path, COMPARISON, other, COMPARISON)
     body = text.partition("</style>")[2]
     stop = body.index('class="box stop"')
@@ -138,7 +138,7 @@ def test_runs_on_other_folds_stand_beside_each_other_untested(tmp_path: Path) ->
 def test_the_same_run_twice_differs_in_nothing(tmp_path: Path) -> None:
     text = plain(page_of(tmp_path, COMPARISON, shuffled(COMPARISON)))
     assert "Data, settings, versions and machine are the same in all runs." in text
-    assert "5 of 5 pairs have the same scores in every fold" in text
+    assert "5 of 5 pairs have identical scores in every fold" in text
     assert cautions(named_runs([written(tmp_path / "a"), written(tmp_path / "b")])) == []
 
 
@@ -337,7 +337,7 @@ def test_with_one_sound_run_among_bad_ones_its_report_is_rebuilt(runs: Path, tmp
     done = call(runs / "empty", runs / "b", "--out", tmp_path / "page.html")
     assert done.exit_code == 0
     assert "left out: " in done.stderr
-    assert "What was asked" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Which differences are significant" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_several_runs_go_to_the_working_directory_by_default(

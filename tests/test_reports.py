@@ -128,15 +128,16 @@ def test_the_page_reads_like_a_paper(page: Page, record: Record) -> None:
     text = (record.path / "report.html").read_text(encoding="utf-8")
     sections = re.findall(r'<section id="(.+?)">\n<h2>(.+?)</h2>', text)
     assert [heading for _, heading in sections] == [
-        "What was asked", "Data and provenance", "Scores", "Conclusions", "Which differences are real", "Figures",
-        "Maps of the crystals", "How it was done", "Settings and versions", "How to reproduce it", "Sources",
+        "Question", "Data and provenance", "Scores", "Conclusions", "Which differences are significant", "Figures",
+        "Maps of the crystals", "Methods", "Settings and versions", "How to reproduce it", "Sources",
     ]  # fmt: skip
     assert re.findall(r'<li><a href="#(.+?)">(.+?)</a>', text) == sections, "the table of contents"
     assert (
         "How well can the energy_per_atom of 120 crystals (synthetic) be predicted from their powder pattern and pair "
-        "correlations, and do quantum models do it better than classical ones? 2 quantum models, 2 classical models "
-        "and 1 reference model met the same folds: Folds never separate crystals of one symmetry class or of one "
-        "identical descriptor. Hyperparameters were chosen inside each training fold." in page.text
+        "correlations, and do quantum models predict it better than classical ones? 2 quantum models, 2 classical "
+        "models and 1 reference model are tested on the same folds: Folds never separate crystals of one symmetry "
+        "class or of one identical descriptor. Hyperparameters were chosen by cross-validation within each training fold."
+        in page.text
     )
 
 
@@ -159,9 +160,9 @@ def test_the_page_says_what_must_be_said(page: Page) -> None:
         "run_07/OUTCAR: did not end",
         "ceiling R² 0.860; numerical rank 3 of 24 columns; 105 distinct rows among 120 crystals",
         "noise floor 0.0011 meV/atom",
-        "No model of this descriptor can have an R² above 0.86 on these crystals",
+        "No model of this descriptor can exceed R² = 0.86 on these crystals",
         "To quote: On the powder pattern, QSVR",
-        "depends on where the zero of energy lies",
+        "depends on the zero of energy",
         "Nadeau and Bengio 2003",
         "bandwidth = 0.1",
         "0" * 64,
@@ -290,11 +291,13 @@ def quoted(delta: float, p_holm: float, probable: tuple[float, float, float] | N
 def test_the_sentence_to_quote_is_worked_out_from_the_numbers() -> None:
     assert quoted(0.004, 0.6, (0.1, 0.55, 0.35)) == (
         "On the powder pattern, QSVR is not distinguishable from SVR at n = 120 (ΔMAE −0.004 ± 0.010 meV/atom at 95 % "
-        "confidence). The probability that they differ by less than 0.0027 meV/atom, which is practically nothing, is "
-        "0.55; that QSVR is better by more, 0.35; that it is worse by more, 0.10."
+        "confidence). The probability that they differ by less than 0.0027 meV/atom, a negligible amount, is "
+        "0.55; that QSVR is better by more than that, 0.35; that it is worse by more than that, 0.10."
     )
     assert "QSVR is better than SVR at n = 120 (ΔMAE −0.030" in quoted(0.03, 0.001, (0.0, 0.001, 0.999))
-    assert "that QSVR is better by more, > 0.99; that it is worse by more, < 0.01." in quoted(0.03, 0.001, (0, 0, 1))
+    assert "better by more than that, > 0.99; that it is worse by more than that, < 0.01." in quoted(
+        0.03, 0.001, (0, 0, 1)
+    )
     assert "QSVR is worse than SVR" in quoted(-0.03, 0.001, (1, 0, 0))
     assert quoted(0.004, 0.6, None).endswith("(ΔMAE −0.004 ± 0.010 meV/atom at 95 % confidence)."), "an older record"
     assert "QSVR is practically equivalent to SVR at n = 120 (ΔMAE" in quoted(0.001, 0.6, (0.01, 0.97, 0.02))
@@ -307,7 +310,7 @@ def test_the_summary_names_the_best_the_noise_and_the_worthless() -> None:
     best = table["mae"].idxmin()
     times = table.loc[best, "mae"] / COMPARISON.label["noise"]
     assert summary.startswith(f"Of 5 models, {best} has the smallest MAE, {table.loc[best, 'mae']:.4f} [")
-    assert f"That is {times:.2g} times the noise of the label." in summary
+    assert f"That is {times:.2g} times the label noise." in summary
     models = say.scored_models(COMPARISON).iloc[2:]
     lost = [row["model"] for _, row in models.iterrows() if not say.beats_constant(COMPARISON, row)]
     assert "QSVR · pair correlations" in lost
@@ -319,7 +322,7 @@ def test_the_summary_names_the_best_the_noise_and_the_worthless() -> None:
     [
         (0.6, (0.02, 0.96, 0.02), "practically equivalent"),
         (0.6, (0.3, 0.4, 0.3), "not distinguishable"),
-        (0.001, (0.0, 0.99, 0.01), "first is better, by nothing that matters"),
+        (0.001, (0.0, 0.99, 0.01), "first is better, but negligibly"),
         (0.001, (0.99, 0.01, 0.0), "first is better"),
     ],
 )

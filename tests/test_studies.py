@@ -190,7 +190,7 @@ def test_a_report_has_the_numbers_and_pictures_of_a_study_and_is_the_same_twice(
     path = write(tmp_path / "run", STUDY)
     page = build_report(read_record(path))
     text = page.read_text(encoding="utf-8")
-    section = text[text.index("<h2>Compression</h2>") : text.index("<h2>How it was done</h2>")]
+    section = text[text.index("<h2>Compression</h2>") : text.index("<h2>Methods</h2>")]
     assert "Four numbers, one of them rounding noise." in section
     rows = re.findall(r"<tr>(.*?)</tr>", section)
     cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows]
@@ -213,7 +213,7 @@ def test_hostile_text_is_shown_and_not_run(tmp_path: Path) -> None:
     study = Study(NASTY, (NASTY,), tables={NASTY: frame}, charts=(chart,), decimals={NASTY: 2})
     text = build_report(read_record(write(tmp_path / "run", study))).read_text(encoding="utf-8")
     assert "<script>alert" not in text
-    section = text[text.rindex("<h2>", 0, text.index("<h2>How it was done")) : text.index("<h2>How it was done")]
+    section = text[text.rindex("<h2>", 0, text.index("<h2>Methods")) : text.index("<h2>Methods")]
     assert section.count("&lt;script&gt;") >= 7
     assert section.count("</td>") == 4
     assert "{{ 7 * 7 }}" in section
@@ -292,7 +292,7 @@ def test_the_autoencoder_stands_beside_its_baselines(
     distinct = len(np.unique(qperov.PXRDFeaturizer("autoencoder").fit_transform(dataset.structures).round(6), axis=0))
     assert f"{len(dataset)} crystals have only {distinct} distinct vectors" in text
     assert len(noise.tables["Loss on the test crystals"]) == 14
-    assert energy.paragraphs == ("A quick run leaves this out.",)
+    assert energy.paragraphs == ("Skipped in a quick run.",)
     record = read_record(write(tmp_path / "run", compression, noise, energy))
     page = build_report(record).read_text(encoding="utf-8")
     assert f"{table.loc['entangling 5→2', 'test']:.5f}" in page
@@ -324,7 +324,7 @@ def test_without_torch_one_sentence_says_what_to_install(
     monkeypatch.setattr(autoencoder_study, "find_spec", lambda name: None)
     monkeypatch.setattr(autoencoder_study, "EPOCHS", 2)
     energy = autoencoder_study.autoencoder_studies(dataset)[-1]
-    assert energy.paragraphs == ("This needs torch: pip install 'qperov[torch]'.",)
+    assert energy.paragraphs == ("Skipped: this needs torch (pip install 'qperov[torch]').",)
 
 
 def test_too_few_distinct_vectors_give_a_reason_and_no_numbers() -> None:

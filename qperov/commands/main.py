@@ -61,8 +61,8 @@ SECOND_TASK = "second_task"
 
 Runs = Annotated[Path, typer.Option("--runs", help="Folder that receives a new run directory for each run.")]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes; −1 for all cores.")]
-Folds = Annotated[int, typer.Option(help="Folds of cross-validation, grouped; at most one a group.", min=2)]
-Repeats = Annotated[int, typer.Option(help="Times the cross-validation is repeated with other folds.", min=1)]
+Folds = Annotated[int, typer.Option(help="Folds of cross-validation, grouped; at most one per group.", min=2)]
+Repeats = Annotated[int, typer.Option(help="Repetitions of the cross-validation with new folds.", min=1)]
 Seed = Annotated[int, typer.Option(help="Seed of folds and bootstrap.", min=0)]
 Quick = Annotated[bool, typer.Option("--quick", help="Small hyperparameter grids.")]
 Studies = Annotated[
@@ -108,12 +108,12 @@ def demo(
         ),
     ] = "second_task,kernels,noise,autoencoder",
 ) -> None:
-    """Compare quantum and classical regression on the embedded dataset cpx321; some minutes on two cores.
+    """Compare quantum and classical regression on the embedded dataset cpx321; a few minutes on two cores.
 
     Linear, kernel and Gaussian-process regression, classical SVRs, quantum-kernel SVRs, a quantum autoencoder and the
     papers' networks on powder patterns and structure factors; the published quantum SVR and a cluster expansion for
-    contrast. The report has sections on a second task (the relaxed crystals of cpx222), the quantum kernels, the noise
-    of a machine and the autoencoder. With --quick: a quarter of the crystals and small grids, about a minute.
+    contrast. The report has sections on a second task (the relaxed crystals of cpx222), the quantum kernels, device
+    noise and the autoencoder. With --quick: a quarter of the crystals and small grids, about a minute.
     """
     from qperov import load_dataset
 
@@ -134,14 +134,14 @@ def compare(
     source: Source,
     store: StorePath = DEFAULT_STORE,
     keep_duplicates: Annotated[
-        bool, typer.Option("--keep-duplicates", help="Keep every symmetry copy; by default one crystal a class stays.")
+        bool, typer.Option("--keep-duplicates", help="Keep all symmetry copies; by default, one crystal per class.")
     ] = False,
     random_split: Annotated[
-        bool, typer.Option("--random-split", help="Ignore symmetry and twins when splitting, to see the leak.")
+        bool, typer.Option("--random-split", help="Ignore symmetry copies when splitting, to show the leakage.")
     ] = False,
     descriptors: Annotated[
         str | None,
-        typer.Option(help="Kinds of feature, separated by commas; by default what fits the crystals."),
+        typer.Option(help="Kinds of feature, separated by commas; by default those that suit the crystals."),
     ] = None,
     runs: Runs = Path("qperov-runs"),
     folds: Folds = 10,
@@ -154,7 +154,7 @@ def compare(
 ) -> None:
     """Compare quantum and classical regression on your crystals.
 
-    Folds part no symmetry copies; constant baselines, intervals and ceilings stand beside every score. The run
+    Folds never separate symmetry copies; every score comes with baselines, intervals and upper bounds. The run
     directory holds the record, the predictions, the figures and report.html.
 
     \b
@@ -164,9 +164,11 @@ def compare(
     """
     chosen = _chosen_studies(studies)
     if keep and random_split:
-        raise typer.BadParameter("errors on random folds leak and say nothing of new crystals", param_hint="--keep")
+        raise typer.BadParameter(
+            "random folds leak, and their errors say nothing about new crystals", param_hint="--keep"
+        )
     if source.labels is not None and source.target is None:
-        raise typer.BadParameter("name the column of the table that is to be learnt", param_hint="--target")
+        raise typer.BadParameter("name the column of the table to be predicted", param_hint="--target")
     check_writable(runs, "--runs")
     if source.target is None and source.path.exists():
         source = replace(source, target="energy_per_atom")

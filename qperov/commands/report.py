@@ -23,14 +23,14 @@ def report(
         Path | None,
         typer.Option(
             "--out",
-            help=f"The page, or a folder for it; by default report.html in the run, {SEVERAL} here for several.",
+            help=f"The page, or its folder; by default report.html in the run, {SEVERAL} here for several.",
         ),
     ] = None,
 ) -> None:
     """Rebuild the report of a run from its record alone, or compare several runs on one page.
 
-    Of several runs the page says what differs between them, sets their models side by side, and tests models of runs
-    that share crystals, labels and folds. A directory that holds no sound record is named, and the others go on.
+    For several runs the page shows what differs between them, their models side by side, and paired tests of runs
+    that share crystals, labels and folds. A directory without a valid record is reported and skipped.
 
     \b
     qperov report qperov-runs/demo-1

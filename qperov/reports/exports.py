@@ -58,9 +58,9 @@ CONFIDENCE = 0.95
 ABOUT = {
     "mae": ("smaller", "mean absolute error"),
     "rmse": ("smaller", "root mean squared error"),
-    "r2": ("larger", "coefficient of determination: 1 is perfect, 0 a constant"),
+    "r2": ("larger", "coefficient of determination: 1 is perfect, 0 a constant prediction"),
     "spearman": ("larger", "Spearman's rank correlation of predicted and true values"),
-    "maer": ("smaller", "mean of |error / label|: depends on where the label has its zero"),
+    "maer": ("smaller", "mean of |error / label|: depends on the zero of the label"),
 }
 #: Columns of a tested pair; older records lack some of the last.
 PAIR = (

@@ -1,4 +1,4 @@
-"""The report: one self-contained page, made of a record alone."""
+"""The report: one self-contained page, built from a record alone."""
 
 from __future__ import annotations
 
@@ -102,15 +102,15 @@ def build_report(record: Record, *, out: Path | None = None) -> Path:
 def _contents(maps: list[dict[str, Any]], studies: list[dict[str, Any]]) -> list[Section]:
     """The page's sections in their order."""
     return [
-        Section("asked", "What was asked"),
+        Section("asked", "Question"),
         Section("data", "Data and provenance"),
         Section("scores", "Scores"),
         Section("conclusions", "Conclusions"),
-        Section("differences", "Which differences are real"),
+        Section("differences", "Which differences are significant"),
         Section("figures", "Figures"),
         *([Section("maps", "Maps of the crystals")] if maps else []),
         *(Section(study["anchor"], study["title"]) for study in studies),
-        Section("method", "How it was done"),
+        Section("method", "Methods"),
         Section("settings", "Settings and versions"),
         Section("reproduce", "How to reproduce it"),
         Section("sources", "Sources"),

@@ -34,7 +34,7 @@ EQUAL = 1e-7
 
 
 def autoencoder_studies(dataset: CrystalDataset, *, quick: bool = False, seed: int = 0) -> tuple[Study, ...]:
-    """Train encoders on one honest split of a dataset, and tell what they are worth beside their baselines.
+    """Train encoders on one honest split of a dataset, and compare them with their baselines.
 
     Parameters
     ----------
@@ -86,10 +86,10 @@ def _split_sentence(twins: np.ndarray, train: np.ndarray, test: np.ndarray) -> s
     distinct, counts = np.unique(twins, return_counts=True)
     on_side = [len(np.unique(twins[rows])) for rows in (train, test)]
     return (
-        f"The {len(twins)} crystals have only {len(distinct)} distinct vectors; the commonest belongs to "
-        f"{counts.max()} of them, so that a mean over crystals is ruled by few patterns. One split: {len(train)} "
-        f"crystals ({on_side[0]} distinct vectors) train, {len(test)} ({on_side[1]}) test; no symmetry class and no "
-        "two equal vectors are on both sides."
+        f"The {len(twins)} crystals have only {len(distinct)} distinct vectors; the most common is "
+        f"shared by {counts.max()} of them, so that few patterns dominate a mean over crystals. One split: "
+        f"{len(train)} training crystals ({on_side[0]} distinct vectors), {len(test)} test crystals ({on_side[1]}); no "
+        "symmetry class and no vector occurs on both sides."
     )
 
 
@@ -134,28 +134,27 @@ def _compression_study(findings: AutoencoderFindings, split: str, constant_loss:
             "Fidelity against the size of the code", "lines", "curve", "code qubits", "lost", series="encoder",
             x_label="qubits of the code", y_label="1 − mean fidelity, test", references=(constant,), log_y=True,
             least=LEAST,
-            caption=f"Lower is better. What is {_lost(1.0)} is rounding noise and is drawn there.",
+            caption=f"Lower is better. Values {_lost(1.0)} are rounding noise and are drawn at that level.",
         ),
         Chart(
             "Fidelity of each crystal", "histogram", "fidelities", "lost", series="split", panels="model",
             x_label="1 − fidelity (left is better)", y_label="share of the crystals", log_x=True, least=LEAST,
             references=(Reference("constant state, mean", constant.value, "x"),),
-            caption="Crystals with the same vector stand in the same bar.",
+            caption="Crystals with the same vector fall into the same bar.",
         ),
         Chart(
             "Loss while training", "lines", "losses", "epoch", "loss", series="model", panels="training",
             x_label="passes over the training crystals", y_label="loss, train", shared_x=False, log_y=True,
             references=(Reference("constant state", constant_loss),),
-            caption="Loss: the probability of finding the trash qubits elsewhere than in |0…0⟩.",
+            caption="Loss: the probability of measuring the trash qubits in a state other than |0…0⟩.",
         ),
     )  # fmt: skip
     paragraphs = (
-        "A powder pattern's vector, I/2θ of its first 32 peaks with 1.5 < I < 70, is written into the amplitudes of "
-        f"{n_qubits} qubits, and a quantum circuit compresses it to fewer qubits and back. Fidelity is √⟨z|ρ|z⟩ of the "
-        "vector and what comes back, 1 where nothing is lost. Beside it stand, on the same test crystals, what one "
-        "constant state scores that knows nothing of the crystal; what a classical linear autoencoder scores "
-        "(principal components, as many as the code has amplitudes); and the spectral bound, which no encoder can "
-        "pass.",
+        "A powder pattern's vector, I/2θ of its first 32 peaks with 1.5 < I < 70, is encoded in the amplitudes of "
+        f"{n_qubits} qubits; a quantum circuit compresses it to fewer qubits and reconstructs it. Fidelity is √⟨z|ρ|z⟩ "
+        "of the vector and its reconstruction, 1 where nothing is lost. For comparison, on the same test crystals: one "
+        "constant state, independent of the crystal; a classical linear autoencoder (as many principal components as "
+        "the code has amplitudes); and the spectral bound, an upper bound for any encoder.",
         split,
         *_verdicts(table),
         *(_dead_angles(name, dead) for name, dead in findings.dead.items() if dead),
@@ -207,7 +206,7 @@ def _lost(fidelity: float) -> str:
 
 def _dead_angles(name: str, dead: list[int]) -> str:
     angles = ", ".join(f"θ{k}" for k in dead)
-    return f"{len(dead)} angles of the {name.split()[0]} encoder cannot change its loss: {angles}."
+    return f"{len(dead)} angles of the {name.split()[0]} encoder have no effect on its loss: {angles}."
 
 
 # --- noise --------------------------------------------------------------------------------------
@@ -235,9 +234,9 @@ def _noise_study(findings: AutoencoderFindings, constant_loss: float) -> Study:
     return Study(
         f"{TITLE}: noise",
         (
-            "The trained encoders, put under the noise of imperfect machines. The loss is the probability of reading "
-            "the trash qubits elsewhere than in |0…0⟩; it is measured on the trash alone, and is not comparable with "
-            "a fidelity. Writing the vector into the amplitudes takes gates too, which are noisy in the second column.",
+            "The trained encoders under the noise of imperfect devices. The loss is the probability of measuring the "
+            "trash qubits in a state other than |0…0⟩; it involves the trash qubits alone, and is not comparable with "
+            "a fidelity. State preparation takes gates too, which are noisy in the second column.",
             *_noise_verdicts(noise, constant_loss),
         ),
         tables={"Loss on the test crystals": shown},
@@ -257,19 +256,19 @@ def _noise_names(noise: pd.DataFrame) -> list[str]:
 
 
 def _noise_verdicts(noise: pd.DataFrame, constant_loss: float) -> list[str]:
-    """Where noise makes an encoder useless, and which encoder stands it best."""
+    """Where noise makes an encoder useless, and which encoder is most robust."""
     sentences = []
     for model, rows in noise.groupby("model", sort=False):
         lost = rows.loc[rows["preparation"] >= constant_loss, "noise"].tolist()
         sentences.append(
             f"The {model} encoder has {rows['n_gates'].iloc[0]} gates: loss {rows['preparation'].iloc[0]:#.2g} without "
-            f"noise, {rows['preparation'].max():#.2g} under the worst. It is no better than a noiseless constant state "
-            f"({constant_loss:.2g}) {'with: ' + '; '.join(lost) if lost else 'under none of these'}."
+            f"noise, {rows['preparation'].max():#.2g} under the strongest. It is no better than a noiseless constant "
+            f"state ({constant_loss:.2g}) {'with: ' + '; '.join(lost) if lost else 'at none of these levels'}."
         )
     best = noise.loc[noise.groupby("noise", sort=False)["preparation"].idxmin()].set_index("noise")["model"]
     if best.nunique() > 1:
         sentences += [
-            f"The {name} encoder has the least loss with: {'; '.join(where.index)}."
+            f"The {name} encoder has the smallest loss with: {'; '.join(where.index)}."
             for name, where in best.groupby(best)
         ]
     return sentences
@@ -283,7 +282,7 @@ def _energy_study(
 ) -> Study:
     title, unit = f"{TITLE}: the label read from the code", f" / {dataset.unit}" if dataset.unit else ""
     if findings.energy is None or findings.predictions is None:
-        why = "A quick run leaves this out." if quick else "This needs torch: pip install 'qperov[torch]'."
+        why = "Skipped in a quick run." if quick else "Skipped: this needs torch (pip install 'qperov[torch]')."
         return Study(title, (why,), kind=KIND)
     energy, predictions = findings.energy, findings.predictions
     median = str(energy["model"].iloc[0])
@@ -303,7 +302,7 @@ def _energy_study(
         for name, row in test.iterrows()
         if name != median
     ]
-    bound = f"; no function of them has an R² above {ceiling:.2f} on all {len(dataset)} crystals" if ceiling < 1 else ""
+    bound = f"; no function of them can exceed R² = {ceiling:.2f} on all {len(dataset)} crystals" if ceiling < 1 else ""
     chart = Chart(
         "Predicted against true", "scatter", "predictions", "true", "predicted", series="split", panels="model",
         x_label=f"true {dataset.target}{unit}", y_label=f"predicted{unit}",
@@ -313,11 +312,11 @@ def _energy_study(
     return Study(
         title,
         (
-            "A small network is trained to read the label from the code's expectation values, on the training crystals "
-            f"of the same split. It has {distinct} distinct vectors to go by{bound}.",
-            f"{' '.join(verdicts)} One split and no interval: differences of a few per cent mean little.",
+            "A small network is trained to predict the label from the code's expectation values, on the training "
+            f"crystals of the same split. There are {distinct} distinct vectors{bound}.",
+            f"{' '.join(verdicts)} One split and no interval: differences of a few per cent are not meaningful.",
         ),
-        tables={"Error of the heads": table},
+        tables={"Error of the regression heads": table},
         decimals=dict.fromkeys(table.columns[3:], 3),
         kind=KIND,
         charts=(chart,),

@@ -50,7 +50,7 @@ FOLDS = 5
 BANDWIDTHS = (0.03, 0.05, 0.1, 0.2, 0.3, 0.45, 0.7, 1.0, 1.5)
 QUICK_BANDWIDTHS = (0.05, 0.1, 0.2, 0.45, 1.0)
 SHOTS, QUICK_SHOTS = (64, 256, 1024, 8192), (64, 512, 8192)
-#: A kernel whose centred matrix makes this cosine with a Gaussian's is one but for its name.
+#: A kernel whose centred matrix makes this cosine with a Gaussian's is effectively one.
 GAUSSIAN_ALREADY = 0.98
 #: Shots are enough where they cost less R² than this.
 ENOUGH = 0.05
@@ -96,8 +96,8 @@ def kernel_studies(
     own = {model.name: kernel for model, kernel in quantum if model.descriptor == first.descriptor}
     about = (
         f"{len(y)} of {len(dataset)} crystals, {first.descriptor}: the "
-        "quantum kernels and a Gaussian (RBF) kernel see the same principal components, bandwidths b (1/b is the RBF's "
-        f"length scale), penalties and {FOLDS} folds, none of which parts symmetry copies or equal descriptors."
+        "quantum kernels and a Gaussian (RBF) kernel use the same principal components, bandwidths b (1/b is the RBF's "
+        f"length scale), penalties and {FOLDS} folds, which never separate symmetry copies or equal descriptors."
     )
     return (_study(data, own, about, dataset.unit, quick, seed),)
 
@@ -129,27 +129,27 @@ def _study(
         Chart(
             "Entries of the kernel matrix", "lines", "entries", "bandwidth", "entry", series="entries", panels="kernel",
             x_label="bandwidth b", y_label="entries off the diagonal", log_x=True,
-            caption="At 1 all crystals look alike, at 0 all look unrelated; a model learns in between.",
+            caption="At 1 all crystals look the same, at 0 all look unrelated; learning needs values in between.",
         ),
         Chart(
             "Score against the bandwidth", "lines", "curve", "bandwidth", "r2", series="kernel",
             x_label="bandwidth b", y_label="R², out of fold", log_x=True,
-            caption="The penalty C is chosen on inner folds at every bandwidth. One deal of the folds, no interval.",
+            caption="The penalty C is chosen on inner folds at every bandwidth. One fold assignment, no interval.",
         ),
         Chart(
-            "Score against the number of shots", "lines", "What shots do", "shots", "R²", series="kernel",
+            "Score against the number of shots", "lines", "Effect of shot noise", "shots", "R²", series="kernel",
             x_label="shots a circuit", y_label="R², out of fold", log_x=True,
             references=tuple(Reference(f"{name}, exact", value) for name, value in exact.items()),
-            caption="Bandwidths as typically chosen. Shot noise alone: a machine adds its own.",
+            caption="Bandwidth: the median over folds of those chosen. Shot noise alone, without device noise.",
         ),
     )  # fmt: skip
     return Study(
         TITLE,
         (
             about,
-            "Effective rank is the number of directions that a matrix uses; target alignment its cosine with the "
-            "matrix that orders crystals as the label does; s / N the complexity of the model that fits the label; "
-            "g the geometric difference to an RBF of median length scale, and to the RBF that comes nearest.",
+            "Effective rank is the effective number of dimensions of a kernel matrix; target alignment its cosine with "
+            "the ideal matrix of the labels; s / N the complexity of the model that fits the label; g the geometric "
+            "difference to an RBF of median length scale, and to the closest RBF.",
             *verdict,
             *_kernel_sentences(diagnosis, len(data.y)),
             *_shot_sentences(shots, exact),
@@ -158,7 +158,7 @@ def _study(
         tables={
             "Scores, bandwidth and penalty chosen on inner folds": scores.drop(columns="significant"),
             "Diagnosis": diagnosis,
-            "What shots do": shots,
+            "Effect of shot noise": shots,
         },
         charts=charts,
         data={"entries": entry_quantiles(X, kernels, bandwidths), "curve": curve},
@@ -240,14 +240,14 @@ def _kernel_sentences(diagnosis: pd.DataFrame, n: int) -> tuple[str, ...]:
         if row["kernel"] == RBF_NAME:
             continue
         alike = row["closest RBF"]
-        name = "a Gaussian but for its name" if alike >= GAUSSIAN_ALREADY else "no Gaussian of one width"
+        name = "effectively a Gaussian" if alike >= GAUSSIAN_ALREADY else "not a Gaussian of a single width"
         sentences.append(
-            f"{row['kernel']} at b = {row['bandwidth']:.3g}: its matrix makes a cosine of "
-            f"{alike:.3f} with that of the closest RBF (it is {name}), and the least geometric difference to any RBF "
-            f"is g = {row['least g to any RBF']:.2g}, where 1 leaves no target that favours it and "
-            f"√N = {np.sqrt(n):.3g} is the scale of one that could. Its entries spread by {row['spread']:.2g} about a "
-            f"median of {row['median entry']:.2f}, which {_count(row['minimum shots'])} shots tell "
-            "from noise; a score may need far more."
+            f"{row['kernel']} at b = {row['bandwidth']:.3g}: its matrix has a cosine of "
+            f"{alike:.3f} with that of the closest RBF (it is {name}), and the smallest geometric difference to any "
+            f"RBF is g = {row['least g to any RBF']:.2g}: at 1 no target favours it, and an advantage needs about "
+            f"√N = {np.sqrt(n):.3g}. Its entries have a standard deviation of {row['spread']:.2g} and a median of "
+            f"{row['median entry']:.2f}; {_count(row['minimum shots'])} shots resolve them, but a good score may need "
+            "far more."
         )
     return tuple(sentences)
 
@@ -266,12 +266,12 @@ def _shot_sentences(shots: pd.DataFrame, exact: dict[str, float]) -> tuple[str, 
         enough = part[part["R²"] > free - ENOUGH]
         cost = "none of these numbers of shots comes"
         if len(enough):
-            cost = f"{enough['shots'].iloc[0]} shots are the first to come"
+            cost = f"{enough['shots'].iloc[0]} shots suffice to come"
         sentences.append(
             f"{name} measured with {least['shots']} shots a circuit has R² {_r2(least['R²'])}, with {most['shots']} "
             f"{_r2(most['R²'])}, and {_r2(free)} without shot noise at the same bandwidth; {cost} within {ENOUGH} of "
-            f"that. {most['shots']} shots take {_millions(most['runs of circuits'])} million runs of circuits for "
-            "one matrix."
+            f"that. {most['shots']} shots take {_millions(most['runs of circuits'])} million circuit runs for one "
+            "matrix."
         )
     return tuple(sentences)
 
@@ -291,13 +291,15 @@ def _conclusion(scores: pd.DataFrame, diagnosis: pd.DataFrame) -> str:
     chosen = diagnosis[(diagnosis["chosen by"] == CHOSEN) & (diagnosis["kernel"] != RBF_NAME)]
     gaussian = chosen[chosen["closest RBF"] >= GAUSSIAN_ALREADY]["kernel"].tolist()
     if better:
-        text = f"Better than an RBF beyond chance, on these folds: {', '.join(better)}."
-        text += " That is a better kernel for these labels; all of it was computed on this machine."
+        text = f"Significantly better than an RBF on these folds: {', '.join(better)}."
+        text += (
+            " That is a better kernel for these labels, not a quantum advantage: all of it was computed classically."
+        )
     else:
-        text = "No quantum kernel here is better than an RBF beyond chance."
+        text = "No quantum kernel is significantly better than an RBF here."
     if gaussian:
-        text += f" A Gaussian but for its name, at the bandwidth that was chosen: {', '.join(gaussian)}."
+        text += f" Effectively a Gaussian at the chosen bandwidth: {', '.join(gaussian)}."
     if others := [name for name in chosen["kernel"] if name not in gaussian]:
         text += f" Different from every Gaussian: {', '.join(others)}"
-        text += "." if better else "; that the difference helps is not shown on these crystals."
+        text += "." if better else "; there is no evidence that this helps on these crystals."
     return text

@@ -1,4 +1,4 @@
-"""A report's section on learning curves: who needs how many crystals."""
+"""A report's section on learning curves: which model needs how many crystals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_OTHERS = 4
 
 
 def learning_curve_study(curve: pd.DataFrame, *, unit: str = "") -> Study:
-    """A report's section on a learning curve: who needs how many crystals.
+    """A report's section on a learning curve: which model needs how many crystals.
 
     Parameters
     ----------
@@ -45,19 +45,19 @@ def learning_curve_study(curve: pd.DataFrame, *, unit: str = "") -> Study:
             Chart(
                 f"Error against training crystals: {descriptor}", "lines", descriptor, "size", "mae", series="model",
                 x_label="training crystals", y_label=f"MAE{per}",
-                caption=f"Mean over the same test folds. Beside quantum models, at most the {MOST_OTHERS} best others.",
+                caption=f"Mean over the same test folds. Quantum models and the best {MOST_OTHERS} others.",
             )
         )  # fmt: skip
     return Study(
         TITLE,
         (
-            f"The models of the comparison learn from {sizes[0]} to {sizes[-1]} crystals and are tested on the same "
-            f"{len(curve.groupby(['repeat', 'fold']))} honest folds. Larger training sets contain the smaller ones, "
+            f"The models of the comparison are trained on {sizes[0]} to {sizes[-1]} crystals and tested on the same "
+            f"{len(curve.groupby(['repeat', 'fold']))} grouped folds. Larger training sets contain the smaller ones, "
             "and hyperparameters are chosen anew in each. α is the slope of log MAE against −log n: the larger, the "
             "faster the error falls.",
             *(_against_others(curve, means, name, quantum, learnt, descriptor_of, unit) for name in quantum),
-            "Told apart means: corrected resampled t-test, p < 0.05, without correction for the number of sizes. The "
-            "best other model is picked on the test folds at each size, which favours it a little.",
+            "Better and worse mean p < 0.05 in the corrected resampled t-test, without correction for the number of "
+            "sizes. The best other model is chosen on the test folds at each size, which favours it slightly.",
         ),
         tables={"Mean absolute error": table},
         charts=tuple(charts),
@@ -95,7 +95,7 @@ def _against_others(
     """At which sizes a quantum model is told apart from the best other model of its descriptor."""
     rivals = [other for other in learnt if other not in quantum and descriptor_of[other] == descriptor_of[name]]
     if not rivals:
-        return f"{name} has no other model of its descriptor beside it."
+        return f"No other model uses the descriptor of {name}."
     better: list[str] = []
     worse: list[str] = []
     for size in means.columns:

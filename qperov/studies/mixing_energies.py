@@ -133,7 +133,7 @@ def _study(dataset: CrystalDataset, comparison: Comparison, element: str, share:
             Chart(
                 "Labels against composition", "scatter", "labels", "share", "label",
                 x_label=f"{element} atoms / all atoms", y_label=f"{name}, {unit}",
-                caption="Each point is a crystal; those above each other differ by their ordering alone.",
+                caption="Each point is a crystal; those at one abscissa differ in their ordering alone.",
             ),
             Chart(
                 "Predicted against label", "scatter", "predictions", "y_true", "y_pred", panels="model",
@@ -152,9 +152,9 @@ def _what_composition_tells(table: pd.DataFrame, mae: str, best: list[str], unit
     alone = by_model.loc[COMPOSITION]
     said = " and ".join(f"{name} {by_model.loc[name, mae]:.2f}" for name in best)
     higher = [name for name in best if by_model.loc[name, "to"] < alone["from"]]
-    verdict = "their intervals overlap: the pattern is not shown to tell more than the composition"
+    verdict = "their intervals overlap: no evidence that the pattern says more than the composition"
     if len(higher) == len(best):
-        verdict = "their intervals do not overlap: the pattern tells more than the composition"
+        verdict = "their intervals do not overlap: the pattern says more than the composition"
     elif higher:
         verdict = f"of these, only {higher[0]} has an interval below that of the composition"
     return (

@@ -170,16 +170,16 @@ def build_suite(dataset: CrystalDataset, *, descriptors: tuple[str, ...] = (), q
         "the numerical rank; QSVR uses one qubit for each. Scaling and components are fitted on the whole training "
         "fold, hyperparameters chosen on inner folds of it; the Gaussian process chooses length scale and noise by "
         "marginal likelihood instead.",
-        "Autoencoder + SVR reads Pauli expectation values of the code of a quantum autoencoder, which compresses the "
-        f"components, written into the amplitudes of {CODE_OF} qubits, to {CODE_QUBITS} qubits and never sees a label.",
+        "Autoencoder + SVR uses Pauli expectation values of the code of a quantum autoencoder, which compresses the "
+        f"components, encoded in the amplitudes of {CODE_OF} qubits, to {CODE_QUBITS} qubits and never sees a label.",
         "QSVR takes the IQP map with circular entanglement, chosen among eight maps on cpx321, so that its scores on "
-        "that dataset are a little too kind. A map that entangles nothing does as well there "
+        "that dataset are slightly optimistic. A map without entanglement does as well there "
         "(experiments/feature_maps.py).",
     ]
     if "pattern" in kinds and len(dataset) >= FEWEST_FOR_PUBLISHED and dataset.unit in ENERGY_UNITS:
         models.append(published_qsvr(dataset))
         notes.append(
-            "QSVR as published takes 6 unscaled components at bandwidth 1 and tunes nothing; it is there for contrast."
+            "QSVR as published takes 6 unscaled components at bandwidth 1 without tuning; it is included for contrast."
         )
     if kinds == ("profile",) and not descriptors:
         notes.append("The crystals do not share one lattice, so patterns are compared as broadened profiles.")
@@ -190,8 +190,8 @@ def build_suite(dataset: CrystalDataset, *, descriptors: tuple[str, ...] = (), q
     else:
         models += [replace(network, featurizer=PXRDFeaturizer(kinds[-1])) for network in networks(quick=quick)]
         notes.append(
-            "CNN-Gen and WSP-GAN take all columns as an image and search over nothing; their settings were chosen on "
-            "cpx321, so that their scores on that dataset are a little too kind."
+            "CNN-Gen and WSP-GAN take all columns as an image, without hyperparameter search; their settings were "
+            "chosen on cpx321, so that their scores on that dataset are slightly optimistic."
         )
     if has_correlations(lattices):
         search = searched(Ridge(), {"alpha": list(np.logspace(-9, 1, 6))})

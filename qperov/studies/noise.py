@@ -1,4 +1,4 @@
-"""What a machine's noise does to a compared quantum kernel: measured on few pairs, carried over to many crystals."""
+"""The effect of device noise on a compared quantum kernel: measured on few pairs, applied to many crystals."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from qperov.datasets.dataset import CrystalDataset
     from qperov.evaluation.problem import Model
 
-TITLE = "What a machine's noise does to the score"
+TITLE = "Effect of device noise on the score"
 #: A snapshot of the errors of one of IBM's machines, simulated.
 MACHINE = "fake_fez"
 #: Crystals whose pairs are simulated with noise, and to which it is carried over; fewer for ``--quick``.
@@ -43,10 +43,10 @@ PENALTY, EPSILON = 10.0, 0.05
 def noise_studies(
     models: Mapping[str, Model], dataset: CrystalDataset, *, quick: bool = False, seed: int = 0
 ) -> tuple[Study, ...]:
-    """Simulate a compared fidelity kernel on a machine with noise, and score regressions on what that leaves of it.
+    """Simulate a compared fidelity kernel on a noisy device, and score regressions on the noisy matrix.
 
-    All pairs of a dozen crystals are simulated gate by gate. What the noise does to them, K → aK + c with a scatter
-    beyond that of the shots, is then done to the exact matrix of many crystals.
+    All pairs of a dozen crystals are simulated gate by gate. The effect of the noise, K → aK + c with a scatter
+    beyond that of the shots, is then applied to the exact matrix of many crystals.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def noise_studies(
     dataset : CrystalDataset
         At most 200 of its crystals are taken (80 with ``quick``), drawn at random.
     quick : bool
-        Fewer crystals and deals of the folds.
+        Fewer crystals and fold assignments.
     seed : int
         Of the draw, the folds and the shots.
 
@@ -87,7 +87,7 @@ def noise_studies(
 
 @dataclass(frozen=True, eq=False)
 class MeasuredNoise:
-    """What noise makes of fidelities: K → slope·K + offset, with a scatter beyond that of the shots.
+    """The effect of noise on fidelities: K → slope·K + offset, with a scatter beyond that of the shots.
 
     Attributes
     ----------
@@ -157,16 +157,16 @@ def _study(
         TITLE,
         (
             f"{about}, bandwidth {bandwidth:g}: the one with the best R² of the exact matrix on these same crystals, "
-            "so that all rows are a little flattered. Read the differences between them.",
+            "so that all scores are slightly optimistic; only their differences matter.",
             f"All {len(measured)} pairs of {few} crystals were simulated gate by gate on {MACHINE}, a snapshot of "
             f"the errors of IBM's Fez, with {SHOTS} shots and its readout corrected; no real machine was used. The "
-            f"noise takes a fidelity K to {_line(noise)} with a scatter of {noise.scatter:.3f} beyond that of the "
-            "shots, and this was done to the exact matrix of all crystals: simulating all its pairs would take hours.",
+            f"noise maps a fidelity K to {_line(noise)} with a scatter of {noise.scatter:.3f} beyond shot noise, "
+            "and this map was applied to the exact matrix of all crystals: simulating all its pairs would take hours.",
             f"R²: {_r2(r2.iloc[0])} exactly, {_r2(r2.iloc[1])} with shots alone, {_r2(r2.iloc[2])} with the machine's "
             f"noise, {_r2(r2.iloc[3])} when depolarising noise is removed as well; the mean of the training labels "
-            f"has {_r2(constant)}. Every matrix with noise is first made the nearest one that is a kernel, on training "
-            f"rows alone. Mean and spread over {repeats} deals of {FOLDS} folds that part no symmetry copies or equal "
-            f"descriptors; support vector regression with C = {PENALTY:g}.",
+            f"has {_r2(constant)}. Every noisy matrix is first replaced by the nearest positive semi-definite one, "
+            f"from training rows alone. Mean and standard deviation over {repeats} assignments to {FOLDS} folds, which "
+            f"never separate symmetry copies or equal descriptors; support vector regression with C = {PENALTY:g}.",
         ),
         tables={"Scores": table},
         charts=(

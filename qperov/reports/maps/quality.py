@@ -99,7 +99,7 @@ def _r2(y: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def what_not_to_read(quality: MapQuality, space: str) -> list[str]:
-    """Sentences on what a map must not be read for, worked out from its quality.
+    """Sentences on the limits of a map, by its quality.
 
     Parameters
     ----------
@@ -108,22 +108,22 @@ def what_not_to_read(quality: MapQuality, space: str) -> list[str]:
         What the map was made of, such as "descriptor".
     """
     sentences = [
-        "Not to be read from this map: distances between groups of points, the sizes of groups and of gaps, its axes, "
-        "and which model is better."
+        "Distances between groups of points, the sizes of groups and gaps, and the axes have no meaning on this map, "
+        "nor does it show which model is better."
     ]
     if math.isfinite(quality.kept) and quality.kept < 0.9:
         sentences.append(
-            f"Nor that crystals which lie apart on it are unlike: {percent(1 - quality.kept)} of nearest neighbours in "
-            f"the {space} do."
+            f"Crystals that lie apart on it may be similar: {percent(1 - quality.kept)} of nearest neighbours in the "
+            f"{space} do lie apart."
         )
     r2_space, r2_map = quality.r2_space, quality.r2_map
     if not (math.isfinite(r2_space) and math.isfinite(r2_map)):
         return sentences
     if max(r2_space, r2_map) < 0.1:
-        sentences.append("Patches of one colour are chance: neighbours say nothing about the label here.")
+        sentences.append("Patches of one colour are due to chance: neighbours carry no information about the label.")
     elif r2_map < r2_space - 0.05:
         sentences.append(
-            f"Colours that mix may be the map's doing: neighbours in the {space} predict the label better."
+            f"Mixed colours may be an artefact of the map: neighbours in the {space} predict the label better."
         )
     return sentences
 

@@ -134,17 +134,17 @@ def _quality(record: Record, mapped: DescriptorMap | KernelMap, matrix: np.ndarr
     sentences = []
     if not math.isnan(mapped.trustworthiness):
         sentences.append(
-            f"Trustworthiness {mapped.trustworthiness:.3f}: 1 when all neighbours on the map are neighbours in the "
-            f"{kind} too, about 0.5 for a random scatter."
+            f"Trustworthiness {mapped.trustworthiness:.3f}: 1 if all neighbours on the map are also neighbours in the "
+            f"{kind}, about 0.5 for random positions."
         )
     if not math.isnan(quality.kept):
         sentences.append(
-            f"Of a point's {quality.neighbours} nearest in the {kind}, {percent(quality.kept)} are among its nearest "
-            f"on the map; a random scatter would keep {percent(quality.by_chance)}."
+            f"Of a point's {quality.neighbours} nearest neighbours in the {kind}, {percent(quality.kept)} are among "
+            f"its nearest on the map; random positions would keep {percent(quality.by_chance)}."
         )
     if not math.isnan(quality.r2_map):
         sentences.append(
-            f"The mean label of a crystal's {quality.neighbours} nearest of other groups has R² "
-            f"{say.fixed(quality.r2_space, 2)} in the {kind} and {say.fixed(quality.r2_map, 2)} on the map."
+            f"Predicting a crystal's label by the mean of its {quality.neighbours} nearest neighbours in other groups "
+            f"has R² {say.fixed(quality.r2_space, 2)} in the {kind} and {say.fixed(quality.r2_map, 2)} on the map."
         )
     return [*sentences, *what_not_to_read(quality, kind)]

@@ -43,7 +43,7 @@ def compare_runs(records: Sequence[Record], out: Path, *, left_out: Sequence[str
     out : Path
         The page; replaced in one step if it is there.
     left_out : sequence of str
-        Messages about runs that were asked for and could not be read.
+        Messages about requested runs that could not be read.
 
     Raises
     ------
@@ -82,9 +82,9 @@ def compare_runs(records: Sequence[Record], out: Path, *, left_out: Sequence[str
 
 
 def _about(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
-    """What each run was, a line a property."""
+    """The properties of each run, one row each."""
     rows: list[tuple[str, list[str]]] = []
-    for name in ("made", "dataset", "crystals", "groups", "label", "standard deviation", "split", "qperov"):
+    for name in ("created", "dataset", "crystals", "groups", "label", "standard deviation", "split", "qperov"):
         rows.append((name, [_property(run.record, name) for run in runs]))
     return rows
 
@@ -93,7 +93,7 @@ def _property(record: Record, name: str) -> str:
     comparison = record.comparison
     label = comparison.label
     return {
-        "made": f"{record.created[:16].replace('T', ' ')} UTC",
+        "created": f"{record.created[:16].replace('T', ' ')} UTC",
         "dataset": str(record.dataset.get("name", label["name"])),
         "crystals": str(label["n"]),
         "groups": str(label.get("n_groups", ABSENT)),
@@ -207,7 +207,7 @@ def _pairs(a: Run, b: Run, pairs: list[RunPair]) -> list[dict[str, Any]]:
         (one, first), (other, second) = (
             table.loc[name, ["descriptor", "name"]] for table, name in zip(of, (pair.a, pair.b), strict=True)
         )
-        cells = {**pair_cells(pair.tested), **({"verdict": "the same in every fold"} if pair.identical else {})}
+        cells = {**pair_cells(pair.tested), **({"verdict": "identical in every fold"} if pair.identical else {})}
         if one != other:
             one, first, second = "different descriptors", pair.a, pair.b
         groups.setdefault(one, []).append({"a": first, "b": second, **cells})
@@ -216,15 +216,15 @@ def _pairs(a: Run, b: Run, pairs: list[RunPair]) -> list[dict[str, Any]]:
 
 def _verdict(a: Run, b: Run, pairs: list[RunPair]) -> str:
     """One sentence on two runs with the same folds."""
-    told = [pair for pair in pairs if pair.tested.significant]
-    better, worse = ([p.a for p in told if p.a == p.b and sign * p.tested.delta > 0] for sign in (-1, 1))
+    significant_pairs = [pair for pair in pairs if pair.tested.significant]
+    better, worse = ([p.a for p in significant_pairs if p.a == p.b and sign * p.tested.delta > 0] for sign in (-1, 1))
     same = sum(pair.identical for pair in pairs)
-    parts = [f"{same} of {len(pairs)} pairs have the same scores in every fold"] if same else []
+    parts = [f"{same} of {len(pairs)} pairs have identical scores in every fold"] if same else []
     parts += [f"in {a.name}, {listed(better)} {'is' if len(better) == 1 else 'are'} better"] if better else []
     parts += [f"in {b.name}, {listed(worse)} {'is' if len(worse) == 1 else 'are'} better"] if worse else []
-    if not told:
-        parts.append("no model of one run is told apart from its counterpart in the other")
-    text = "; ".join(parts) or "only the best models are told apart"
+    if not significant_pairs:
+        parts.append("no model differs significantly between the two runs")
+    text = "; ".join(parts) or "only the best models of the two runs differ significantly"
     return f"{a.name} against {b.name}: {text}."
 
 

@@ -1,4 +1,4 @@
-"""Several runs under names of their own, parted by what they learnt, and what forbids or limits a comparison."""
+"""Several runs under distinct names, grouped by crystals and labels, and what forbids or limits a comparison."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qperov.reports.runs.tests import same_folds, same_labels
 from qperov.reports.words import findings as say
 from qperov.reports.words.introduction import listed, target
 
-NOT_COMPARABLE = "Scores must not be compared between these runs, which learnt different things"
+NOT_COMPARABLE = "Scores of these runs must not be compared, since their crystals or labels differ"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +34,11 @@ def named_runs(records: Sequence[Record]) -> list[Run]:
 
 
 def comparable_sets(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs parted by what they learnt: inside a set, crystals and labels are the same."""
-    return _parted(runs, same_labels)
+    """Runs grouped so that crystals and labels are the same within a set."""
+    return _grouped(runs, same_labels)
 
 
-def _parted(runs: Sequence[Run], alike: Callable[[Comparison, Comparison], bool]) -> list[list[Run]]:
+def _grouped(runs: Sequence[Run], alike: Callable[[Comparison, Comparison], bool]) -> list[list[Run]]:
     parts: list[list[Run]] = []
     for run in runs:
         known = [part for part in parts if alike(part[0].record.comparison, run.record.comparison)]
@@ -62,12 +62,12 @@ def cautions(runs: Sequence[Run]) -> list[str]:
         parts = "; ".join(run_names(mine) for mine in sets)
         found.append(f"{NOT_COMPARABLE}: {parts}. {'. '.join(reasons)}.")
     for mine in sets:
-        dealt = _parted(mine, same_folds)
-        if len(dealt) > 1:
-            parts = "; ".join(run_names(part) for part in dealt)
+        by_folds = _grouped(mine, same_folds)
+        if len(by_folds) > 1:
+            parts = "; ".join(run_names(part) for part in by_folds)
             found.append(
-                f"These runs were tested on different folds: {parts}. Their scores differ by that too, and nothing is "
-                "tested between them."
+                f"These runs were tested on different folds: {parts}. This contributes to the differences of their "
+                "scores, and no paired test is possible."
             )
     return found
 
@@ -77,10 +77,10 @@ def _unlike(one: Run, other: Run) -> str:
     shared = len(set(a.ids) & set(b.ids))
     if shared < max(len(a.ids), len(b.ids)):
         names = "" if a.label["name"] == b.label["name"] else f" ({a.label['name']} and {b.label['name']})"
-        return f"their crystals are others{names}, {shared} are in both, of {len(a.ids)} and {len(b.ids)}"
+        return f"their crystals differ{names}: {shared} in common, of {len(a.ids)} and {len(b.ids)}"
     labels = [f"{target(c)}{say.with_unit(c)}" for c in (a, b)]
     if labels[0] != labels[1]:
-        return f"the crystals are the same, but one learnt {labels[0]} and the other {labels[1]}"
+        return f"the crystals are the same, but one has the label {labels[0]} and the other {labels[1]}"
     values = dict(zip(b.ids, b.y.tolist(), strict=True))
     many = sum(values[crystal] != y for crystal, y in zip(a.ids, a.y.tolist(), strict=True))
-    return f"the crystals are the same, but {many} of {len(a.ids)} labels are not"
+    return f"the crystals are the same, but {many} of {len(a.ids)} labels differ"

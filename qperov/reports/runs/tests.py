@@ -1,4 +1,4 @@
-"""Paired tests between runs that met the same crystals, labels and folds."""
+"""Paired tests between runs with the same crystals, labels and folds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RunPair:
 
 
 def same_labels(a: Comparison, b: Comparison) -> bool:
-    """Whether two runs learnt the same label of the same crystals, in whatever order."""
+    """Whether two runs have the same label of the same crystals, in whatever order."""
     if (a.label["target"], a.label.get("unit")) != (b.label["target"], b.label.get("unit")):
         return False
     return dict(zip(a.ids, a.y.tolist(), strict=True)) == dict(zip(b.ids, b.y.tolist(), strict=True))
@@ -36,11 +36,11 @@ def same_labels(a: Comparison, b: Comparison) -> bool:
 
 def same_folds(a: Comparison, b: Comparison) -> bool:
     """Whether two runs tested the same crystals in the same folds of the same repeats."""
-    one, other = (_dealt(comparison) for comparison in (a, b))
+    one, other = (_fold_assignment(comparison) for comparison in (a, b))
     return one.shape == other.shape and bool((one.to_numpy() == other.to_numpy()).all())
 
 
-def _dealt(comparison: Comparison) -> pd.DataFrame:
+def _fold_assignment(comparison: Comparison) -> pd.DataFrame:
     columns = ["repeat", "id", "fold"]
     return comparison.predictions[columns].drop_duplicates().sort_values(columns, ignore_index=True)
 

@@ -36,7 +36,7 @@ class Difference:
 
     @property
     def significant(self) -> bool:
-        """Whether the corrected resampled t-test, after Holm's correction, tells the two apart."""
+        """Whether the corrected resampled t-test, after Holm's correction, finds a difference."""
         return self.p_holm < ALPHA
 
     @property
@@ -50,7 +50,7 @@ class Difference:
         if not self.significant:
             return "practically equivalent" if self.same else "not distinguishable"
         which = "first is better" if self.delta < 0 else "second is better"
-        return f"{which}, by nothing that matters" if self.same else which
+        return f"{which}, but negligibly" if self.same else which
 
 
 def scored_models(comparison: Comparison) -> pd.DataFrame:
@@ -187,10 +187,11 @@ def quotable(comparison: Comparison, a: pd.Series, b: pd.Series) -> str:
     text += f"(ΔMAE {number} ± {half}{unit} at 95 % confidence)"
     if math.isnan(tested.equivalent):
         return f"{text}."
-    apart = f"less than {significant(tested.rope, 2)}{unit}, which is practically nothing"
+    margin = f"{significant(tested.rope, 2)}{unit}"
     return (
-        f"{text}. The probability that they differ by {apart}, is {chance(tested.equivalent)}; that {first} is better "
-        f"by more, {chance(tested.better)}; that it is worse by more, {chance(tested.worse)}."
+        f"{text}. The probability that they differ by less than {margin}, a negligible amount, is "
+        f"{chance(tested.equivalent)}; that {first} is better by more than that, {chance(tested.better)}; that it is "
+        f"worse by more than that, {chance(tested.worse)}."
     )
 
 
@@ -207,7 +208,7 @@ def summarise(comparison: Comparison) -> tuple[str, list[dict[str, str]]]:
         text += f" (R² {interval(top, 'r2')[0]})."
         noise = comparison.label.get("noise")
         if noise is not None and math.isfinite(noise) and noise > 0:
-            text += f" That is {significant(top['mae'] / noise, 2)} times the noise of the label."
+            text += f" That is {significant(top['mae'] / noise, 2)} times the label noise."
     if constant is not None:
         text += f" A constant (the {constant['model']}) scores MAE {_with_interval(constant, 'mae')}{unit}."
         lost = [str(row["model"]) for _, row in models.iterrows() if not beats_constant(comparison, row)]
@@ -258,5 +259,5 @@ def _ceiling(*rows: pd.Series) -> str:
     ceiling, reached = float(rows[0]["ceiling_r2"]), best(pd.DataFrame(rows))
     if reached is None or not ceiling < NO_CEILING:
         return ""
-    bound = f"No model of this descriptor can have an R² above {fixed(ceiling, 2)} on these crystals"
-    return f" {bound}; {reached['name']} has {interval(reached, 'r2')[0]}."
+    bound = f"No model of this descriptor can exceed R² = {fixed(ceiling, 2)} on these crystals"
+    return f" {bound}; {reached['name']} reaches {interval(reached, 'r2')[0]}."

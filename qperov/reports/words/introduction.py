@@ -1,4 +1,4 @@
-"""How a report opens: what was asked, and of which data."""
+"""How a report opens: the question and the data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qperov.reports.words.number_format import significant
 
 
 def title(comparison: Comparison) -> str:
-    """What was learnt, and of what."""
+    """The dataset and its label."""
     unit = comparison.label.get("unit")
     return f"{comparison.label['name']}: {target(comparison)}" + (f" in {unit}" if unit else "")
 
@@ -31,7 +31,7 @@ def contestants(comparison: Comparison) -> str:
 
 
 def asked(record: Record) -> str:
-    """One paragraph: which models were to predict what of which crystals, on which folds, and what stands beside it."""
+    """One paragraph: the question, the models, the folds, and the further sections."""
     comparison = record.comparison
     label, settings = comparison.label, comparison.settings
     families = set(say.scored_models(comparison)["family"])
@@ -40,14 +40,14 @@ def asked(record: Record) -> str:
     if descriptors := say.descriptor_names(comparison):
         question += f" from {listed([f'their {descriptors[0]}', *descriptors[1:]])}"
     if {"quantum", "classical"} <= families:
-        question += ", and do quantum models do it better than classical ones"
-    text = f"{question}? {contestants(comparison).capitalize()} met the same folds"
+        question += ", and do quantum models predict it better than classical ones"
+    text = f"{question}? {contestants(comparison).capitalize()} are tested on the same folds"
     text += f": {str(settings['split']).rstrip('.')}." if settings.get("split") else "."
     if len(comparison.parameters):
-        text += " Hyperparameters were chosen inside each training fold"
+        text += " Hyperparameters were chosen by cross-validation within each training fold"
         text += ", from small grids (a quick run)." if record.task.get("quick") else "."
     if record.studies:
-        text += f" Beside the scores stand sections on {listed([f'“{study.title}”' for study in record.studies])}."
+        text += f" Further sections: {listed([f'“{study.title}”' for study in record.studies])}."
     return text
 
 
@@ -68,8 +68,8 @@ def data_facts(record: Record) -> list[tuple[str, str]]:
         ("standard deviation", f"{significant(label['sd'])}{unit}"),
         ("range", f"{low} to {high}{unit}"),
         ("noise of the label", f"{significant(noise, 2)}{unit}" if known else "not known"),
-        ("origin of the label", " ".join(label["provenance"]) or "Nobody said where these labels come from."),
-        ("left out while reading", _left_out(record)),
+        ("origin of the label", " ".join(label["provenance"]) or "not stated"),
+        ("left out on reading", _left_out(record)),
     ]
     if record.dataset.get("fingerprint"):
         facts.append(("fingerprint", str(record.dataset["fingerprint"])))
