@@ -28,15 +28,16 @@ STUDY = Study("A study", ("One sentence.",), tables={"Numbers": NUMBERS})
 #: Every command that table.tex may use: LaTeX without packages, and booktabs' three rules; in text, and in formulas.
 IN_TEXT = {
     "begin", "end", "centering", "footnotesize", "scriptsize", "caption", "label", "multicolumn", "textit", "toprule",
-    "midrule", "bottomrule", "textbackslash", "textasciicircum", "textasciitilde", "textless", "textgreater", "textbar",
-    "textperiodcentered", "char", "ldots", "AA", "ss", "o", "O", "l", "L", "ae", "AE", "oe", "OE", "v", "u", "H",
-    "c", "r",
+    "midrule", "bottomrule", "textbackslash", "textasciicircum", "textasciitilde", "textless", "textgreater",
+    "textbar", "textperiodcentered", "char", "textellipsis", "textendash", "textemdash", "textquoteleft",
+    "textquoteright", "textquotedblleft", "textquotedblright", "i", "ss", "o", "O", "l", "L", "ae", "AE", "oe", "OE",
+    "v", "u", "H", "c", "r",
 }  # fmt: skip
 IN_MATH = {
-    "mathrm", "times", "pm", "leq", "geq", "approx", "surd", "infty", "to", "circ", "alpha", "beta", "gamma", "delta",
-    "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "pi", "rho", "sigma", "tau",
-    "upsilon", "phi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Phi", "Psi",
-    "Omega",
+    "hbar", "times", "pm", "leq", "geq", "approx", "surd", "infty", "to", "circ", "alpha", "beta", "gamma", "delta",
+    "epsilon", "varepsilon", "zeta", "eta", "theta", "vartheta", "iota", "kappa", "lambda", "mu", "nu", "xi", "pi",
+    "rho", "sigma", "tau", "upsilon", "phi", "varphi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda",
+    "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega",
 }  # fmt: skip
 
 
@@ -205,12 +206,13 @@ def test_any_text_is_escaped(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "latex"),
     [
-        ("R² of CsPb(Br₂I)", r"R$^{\mathrm{2}}$ of CsPb(Br$_{\mathrm{2}}$I)"),
-        ("Schrödinger, Poličar, Erdős", r"Schr\"{o}dinger, Poli\v{c}ar, Erd\H{o}s"),
-        ("−0.5 ± 0.1 Å", r"$-$0.5 $\pm$ 0.1 \AA{}"),
+        ("R² of CsPb(Br₂I)", r"R$^2$ of CsPb(Br$_2$I)"),
+        ("Schrödinger, Poličar, Erdős", r"Schr\"odinger, Poli\v{c}ar, Erd\H{o}s"),
+        ("−0.5 ± 0.1 Å", r"$-$0.5 $\pm$ 0.1 \r{A}"),
         ("50 % & more_", r"50 \% \& more\_"),
         ("Δρ · µ", r"$\Delta$$\rho$ \textperiodcentered{} $\mu$"),
         ("鉛", "[U+925B]"),
+        ("ħω ű Ħ", r"$\hbar$$\omega$ \H{u} [U+0126]"),
     ],
 )
 def test_what_the_field_writes_looks_as_it_should(text: str, latex: str) -> None:

@@ -5,33 +5,38 @@ A document needs ``\usepackage{booktabs}`` and takes the file with ``\input{tabl
 
 from __future__ import annotations
 
-import unicodedata
+import re
+from functools import cache
 from typing import Any
+
+from pylatexenc.latexencode import (
+    RULE_DICT,
+    UnicodeToLatexConversionRule,
+    UnicodeToLatexEncoder,
+    get_builtin_uni2latex_dict,
+)
 
 from qperov.evaluation.results import Comparison
 from qperov.reports.words import findings as say
 from qperov.reports.words.number_format import significant
 
-#: Characters with a meaning in LaTeX, and those that the names of models, units and crystals use.
-COMMANDS = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
-    "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", '"': r"\char34{}", "`": r"\`{}", "·": r"\textperiodcentered{}", "–": "--", "—": "---",
-    "…": r"\ldots{}", "−": "$-$", "×": r"$\times$", "±": r"$\pm$", "≤": r"$\leq$", "≥": r"$\geq$", "≈": r"$\approx$",
-    "√": r"$\surd$", "∞": r"$\infty$", "→": r"$\to$", "°": r"$^{\circ}$", "Å": r"\AA{}", "µ": r"$\mu$",
-    "∆": r"$\Delta$", "\u2018": "`", "\u2019": "'", "\u201c": "``", "\u201d": "''", "ß": r"\ss{}", "ø": r"\o{}",
-    "Ø": r"\O{}", "ł": r"\l{}", "Ł": r"\L{}", "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "Œ": r"\OE{}",
-    "⁻": "$^{-}$", "₋": "$_{-}$",
-}  # fmt: skip
-GREEK = {
-    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta", "θ": "theta",
-    "ι": "iota", "κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "π": "pi", "ρ": "rho", "σ": "sigma",
-    "τ": "tau", "υ": "upsilon", "φ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega", "Γ": "Gamma", "Δ": "Delta",
-    "Θ": "Theta", "Λ": "Lambda", "Ξ": "Xi", "Π": "Pi", "Σ": "Sigma", "Φ": "Phi", "Ψ": "Psi", "Ω": "Omega",
-}  # fmt: skip
-ACCENTS = {
-    "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0308": '"', "\u0304": "=", "\u0307": ".",
-    "\u030c": "v", "\u0306": "u", "\u030b": "H", "\u0327": "c", "\u030a": "r",
+#: Commands of LaTeX itself, in text and in formulas; a character that needs a package, even textcomp, is not typeset.
+TEXT = (
+    "textbackslash textasciicircum textasciitilde textperiodcentered textendash textemdash textellipsis textquoteleft "
+    "textquoteright textquotedblleft textquotedblright ss o O l L ae AE oe OE i v u H c r"
+)
+FORMULA = (
+    "ensuremath pm leq geq approx infty alpha beta gamma delta varepsilon epsilon zeta eta theta vartheta iota kappa "
+    "lambda mu nu xi pi rho sigma tau upsilon varphi phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon "
+    "Phi Psi Omega"
+)
+#: Letters with a stroke, for which pylatexenc has a macron.
+WRONG = "ĦŦŧ"
+#: Where pylatexenc is wrong (double acute, ħ), needs textcomp, or leaves a character that the font OT1 lacks.
+OWN = {
+    "|": r"\textbar{}", "<": r"\textless{}", ">": r"\textgreater{}", '"': r"\char34{}", "`": r"\`{}", "ű": r"\H{u}",
+    "Ű": r"\H{U}", "ħ": r"$\hbar$", "¹": "$^1$", "²": "$^2$", "³": "$^3$", "×": r"$\times$", "→": r"$\to$",
+    "°": r"$^{\circ}$", "√": r"$\surd$", "µ": r"$\mu$",
 }  # fmt: skip
 #: Scores of the table, with their headings.
 SHOWN = (("mae", "MAE"), ("rmse", "RMSE"), ("r2", "$R^2$"), ("spearman", r"Spearman $\rho$"))
@@ -86,21 +91,25 @@ def _line(cells: list[str]) -> str:
 
 def escape(text: Any) -> str:
     """Any text as ASCII that LaTeX typesets; characters without a command become their code point, as in [U+4E2D]."""
-    return "".join(_escaped(character) for character in unicodedata.normalize("NFC", str(text)))
+    spaced = "".join(" " if character.isspace() else character for character in str(text))
+    return _encoder().unicode_to_latex("".join(c for c in spaced if c.isprintable() or not c.isascii()))
 
 
-def _escaped(character: str) -> str:
-    if character in COMMANDS:
-        return COMMANDS[character]
-    if character in GREEK:
-        return rf"$\{GREEK[character]}$"
-    if character.isspace():
-        return " "
-    if character.isascii():
-        return character if character.isprintable() else ""
-    plain, made_of = unicodedata.normalize("NFKD", character), unicodedata.decomposition(character)
-    if len(plain) == 2 and plain[0].isascii() and plain[0].isalpha() and plain[1] in ACCENTS:
-        return rf"\{ACCENTS[plain[1]]}{{{plain[0]}}}"
-    if plain.isascii() and plain.isalnum() and made_of.startswith(("<super>", "<sub>")):
-        return rf"${'^' if made_of.startswith('<super>') else '_'}{{\mathrm{{{plain}}}}}$"
-    return f"[U+{ord(character):04X}]"
+@cache
+def _encoder() -> UnicodeToLatexEncoder:
+    known = {
+        code: re.sub(r"\\ensuremath\{(.*)\}", r"$\1$", latex)
+        for code, latex in get_builtin_uni2latex_dict().items()
+        if chr(code) not in WRONG and _needs_no_package(latex)
+    } | {ord(character): latex for character, latex in OWN.items()}
+    return UnicodeToLatexEncoder(
+        conversion_rules=[UnicodeToLatexConversionRule(RULE_DICT, known)],
+        replacement_latex_protection="braces-after-macro",
+        unknown_char_policy=lambda character: f"[U+{ord(character):04X}]",
+        unknown_char_warning=False,
+    )
+
+
+def _needs_no_package(latex: str) -> bool:
+    allowed = FORMULA if latex.startswith(r"\ensuremath{") else TEXT
+    return set(re.findall(r"\\([a-zA-Z]+)", latex)) <= set(allowed.split())
