@@ -136,8 +136,8 @@ def test_the_page_reads_like_a_paper(page: Page, record: Record) -> None:
         "How well can the energy_per_atom of 120 crystals (synthetic) be predicted from their powder pattern and pair "
         "correlations, and do quantum models predict it better than classical ones? 2 quantum models, 2 classical "
         "models and 1 reference model are tested on the same folds: Folds never separate crystals of one symmetry "
-        "class or of one identical descriptor. Hyperparameters were chosen by cross-validation within each training fold."
-        in page.text
+        "class or of one identical descriptor. Hyperparameters were chosen by cross-validation within each training "
+        "fold." in page.text
     )
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from qperov.datasets.dataset import CrystalDataset
 
 TITLE, KIND = "Quantum autoencoder", "autoencoder"
+#: How an encoder is trained, by whether it is the published one.
+TRAINING = {True: "as published: crystal by crystal", False: "all crystals at once, L-BFGS"}
 #: Share of the groups that is held out.
 TEST_SIZE = 0.25
 #: Fewer groups than this are too few to train and test on.
@@ -111,7 +113,7 @@ def _compression_study(findings: AutoencoderFindings, split: str, constant_loss:
         }
     )
     # (what is drawn, column, rows)
-    entangling = table["model"].str.startswith("entangling")
+    entangling = table["ansatz"] == "entangling"
     curves = [
         ("linear autoencoder", "linear", entangling),
         ("entangling encoder", "test", entangling),
@@ -127,7 +129,7 @@ def _compression_study(findings: AutoencoderFindings, split: str, constant_loss:
         ignore_index=True,
     )
     fidelities = findings.fidelities.assign(lost=1 - findings.fidelities["fidelity"])
-    losses = findings.losses.assign(training=_training(findings.losses["model"]))
+    losses = findings.losses.assign(training=findings.losses["ansatz"].eq("published").map(TRAINING))
     constant = Reference("constant state", float(1 - table["constant"].iloc[0]))
     charts = (
         Chart(
@@ -170,11 +172,6 @@ def _compression_study(findings: AutoencoderFindings, split: str, constant_loss:
     )
 
 
-def _training(models: pd.Series) -> pd.Series:
-    published = models.str.startswith("published")
-    return published.map({True: "as published: crystal by crystal", False: "all crystals at once, L-BFGS"})
-
-
 def _verdicts(table: pd.DataFrame) -> tuple[str, ...]:
     """Each encoder against its baselines, and all of them against the linear one."""
     lost = [f"{model} {_lost(fidelity)}" for model, fidelity in zip(table["model"], table["test"], strict=True)]
@@ -206,7 +203,7 @@ def _lost(fidelity: float) -> str:
 
 def _dead_angles(name: str, dead: list[int]) -> str:
     angles = ", ".join(f"θ{k}" for k in dead)
-    return f"{len(dead)} angles of the {name.split()[0]} encoder have no effect on its loss: {angles}."
+    return f"{len(dead)} angles of the {name} encoder have no effect on its loss: {angles}."
 
 
 # --- noise --------------------------------------------------------------------------------------

@@ -45,10 +45,10 @@ class AutoencoderFindings:
     Attributes
     ----------
     compression : DataFrame
-        One row an encoder: ``model``, ``n_qubits``, ``code_qubits``, ``train``, ``test``, ``test_least`` (fidelities),
+        One row an encoder: ``model``, ``ansatz``, ``n_qubits``, ``code_qubits``, ``train``, ``test``, ``test_least`` (fidelities),
         ``loss_test``, beside them on the test samples ``constant``, ``linear`` and ``bound``, and ``seconds``.
     losses : DataFrame
-        ``model``, ``epoch``, ``loss``; epoch 0 is before training.
+        ``model``, ``ansatz``, ``epoch``, ``loss``; epoch 0 is before training.
     fidelities : DataFrame
         ``model``, ``split``, ``fidelity``, one row a sample, for the encoders of ``code_qubits[0]``.
     noise : DataFrame
@@ -110,7 +110,12 @@ def autoencoder_findings(
     rows, losses = [], []
     for name, model in models.items():
         rows.append({"model": name} | _compression(model, X_train, X_test))
-        curve = {"model": name, "epoch": range(len(model.loss_history_)), "loss": model.loss_history_}
+        curve = {
+            "model": name,
+            "ansatz": _ansatz(model),
+            "epoch": range(len(model.loss_history_)),
+            "loss": model.loss_history_,
+        }
         losses.append(pd.DataFrame(curve))
     shown = {name: model for name, model in models.items() if model.code_qubits == code_qubits[0]}
     energy = predictions = None
@@ -169,6 +174,7 @@ def _compression(model: QuantumAutoencoder, X_train: np.ndarray, X_test: np.ndar
     train, test = (amplitudes(X, model.n_qubits_) for X in (X_train, X_test))
     fidelities, dimension = model.fidelity(X_test), 2**model.code_qubits
     return {
+        "ansatz": _ansatz(model),
         "n_qubits": model.n_qubits_,
         "code_qubits": model.code_qubits,
         "train": model.score(X_train),
@@ -180,6 +186,10 @@ def _compression(model: QuantumAutoencoder, X_train: np.ndarray, X_test: np.ndar
         "bound": spectral_bound(test, dimension),
         "seconds": seconds,
     }
+
+
+def _ansatz(model: QuantumAutoencoder) -> str:
+    return "published" if model.mode == "published" else model.ansatz
 
 
 def _noise(name: str, model: QuantumAutoencoder, X: np.ndarray, seed: int) -> pd.DataFrame:
@@ -210,9 +220,8 @@ def _noise(name: str, model: QuantumAutoencoder, X: np.ndarray, seed: int) -> pd
 
 def _dead(model: QuantumAutoencoder, X: np.ndarray, seed: int) -> list[int]:
     states = amplitudes(X, model.n_qubits_)
-    ansatz = "published" if model.mode == "published" else model.ansatz
     gradients = random_gradients(
-        ansatz, model.n_qubits_, model.code_qubits, states, layers=model.layers, draws=20, random_state=seed
+        _ansatz(model), model.n_qubits_, model.code_qubits, states, layers=model.layers, draws=20, random_state=seed
     )
     return dead_angles(gradients)
 
