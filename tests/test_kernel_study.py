@@ -23,6 +23,7 @@ from qperov.quantum.diagnosis.diagnostics import diagnose
 from qperov.quantum.kernels.fidelity import FidelityKernel
 from qperov.quantum.kernels.projected import ProjectedKernel
 from qperov.records.study import Study
+from qperov.reports.words.kernel_findings import conclusion
 from qperov.studies import kernel_findings
 from qperov.studies import kernels as kernel_study
 from qperov.studies.models import build_suite
@@ -185,8 +186,8 @@ def test_the_words_follow_the_numbers(study: Study) -> None:
 )
 def test_the_conclusion_answers_the_title(delta: float, significant: bool, closest: float, expected: list[str]) -> None:
     scores = pd.DataFrame({"kernel": ["Q", "RBF"], "significant": [significant, False], "ΔMAE to RBF": [delta, np.nan]})
-    diagnosis = pd.DataFrame({"kernel": ["Q"], "chosen by": [kernel_findings.CHOSEN], "closest RBF": [closest]})
-    text = kernel_study._conclusion(scores, diagnosis)
+    chosen = pd.DataFrame({"kernel": ["Q"], "closest RBF": [closest]})
+    text = conclusion(scores, chosen)
     assert all(sentence in text for sentence in expected)
 
 

@@ -15,6 +15,14 @@ from qperov.evaluation.metrics import ceiling_r2
 from qperov.evaluation.splits import honest_groups, identical_rows
 from qperov.quantum.autoencoder.compression import amplitudes, constant_state_fidelities
 from qperov.records.study import Chart, Reference, Study
+from qperov.reports.words.autoencoder_findings import (
+    LEAST,
+    dead_angles,
+    lost,
+    noise_verdicts,
+    split_sentence,
+    verdicts_on_encoders,
+)
 from qperov.studies.autoencoder_findings import SHOTS, AutoencoderFindings, autoencoder_findings
 
 if TYPE_CHECKING:
@@ -29,10 +37,6 @@ TEST_SIZE = 0.25
 FEWEST_GROUPS = 6
 #: Passes of the entangling encoders' training; the second for ``--quick``.
 EPOCHS, QUICK_EPOCHS = 200, 60
-#: Losses of fidelity below this are rounding noise, and are drawn here.
-LEAST = 1e-10
-#: Differences of mean fidelities below this are none.
-EQUAL = 1e-7
 
 
 def autoencoder_studies(dataset: CrystalDataset, *, quick: bool = False, seed: int = 0) -> tuple[Study, ...]:
@@ -71,7 +75,7 @@ def autoencoder_studies(dataset: CrystalDataset, *, quick: bool = False, seed: i
     train_states, test_states = (amplitudes(vectors[rows], _qubits(findings)) for rows in (train, test))
     constant_loss = float(1 - (constant_state_fidelities(train_states, train_states) ** 2).mean())
     studies = [
-        _compression_study(findings, _split_sentence(twins, train, test), constant_loss),
+        _compression_study(findings, split_sentence(twins, train, test), constant_loss),
         _noise_study(findings, 1 - float((constant_state_fidelities(train_states, test_states) ** 2).mean())),
     ]
     if dataset.y is not None:
@@ -82,17 +86,6 @@ def autoencoder_studies(dataset: CrystalDataset, *, quick: bool = False, seed: i
 
 def _qubits(findings: AutoencoderFindings) -> int:
     return int(findings.compression["n_qubits"].iloc[0])
-
-
-def _split_sentence(twins: np.ndarray, train: np.ndarray, test: np.ndarray) -> str:
-    distinct, counts = np.unique(twins, return_counts=True)
-    on_side = [len(np.unique(twins[rows])) for rows in (train, test)]
-    return (
-        f"The {len(twins)} crystals have only {len(distinct)} distinct vectors; the most common is "
-        f"shared by {counts.max()} of them, so that few patterns dominate a mean over crystals. One split: "
-        f"{len(train)} training crystals ({on_side[0]} distinct vectors), {len(test)} test crystals ({on_side[1]}); no "
-        "symmetry class and no vector occurs on both sides."
-    )
 
 
 # --- compression --------------------------------------------------------------------------------
@@ -136,7 +129,7 @@ def _compression_study(findings: AutoencoderFindings, split: str, constant_loss:
             "Fidelity against the size of the code", "lines", "curve", "code qubits", "lost", series="encoder",
             x_label="qubits of the code", y_label="1 − mean fidelity, test", references=(constant,), log_y=True,
             least=LEAST,
-            caption=f"Lower is better. Values {_lost(1.0)} are rounding noise and are drawn at that level.",
+            caption=f"Lower is better. Values {lost(1.0)} are rounding noise and are drawn at that level.",
         ),
         Chart(
             "Fidelity of each crystal", "histogram", "fidelities", "lost", series="split", panels="model",
@@ -158,8 +151,8 @@ def _compression_study(findings: AutoencoderFindings, split: str, constant_loss:
         "constant state, independent of the crystal; a classical linear autoencoder (as many principal components as "
         "the code has amplitudes); and the spectral bound, an upper bound for any encoder.",
         split,
-        *_verdicts(table),
-        *(_dead_angles(name, dead) for name, dead in findings.dead.items() if dead),
+        *verdicts_on_encoders(table),
+        *(dead_angles(name, dead) for name, dead in findings.dead.items() if dead),
     )
     return Study(
         f"{TITLE}: compression",
@@ -170,40 +163,6 @@ def _compression_study(findings: AutoencoderFindings, split: str, constant_loss:
         decimals=dict.fromkeys(shown.columns[1:-1], 5),
         kind=KIND,
     )
-
-
-def _verdicts(table: pd.DataFrame) -> tuple[str, ...]:
-    """Each encoder against its baselines, and all of them against the linear one."""
-    lost = [f"{model} {_lost(fidelity)}" for model, fidelity in zip(table["model"], table["test"], strict=True)]
-    sizes = table.drop_duplicates("code_qubits")
-    linear = [
-        f"{row['n_qubits']}→{row['code_qubits']} {_lost(row['linear'])}" for row in sizes.to_dict(orient="records")
-    ]
-    constant = table[table["test"] <= table["constant"]]["model"].tolist()
-    below = table[table["test"] < table["linear"] - EQUAL]["model"].tolist()
-    above = table[table["test"] > table["linear"] + EQUAL]["model"].tolist()
-    losses = f"Mean fidelity lost on the test crystals: {', '.join(lost)}. The linear autoencoder loses: "
-    losses += f"{', '.join(linear)}. A constant state loses {_lost(table['constant'].iloc[0])}."
-    if constant:
-        losses += f" No better than the constant state: {', '.join(constant)}."
-    verdict = f"{len(below)} of {len(table)} quantum encoders are below the linear autoencoder of the same size"
-    verdict += f" ({', '.join(below)})" if 0 < len(below) < len(table) else ""
-    verdict += f"; above it: {', '.join(above)}." if above else "; none is above it."
-    if not above:
-        verdict += " Nothing is gained here over principal components, which need no training and no quantum computer."
-    return losses, verdict
-
-
-def _lost(fidelity: float) -> str:
-    """1 − fidelity with two significant digits."""
-    if 1 - fidelity < LEAST:
-        return f"under {LEAST:g}".replace("-", "−")
-    return f"{1 - fidelity:#.2g}".replace("-", "−")
-
-
-def _dead_angles(name: str, dead: list[int]) -> str:
-    angles = ", ".join(f"θ{k}" for k in dead)
-    return f"{len(dead)} angles of the {name} encoder have no effect on its loss: {angles}."
 
 
 # --- noise --------------------------------------------------------------------------------------
@@ -234,7 +193,7 @@ def _noise_study(findings: AutoencoderFindings, constant_loss: float) -> Study:
             "The trained encoders under the noise of imperfect devices. The loss is the probability of measuring the "
             "trash qubits in a state other than |0…0⟩; it involves the trash qubits alone, and is not comparable with "
             "a fidelity. State preparation takes gates too, which are noisy in the second column.",
-            *_noise_verdicts(noise, constant_loss),
+            *noise_verdicts(noise, constant_loss),
         ),
         tables={"Loss on the test crystals": shown},
         charts=(chart,),
@@ -250,25 +209,6 @@ def _noise_names(noise: pd.DataFrame) -> list[str]:
         ", ".join(f"{short}\u00a0=\u00a0{row[column]:g}" for short, column in names if row[column]) or "no noise"
         for _, row in noise.iterrows()
     ]
-
-
-def _noise_verdicts(noise: pd.DataFrame, constant_loss: float) -> list[str]:
-    """Where noise makes an encoder useless, and which encoder is most robust."""
-    sentences = []
-    for model, rows in noise.groupby("model", sort=False):
-        lost = rows.loc[rows["preparation"] >= constant_loss, "noise"].tolist()
-        sentences.append(
-            f"The {model} encoder has {rows['n_gates'].iloc[0]} gates: loss {rows['preparation'].iloc[0]:#.2g} without "
-            f"noise, {rows['preparation'].max():#.2g} under the strongest. It is no better than a noiseless constant "
-            f"state ({constant_loss:.2g}) {'with: ' + '; '.join(lost) if lost else 'at none of these levels'}."
-        )
-    best = noise.loc[noise.groupby("noise", sort=False)["preparation"].idxmin()].set_index("noise")["model"]
-    if best.nunique() > 1:
-        sentences += [
-            f"The {name} encoder has the smallest loss with: {'; '.join(where.index)}."
-            for name, where in best.groupby(best)
-        ]
-    return sentences
 
 
 # --- energy -------------------------------------------------------------------------------------

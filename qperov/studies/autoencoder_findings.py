@@ -45,8 +45,9 @@ class AutoencoderFindings:
     Attributes
     ----------
     compression : DataFrame
-        One row an encoder: ``model``, ``ansatz``, ``n_qubits``, ``code_qubits``, ``train``, ``test``, ``test_least`` (fidelities),
-        ``loss_test``, beside them on the test samples ``constant``, ``linear`` and ``bound``, and ``seconds``.
+        One row an encoder: ``model``, ``ansatz``, ``n_qubits``, ``code_qubits``, ``train``, ``test``, ``test_least``
+        (fidelities), ``loss_test``, beside them on the test samples ``constant``, ``linear`` and ``bound``, and
+        ``seconds``.
     losses : DataFrame
         ``model``, ``ansatz``, ``epoch``, ``loss``; epoch 0 is before training.
     fidelities : DataFrame
@@ -189,7 +190,7 @@ def _compression(model: QuantumAutoencoder, X_train: np.ndarray, X_test: np.ndar
 
 
 def _ansatz(model: QuantumAutoencoder) -> str:
-    return "published" if model.mode == "published" else model.ansatz
+    return "published" if model.mode == "published" else str(model.ansatz)
 
 
 def _noise(name: str, model: QuantumAutoencoder, X: np.ndarray, seed: int) -> pd.DataFrame:

@@ -24,6 +24,7 @@ from qperov.evaluation.significance import (
 from qperov.evaluation.splits import honest_groups
 from qperov.quantum.kernels.feature_map_kernel import FeatureMapKernel
 from qperov.records.study import Chart, Reference, Study
+from qperov.reports.words.kernel_findings import conclusion, kernel_sentences, score_sentence, shot_sentences
 from qperov.studies.kernel_findings import (
     CHOSEN,
     INNER_FOLDS,
@@ -50,10 +51,6 @@ FOLDS = 5
 BANDWIDTHS = (0.03, 0.05, 0.1, 0.2, 0.3, 0.45, 0.7, 1.0, 1.5)
 QUICK_BANDWIDTHS = (0.05, 0.1, 0.2, 0.45, 1.0)
 SHOTS, QUICK_SHOTS = (64, 256, 1024, 8192), (64, 512, 8192)
-#: A kernel whose centred matrix makes this cosine with a Gaussian's is effectively one.
-GAUSSIAN_ALREADY = 0.98
-#: Shots are enough where they cost less R² than this.
-ENOUGH = 0.05
 
 
 def kernel_studies(
@@ -122,6 +119,7 @@ def _study(
     X = clone(data.components).fit_transform(data.features)
     scores, verdict = _score_table(data, nested, bandwidths, unit)
     diagnosis = diagnosis_table(X, data.y, own, kernels, typical)
+    chosen = diagnosis[(diagnosis["chosen by"] == CHOSEN) & (diagnosis["kernel"] != RBF_NAME)]
     shots = shot_table(data, own, typical, QUICK_SHOTS if quick else SHOTS, seed)
     exact = {name: float(curve[(curve["kernel"] == name) & (curve["bandwidth"] == typical[name])]["r2"].iloc[0])
              for name in own}  # fmt: skip
@@ -151,9 +149,9 @@ def _study(
             "the ideal matrix of the labels; s / N the complexity of the model that fits the label; g the geometric "
             "difference to an RBF of median length scale, and to the closest RBF.",
             *verdict,
-            *_kernel_sentences(diagnosis, len(data.y)),
-            *_shot_sentences(shots, exact),
-            _conclusion(scores, diagnosis),
+            *kernel_sentences(chosen, len(data.y)),
+            *shot_sentences(shots, exact),
+            conclusion(scores, chosen),
         ),
         tables={
             "Scores, bandwidth and penalty chosen on inner folds": scores.drop(columns="significant"),
@@ -194,7 +192,7 @@ def _score_table(
         if name != RBF_NAME
     }
     p_holm = dict(zip(tests, holm([paired.p for paired, _ in tests.values()]), strict=True))
-    rows, sentences, per = [], [], f" {unit}" if unit else ""
+    rows, sentences = [], []
     for name, (predictions, chosen) in nested.items():
         row: dict[str, Any] = {
             "kernel": name,
@@ -208,98 +206,8 @@ def _score_table(
                 "ΔMAE to RBF": paired.difference, "better": practical.lower, "equivalent": practical.equivalent,
                 "worse": practical.higher, "significant": bool(p_holm[name] < 0.05),
             }  # fmt: skip
-            known = "is not distinguishable from an RBF"
-            if row["significant"]:
-                known = f"is {'better' if paired.difference < 0 else 'worse'} than an RBF"
-            sentences.append(
-                f"{name} {known} on the same components with the same search (ΔMAE "
-                f"{_difference(paired)}{per} at 95 % confidence, R² {_r2(row['R²'])} against "
-                f"{_r2(float(r2_score(data.y, nested[RBF_NAME][0])))}). Probability that it is better by more than "
-                f"{rope:.2g}{per}, 1 % of the label's standard deviation: {practical.lower:.2f}; that "
-                f"they are equivalent: {practical.equivalent:.2f}; that it is worse: {practical.higher:.2f}."
-            )
+            r2 = (row["R²"], float(r2_score(data.y, nested[RBF_NAME][0])))
+            sentences.append(score_sentence(name, paired, practical, row["significant"], r2, rope, unit))
         rows.append(row)
     table = pd.DataFrame(rows)
     return table.assign(significant=table["significant"].fillna(False).astype(bool)), tuple(sentences)
-
-
-def _difference(test: PairedTest) -> str:
-    """Mean and half the 95 % interval, with the decimals of the latter's two digits."""
-    half = (test.high - test.low) / 2
-    places = 3 if half == 0 else max(0, 1 - int(np.floor(np.log10(half))))
-    return f"{test.difference:+.{places}f} ± {half:.{places}f}".replace("-", "−")
-
-
-# --- diagnosis ----------------------------------------------------------------------------------
-
-
-def _kernel_sentences(diagnosis: pd.DataFrame, n: int) -> tuple[str, ...]:
-    """What the diagnosis says at the bandwidths that were chosen."""
-    sentences = []
-    for row in diagnosis[diagnosis["chosen by"] == CHOSEN].to_dict(orient="records"):
-        if row["kernel"] == RBF_NAME:
-            continue
-        alike = row["closest RBF"]
-        name = "effectively a Gaussian" if alike >= GAUSSIAN_ALREADY else "not a Gaussian of a single width"
-        sentences.append(
-            f"{row['kernel']} at b = {row['bandwidth']:.3g}: its matrix has a cosine of "
-            f"{alike:.3f} with that of the closest RBF (it is {name}), and the smallest geometric difference to any "
-            f"RBF is g = {row['least g to any RBF']:.2g}: at 1 no target favours it, and an advantage needs about "
-            f"√N = {np.sqrt(n):.3g}. Its entries have a standard deviation of {row['spread']:.2g} and a median of "
-            f"{row['median entry']:.2f}; {_count(row['minimum shots'])} shots resolve them, but a good score may need "
-            "far more."
-        )
-    return tuple(sentences)
-
-
-def _count(shots: float) -> str:
-    return f"{shots:.0f}" if np.isfinite(shots) else "no number of"
-
-
-# --- shots --------------------------------------------------------------------------------------
-
-
-def _shot_sentences(shots: pd.DataFrame, exact: dict[str, float]) -> tuple[str, ...]:
-    sentences = []
-    for name, part in shots.groupby("kernel", sort=False):
-        least, most, free = part.iloc[0], part.iloc[-1], exact[str(name)]
-        enough = part[part["R²"] > free - ENOUGH]
-        cost = "none of these numbers of shots comes"
-        if len(enough):
-            cost = f"{enough['shots'].iloc[0]} shots suffice to come"
-        sentences.append(
-            f"{name} measured with {least['shots']} shots a circuit has R² {_r2(least['R²'])}, with {most['shots']} "
-            f"{_r2(most['R²'])}, and {_r2(free)} without shot noise at the same bandwidth; {cost} within {ENOUGH} of "
-            f"that. {most['shots']} shots take {_millions(most['runs of circuits'])} million circuit runs for one "
-            "matrix."
-        )
-    return tuple(sentences)
-
-
-def _millions(runs: int) -> str:
-    return f"{runs / 1e6:.3g}"
-
-
-def _r2(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
-
-
-def _conclusion(scores: pd.DataFrame, diagnosis: pd.DataFrame) -> str:
-    """The answer to the question in the title."""
-    quantum = scores[scores["kernel"] != RBF_NAME]
-    better = quantum[quantum["significant"] & (quantum["ΔMAE to RBF"] < 0)]["kernel"].tolist()
-    chosen = diagnosis[(diagnosis["chosen by"] == CHOSEN) & (diagnosis["kernel"] != RBF_NAME)]
-    gaussian = chosen[chosen["closest RBF"] >= GAUSSIAN_ALREADY]["kernel"].tolist()
-    if better:
-        text = f"Significantly better than an RBF on these folds: {', '.join(better)}."
-        text += (
-            " That is a better kernel for these labels, not a quantum advantage: all of it was computed classically."
-        )
-    else:
-        text = "No quantum kernel is significantly better than an RBF here."
-    if gaussian:
-        text += f" Effectively a Gaussian at the chosen bandwidth: {', '.join(gaussian)}."
-    if others := [name for name in chosen["kernel"] if name not in gaussian]:
-        text += f" Different from every Gaussian: {', '.join(others)}"
-        text += "." if better else "; there is no evidence that this helps on these crystals."
-    return text

@@ -1,0 +1,102 @@
+"""What the diagnosis of quantum kernels says, in words."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from qperov.evaluation.significance import PairedTest, PracticalTest
+from qperov.reports.words.number_format import fixed
+
+#: A kernel whose centred matrix makes this cosine with a Gaussian's is effectively one.
+GAUSSIAN_ALREADY = 0.98
+#: Shots are enough where they cost less R² than this.
+ENOUGH = 0.05
+
+
+def score_sentence(
+    name: str,
+    paired: PairedTest,
+    practical: PracticalTest,
+    significant: bool,
+    r2: tuple[float, float],
+    rope: float,
+    unit: str | None,
+) -> str:
+    """A kernel against an RBF on the same folds; ``r2`` are the kernel's and the RBF's."""
+    per, verdict = f" {unit}" if unit else "", "is not distinguishable from an RBF"
+    if significant:
+        verdict = f"is {'better' if paired.difference < 0 else 'worse'} than an RBF"
+    return (
+        f"{name} {verdict} on the same components with the same search (ΔMAE {_difference(paired)}{per} at 95 % "
+        f"confidence, R² {fixed(r2[0], 2)} against {fixed(r2[1], 2)}). Probability that it is better by more than "
+        f"{rope:.2g}{per}, 1 % of the label's standard deviation: {practical.lower:.2f}; that they are equivalent: "
+        f"{practical.equivalent:.2f}; that it is worse: {practical.higher:.2f}."
+    )
+
+
+def kernel_sentences(chosen: pd.DataFrame, n: int) -> tuple[str, ...]:
+    """What the diagnosis of quantum kernels of n crystals says at the bandwidths that were chosen."""
+    sentences = []
+    for row in chosen.to_dict(orient="records"):
+        alike = row["closest RBF"]
+        name = "effectively a Gaussian" if alike >= GAUSSIAN_ALREADY else "not a Gaussian of a single width"
+        sentences.append(
+            f"{row['kernel']} at b = {row['bandwidth']:.3g}: its matrix has a cosine of "
+            f"{alike:.3f} with that of the closest RBF (it is {name}), and the smallest geometric difference to any "
+            f"RBF is g = {row['least g to any RBF']:.2g}: at 1 no target favours it, and an advantage needs about "
+            f"√N = {np.sqrt(n):.3g}. Its entries have a standard deviation of {row['spread']:.2g} and a median of "
+            f"{row['median entry']:.2f}; {_count(row['minimum shots'])} shots resolve them, but a good score may need "
+            "far more."
+        )
+    return tuple(sentences)
+
+
+def _count(shots: float) -> str:
+    return f"{shots:.0f}" if math.isfinite(shots) else "no number of"
+
+
+def shot_sentences(shots: pd.DataFrame, exact: dict[str, float]) -> tuple[str, ...]:
+    """What finitely many shots cost each kernel, whose R² without shot noise is ``exact``."""
+    sentences = []
+    for name, part in shots.groupby("kernel", sort=False):
+        least, most, free = part.iloc[0], part.iloc[-1], exact[str(name)]
+        enough = part[part["R²"] > free - ENOUGH]
+        cost = "none of these numbers of shots comes"
+        if len(enough):
+            cost = f"{enough['shots'].iloc[0]} shots suffice to come"
+        sentences.append(
+            f"{name} measured with {least['shots']} shots per circuit has R² {fixed(least['R²'], 2)}, with "
+            f"{most['shots']} {fixed(most['R²'], 2)}, and {fixed(free, 2)} without shot noise at the same bandwidth; "
+            f"{cost} within {ENOUGH} of that. {most['shots']} shots take {most['runs of circuits'] / 1e6:.3g} million "
+            "circuit runs for one matrix."
+        )
+    return tuple(sentences)
+
+
+def conclusion(scores: pd.DataFrame, chosen: pd.DataFrame) -> str:
+    """The answer to the question in the title."""
+    better = scores[scores["significant"] & (scores["ΔMAE to RBF"] < 0)]["kernel"].tolist()
+    gaussian = chosen[chosen["closest RBF"] >= GAUSSIAN_ALREADY]["kernel"].tolist()
+    if better:
+        text = f"Significantly better than an RBF on these folds: {', '.join(better)}."
+        text += (
+            " That is a better kernel for these labels, not a quantum advantage: all of it was computed classically."
+        )
+    else:
+        text = "No quantum kernel is significantly better than an RBF here."
+    if gaussian:
+        text += f" Effectively a Gaussian at the chosen bandwidth: {', '.join(gaussian)}."
+    if others := [name for name in chosen["kernel"] if name not in gaussian]:
+        text += f" Different from every Gaussian: {', '.join(others)}"
+        text += "." if better else "; there is no evidence that this helps on these crystals."
+    return text
+
+
+def _difference(test: PairedTest) -> str:
+    """Mean and half the 95 % interval, with the decimals of the latter's two digits."""
+    half = (test.high - test.low) / 2
+    places = 3 if half == 0 else max(0, 1 - int(np.floor(np.log10(half))))
+    return f"{fixed(test.difference, places, sign=True)} ± {fixed(half, places)}"
