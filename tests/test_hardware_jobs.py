@@ -536,3 +536,25 @@ def test_errors_of_the_connection_are_seen_through_those_of_the_client_library()
     for no in (RequestsApiError("bad request", 400), RequestsApiError("who are you", 401), HTTPError("no")):
         assert not service.is_transport_error(wrapped(no))
     assert not service.is_transport_error(RuntimeJobTimeoutError("the job lives on"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("UPDATE chunks SET counts = substr(counts, 1, 40)", "counts in the ledger are damaged"),
+        ("UPDATE plans SET document = CAST(X'7B22FF22' AS TEXT)", "no plan of `qperov hardware plan`"),
+        ("PRAGMA foreign_keys = OFF; DELETE FROM plans", "damaged .rows that belong to no plan.: restore a copy"),
+    ],
+)
+def test_a_damaged_ledger_is_one_clear_error(
+    cloud: UnreliableService, plan: Plan, tmp_path: Path, change: str, message: str
+) -> None:
+    path = tmp_path / "l.db"
+    with Ledger(path) as opened:
+        jobs.submit(plan, cloud, opened, no_sleep)
+        jobs.collect(plan, cloud, opened, sleep=no_sleep)
+    connection = sqlite3.connect(path)
+    connection.executescript(change)
+    connection.close()
+    with pytest.raises(HardwareError, match=message), Ledger(path) as opened:
+        opened.counts(opened.plan(plan.plan_id).plan_id)

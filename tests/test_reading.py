@@ -743,7 +743,7 @@ def test_a_damaged_json_database_is_not_passed_over(tmp_path: Path) -> None:
     with ase.db.connect(tmp_path / "x.json") as database:
         database.write(frames()[0])
     text = (tmp_path / "x.json").read_text()
-    for keep in (20, 200, len(text) - 5):
+    for keep in (*range(1, 21), 200, len(text) - 5):
         write(tmp_path / "x.json", text[:keep])
         assert "damaged" in issue_of(tmp_path, FileFormatError).reason
 

@@ -245,6 +245,7 @@ def edit(path: Path, old: str, new: str) -> None:
     [
         (lambda p: edit(p, '"schema": 1', '"schema": 2'), "schema 2, but this qperov reads 1"),
         (lambda p: edit(p, '"n": 120', '"n": 121'), "changed after it was written"),
+        (lambda p: edit(p, '"n": 120', '"n": 1e400'), "changed after it was written"),
         (lambda p: (p / "record.json").write_text('{"schema": 1, "cut'), "not valid JSON"),
         (lambda p: (p / "record.json").write_text("[1, 2]"), "schema None"),
         (lambda p: (p / "record.json").write_text("[" * 100_000), "not valid JSON"),

@@ -64,7 +64,7 @@ def read_index(folder: Path, name: str, schema: int, known: Collection[str]) -> 
 def digest(body: Mapping[str, Any]) -> str:
     """SHA-256 of a JSON document without its key ``digest``."""
     plain = {key: value for key, value in body.items() if key != "digest"}
-    return hashlib.sha256(json.dumps(plain, sort_keys=True, allow_nan=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def sha256(file: Path) -> str:

@@ -23,6 +23,7 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 from pymatgen.io.vasp import Poscar
 
+from attack import results
 from qperov.datasets.reading import read
 from qperov.datasets.store import Store
 
@@ -43,6 +44,8 @@ class Input:
         Whether lines and numbers of it mean something.
     options : dict
         Of ``read``.
+    read_back : callable or None
+        What reads the folder instead: its contents by name, and all that was said.
     """
 
     files: dict[str, bytes]
@@ -50,6 +53,7 @@ class Input:
     checked: bool = False
     text: bool = False
     options: dict = field(default_factory=dict)
+    read_back: Callable[[Path], results.Result] | None = None
 
 
 def crystals(n: int) -> list[Structure]:
@@ -202,6 +206,17 @@ def _labelled(name: str, content: bytes, *, text: bool = False, checked: bool = 
     return Input({**_poscars(6), name: content}, name, text=text, checked=checked, options=options)
 
 
+def _record(damaged: str) -> Input:
+    return Input(
+        results.record(), damaged, checked=True, text=damaged.endswith("json"), read_back=results.read_back_record
+    )
+
+
+def _model(damaged: str) -> Input:
+    text = damaged.endswith("json")
+    return Input(results.model(), f"models/ridge/{damaged}", checked=True, text=text, read_back=results.read_back_model)
+
+
 def _packed(ending: str, pack: Callable[[bytes], bytes]) -> Input:
     files = {**_poscars(2), f"p/POSCAR.{ending}": pack(poscar(crystals(3)[2]))}
     return Input(files, f"p/POSCAR.{ending}", checked=True)
@@ -236,6 +251,13 @@ _KINDS: dict[str, Callable[[], Input]] = {
     "labels, CSV.gz": lambda: _labelled("l.csv.gz", gzip.compress(_labels()), checked=True),
     "labels, zip": lambda: _labelled("l.zip", zipped({"l.csv": _labels()}), checked=True),
     "labels, Parquet": lambda: _labelled("l.parquet", _parquet(), target="energy"),
+    "record.json": lambda: _record("run/record.json"),
+    "record, Parquet": lambda: _record("run/predictions.parquet"),
+    "model.json": lambda: _model("model.json"),
+    "model, skops": lambda: _model("pipeline.skops"),
+    "model, Parquet": lambda: _model("training.parquet"),
+    "plan": lambda: Input(results.plan_file(), "plan.json", checked=True, text=True, read_back=results.read_back_plan),
+    "ledger": lambda: Input(results.ledger(), "l.db", read_back=results.read_back_ledger),
     "store": lambda: Input({"s.db": _store()}, "s.db"),
 }
 KINDS = tuple(_KINDS)

@@ -90,6 +90,9 @@ def _read(given: Input, content: bytes) -> tuple[dict[str, tuple], list[str]]:
         options = dict(given.options)
         if "labels" in options:
             options["labels"] = folder / options["labels"]
+        if given.read_back is not None:
+            found, notes = given.read_back(folder)
+            return found, [*notes, *(str(warning.message) for warning in warned)]
         if given.damaged == "s.db":
             with Store(folder / "s.db") as store:
                 (stored,) = store.names()

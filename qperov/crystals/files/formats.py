@@ -53,7 +53,9 @@ class Entry:
 Read = Entry | ReadingError
 
 _ASE_MARKS = ('"nextid"', '"numbers"', '"positions"', '"unique_id"', '"ctime"', '"calculator"')
-_ASE_START = re.compile(r'\{"\d+": \{\s*("(calculator|cell|constraints|ctime|data)|$)')
+_ASE_START = re.compile(  # the first key, or a text that was cut before it ends
+    r'\{"\d+": \{\s*"(calculator|cell|constraints|ctime|data)|\{("\d*("(:\s*(\{\s*("\w*)?)?)?)?)?$'
+)
 _PROPERTIES = re.compile(r"\bProperties=\S+", re.IGNORECASE)
 
 

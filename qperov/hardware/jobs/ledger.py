@@ -7,12 +7,15 @@ answered, another one records its id. What is found between the two is healed by
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from qperov.errors import HardwareError
 from qperov.hardware.jobs.counts import Counts
@@ -74,7 +77,7 @@ class Ledger:
     Raises
     ------
     HardwareError
-        The file is no ledger, or one of another version.
+        The file is no ledger, one of another version, or damaged.
     """
 
     def __init__(self, path: str | Path = ":memory:", read_only: bool = False) -> None:
@@ -86,13 +89,20 @@ class Ledger:
             else:
                 self._connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
                 self._set_up()
+            # what is not UTF-8 is told by the checksum of a plan, not by a traceback
+            self._connection.text_factory = partial(str, encoding="utf-8", errors="backslashreplace")
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            (damage,) = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
+            orphans = self._connection.execute("PRAGMA foreign_key_check").fetchall()
         except sqlite3.Error as error:
             raise HardwareError(f"{self.path} is no ledger of qperov, or cannot be opened: {error}") from None
         if version != SCHEMA_VERSION:
             remedy = "upgrade qperov" if version > SCHEMA_VERSION else "name another file with --ledger"
             message = f"the ledger {self.path} is of version {version}, this qperov reads {SCHEMA_VERSION}: {remedy}"
             raise HardwareError(message)
+        if damage != "ok" or orphans:
+            told = damage.splitlines()[0] if damage != "ok" else "rows that belong to no plan"
+            raise HardwareError(f"the ledger {self.path} is damaged ({told}): restore a copy of it")
 
     def _set_up(self) -> None:
         self._connection.execute("PRAGMA journal_mode = WAL")
@@ -279,7 +289,8 @@ class Ledger:
         try:
             yield
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            if self._connection.in_transaction:  # a full disk has undone it already
+                self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
 
@@ -292,7 +303,10 @@ class Ledger:
 
 
 def _counts(data: bytes | None) -> Counts | None:
-    return None if data is None else Counts.from_bytes(data)
+    try:
+        return None if data is None else Counts.from_bytes(data)
+    except (ValueError, KeyError, TypeError, OSError, BadZipFile, zlib.error) as error:
+        raise HardwareError(f"counts in the ledger are damaged ({error}): restore a copy of it") from None
 
 
 def _now() -> str:
