@@ -104,7 +104,9 @@ def main(task: Task) -> None:
     groups = connected(classes.groups, identical_rows(design))
 
     errors = []
-    for _, _, train, test in make_folds(len(energies), groups, folds=task.folds, repeats=task.repeats, seed=task.seed):
+    for _, _, train, test in make_folds(
+        len(energies), groups, folds=task.folds, repeats=task.repeats, random_state=task.seed
+    ):
         constant, coefficients = least_squares(design[train], energies[train])
         errors.append((constant + design[test] @ coefficients - energies[test]) * 1000 / len(parent))
     error = np.concatenate(errors)

@@ -60,7 +60,7 @@ def cpx321():
     dataset = load_dataset("cpx321")
     vectors = PXRDFeaturizer("autoencoder").fit_transform(dataset.structures)
     groups = honest_groups(dataset.groups, [vectors])
-    _, _, train, test = next(make_folds(len(vectors), groups, folds=4, repeats=1, seed=0))
+    _, _, train, test = next(make_folds(len(vectors), groups, folds=4, repeats=1, random_state=0))
     return vectors[train], vectors[test]
 
 

@@ -135,7 +135,7 @@ def play(
     target: np.ndarray,
     unlabelled: np.ndarray,
     settings: GameSettings,
-    seed: int,
+    random_state: int,
     device: str,
     progress: bool,
 ) -> Played:
@@ -149,7 +149,7 @@ def play(
     unlabelled : ndarray, shape (m, 1, side, side)
         Crystals without labels, m ≥ 0; they are met in fake steps.
     settings : GameSettings
-    seed : int
+    random_state : int
     device : str
     progress : bool
     """
@@ -159,7 +159,7 @@ def play(
         torch.as_tensor(values, dtype=dtype, device=device) for values in (pictures, unlabelled, target)
     )
     played = Played()
-    with seeded(seed), progress_bar(settings.steps, progress) as advance:
+    with seeded(random_state), progress_bar(settings.steps, progress) as advance:
         g = generator(pictures.shape[-1]).to(device=device, dtype=dtype)
         n_inputs = settings.queue if settings.published else 1
         d = discriminator(n_inputs, settings.spectral_norm).to(device=device, dtype=dtype)

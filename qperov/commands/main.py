@@ -221,7 +221,7 @@ def _compare_and_report(
             dataset,
             folds=folds,
             repeats=repeats,
-            seed=seed,
+            random_state=seed,
             split=split,
             n_jobs=jobs,
             progress=advance,
@@ -303,7 +303,7 @@ def _sections(
         from qperov.studies.learning_curves import learning_curve_study
 
         with screen.bar("Learning from few crystals to many") as advance:
-            curve = learning_curve(suite.models, dataset, seed=seed, n_jobs=jobs, progress=advance)
+            curve = learning_curve(suite.models, dataset, random_state=seed, n_jobs=jobs, progress=advance)
         sections += (learning_curve_study(curve, unit=dataset.unit or ""),)
     if "autoencoder" in studies:
         from qperov.studies.autoencoder import autoencoder_studies

@@ -28,7 +28,7 @@ def learning_curve(
     groups: np.ndarray | None = None,
     folds: int = 5,
     repeats: int = 1,
-    seed: int = 0,
+    random_state: int = 0,
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
@@ -48,7 +48,7 @@ def learning_curve(
         Numbers of training crystals; by default 10, 20, 40, 70 and 100 % of the smallest training fold.
     groups : ndarray of int, shape (n,), optional
         With arrays only; by default every row stands alone.
-    folds, repeats, seed : int
+    folds, repeats, random_state : int
     n_jobs : int, optional
         As in joblib.
     progress : callable, optional
@@ -76,9 +76,9 @@ def learning_curve(
     """
     problem = Problem.of(models, data, y, groups)
     grouped = honest_groups(problem.groups, list(problem.features.values()))
-    dealt = list(make_folds(len(problem.y), grouped, folds=folds, repeats=repeats, seed=seed))
+    dealt = list(make_folds(len(problem.y), grouped, folds=folds, repeats=repeats, random_state=random_state))
     wanted = _checked_sizes(sizes, min(len(train) for _, _, train, _ in dealt))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(random_state)
     nested: list[Fold] = []
     for repeat, fold, train, test in dealt:
         order = rng.permutation(train)

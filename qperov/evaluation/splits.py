@@ -89,7 +89,7 @@ def check_folds(folds: int, repeats: int, split: str) -> None:
 
 
 def make_folds(
-    n: int, groups: np.ndarray, *, folds: int, repeats: int, seed: int, split: str = "grouped"
+    n: int, groups: np.ndarray, *, folds: int, repeats: int, random_state: int, split: str = "grouped"
 ) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
     """Folds of repeated cross-validation.
 
@@ -112,7 +112,7 @@ def make_folds(
             "read more crystals or ask for fewer folds (at least 2)"
         )
     splitter, respected = (GroupKFold, groups) if split == "grouped" else (KFold, None)
-    stream = np.random.RandomState(seed)  # one for all repeats: seed + repeat would give the next seed's folds again
+    stream = np.random.RandomState(random_state)  # one for all repeats: seed + repeat would give the next seed's folds
     for repeat in range(repeats):
         dealt = splitter(folds, shuffle=True, random_state=stream).split(np.zeros(n), groups=respected)
         for fold, (train, test) in enumerate(dealt):

@@ -59,7 +59,7 @@ def second_task(
         models,
         dataset,
         folds=QUICK_FOLDS if quick else FOLDS,
-        seed=seed,
+        random_state=seed,
         n_bootstrap=BOOTSTRAP,
         n_jobs=n_jobs,
         progress=progress,
