@@ -62,8 +62,10 @@ def bar(what: str) -> Iterator[Progress]:
     from rich import progress as rich
     from rich.console import Console
     from rich.markup import escape
+    from rich.table import Column
 
-    columns: list[Any] = [rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn()]
+    text = rich.TextColumn("{task.description}", table_column=Column(max_width=50, no_wrap=True))  # paths may be long
+    columns: list[Any] = [text, rich.BarColumn(), rich.MofNCompleteColumn()]
     console = Console(stderr=True)
     with rich.Progress(*columns, rich.TimeRemainingColumn(), console=console, disable=not console.is_terminal) as shown:
         task = shown.add_task(what, total=None)

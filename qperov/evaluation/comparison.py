@@ -12,9 +12,10 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from qperov.evaluation.finished_folds import FinishedFolds, Fold, FoldResult
-from qperov.evaluation.folds import Progress, evaluate_folds
+from qperov.evaluation.folds import evaluate_folds
 from qperov.evaluation.metrics import bootstrap_weights
 from qperov.evaluation.problem import Model, Problem
+from qperov.evaluation.progress import Progress
 from qperov.evaluation.results import Comparison
 from qperov.evaluation.searches import ungrouped_parameters
 from qperov.evaluation.splits import check_folds, honest_groups, make_folds
@@ -75,8 +76,8 @@ def compare(
         As in joblib; a cluster by ``joblib.parallel_config``.
     families : mapping of str to str, optional
         Estimator → "quantum", "classical" or "reference"; by default told by the estimator's parts.
-    progress : callable, optional
-        Called with (done, total, model).
+    progress : Progress, optional
+        Told the name of each model.
     resume : str or Path, optional
         Folder that keeps each fold as soon as it is done. The same call with the same folder goes on where it was
         stopped and gives the same numbers; folds of other calls in it are left alone.

@@ -10,9 +10,10 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from qperov.evaluation.finished_folds import Fold
-from qperov.evaluation.folds import Progress, evaluate_folds
+from qperov.evaluation.folds import evaluate_folds
 from qperov.evaluation.metrics import weighted_scores
 from qperov.evaluation.problem import Model, Problem
+from qperov.evaluation.progress import Progress
 from qperov.evaluation.splits import honest_groups, make_folds
 
 #: Shares of the smallest training fold that are learnt from when no sizes are given.
@@ -51,8 +52,8 @@ def learning_curve(
     folds, repeats, random_state : int
     n_jobs : int, optional
         As in joblib.
-    progress : callable, optional
-        Called with (done, total, model).
+    progress : Progress, optional
+        Told the name of each model.
 
     Returns
     -------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,9 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
 from qperov.datasets.dataset import CrystalDataset
+from qperov.evaluation.progress import Progress
 from qperov.evaluation.results import Comparison
 from qperov.evaluation.searches import with_grouped_search
-
-Progress = Callable[[int, int, str], None]
 
 
 def chosen_models(comparison: Comparison, wanted: Sequence[str]) -> tuple[str, ...]:
