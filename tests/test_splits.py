@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from qperov.evaluation.splits import IDENTITY_TOLERANCE, connected, honest_groups, identical_rows, make_folds
+from qperov.evaluation.splits import IDENTITY_TOLERANCE, honest_groups, identical_rows, make_folds, merge_groups
 
 
 def same_partition(a: np.ndarray, b: np.ndarray) -> bool:
@@ -96,7 +96,7 @@ partitions = st.integers(1, 15).flatmap(
 def test_connected_equals_union_find(labels: list[np.ndarray]) -> None:
     n = len(labels[0])
     pairs = [(i, j) for label in labels for i in range(n) for j in range(n) if label[i] == label[j]]
-    merged = connected(*labels)
+    merged = merge_groups(*labels)
     assert same_partition(merged, union_find(n, pairs))
     assert set(merged) == set(range(len(set(merged)))), "numbered from 0"
 

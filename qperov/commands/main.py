@@ -255,11 +255,11 @@ def _compare_and_report(
         )
         page = build_report(record)
     if keep:
-        from qperov.serving.fitting import chosen_models
+        from qperov.serving.fitting import choose_models
         from qperov.serving.model_store import fit_and_store
 
         with screen.bar("Fitting models to all crystals") as advance:
-            names = chosen_models(comparison, keep)
+            names = choose_models(comparison, keep)
             fit_and_store(
                 suite.pipelines, dataset, comparison, names, record.path / "models", n_jobs=jobs, progress=advance
             )

@@ -38,7 +38,7 @@ def identical_rows(features: np.ndarray, tolerance: float = IDENTITY_TOLERANCE) 
     return np.unique(levels, axis=0, return_inverse=True)[1].ravel()
 
 
-def connected(*labels: np.ndarray) -> np.ndarray:
+def merge_groups(*labels: np.ndarray) -> np.ndarray:
     """Finest common coarsening of several partitions of the same rows: rows that share any label share a group.
 
     Parameters
@@ -75,7 +75,7 @@ def honest_groups(groups: np.ndarray, features: Sequence[np.ndarray]) -> np.ndar
     -------
     ndarray of int, shape (n,)
     """
-    return connected(groups, *(identical_rows(matrix) for matrix in features))
+    return merge_groups(groups, *(identical_rows(matrix) for matrix in features))
 
 
 def check_folds(folds: int, repeats: int, split: str) -> None:

@@ -17,7 +17,7 @@ from qperov.evaluation.results import Comparison
 from qperov.evaluation.searches import with_grouped_search
 
 
-def chosen_models(comparison: Comparison, wanted: Sequence[str]) -> tuple[str, ...]:
+def choose_models(comparison: Comparison, wanted: Sequence[str]) -> tuple[str, ...]:
     """Names of models that were compared; ``"best"`` is the one with the least mean absolute error, ``"all"`` all.
 
     Raises
