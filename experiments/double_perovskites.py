@@ -158,7 +158,7 @@ def main(task: Task) -> None:
     featurizer = qperov.PXRDFeaturizer("matganip")
     ridge = Pipeline([("pxrd", featurizer), ("scale", StandardScaler()), ("model", Ridge(10.0))])
     models = {name: Pipeline([("pxrd", featurizer), ("model", model)]) for name, model in networks(task).items()}
-    result = compare({"Ridge": ridge} | models, dataset, folds=task.folds, seed=task.seed)
+    result = compare({"Ridge": ridge} | models, dataset, folds=task.folds, random_state=task.seed)
     print(result, *result.warnings, sep="\n")
     result.table.to_csv(task.out / "tolerance-scores.csv", index=False)
 

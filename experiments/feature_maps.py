@@ -90,7 +90,9 @@ def main(task: Task, command: str) -> None:
     """Compare, print, and write the record and its report."""
     dataset = qperov.load_dataset("cpx321")
     with bar("Cross-validation") as progress:
-        result = qperov.compare(models(task), dataset, folds=task.folds, seed=task.seed, n_jobs=2, progress=progress)
+        result = qperov.compare(
+            models(task), dataset, folds=task.folds, random_state=task.seed, n_jobs=2, progress=progress
+        )
     print(result, *result.warnings, sep="\n")
     settings = {"command": command, "folds": task.folds, "seed": task.seed}
     record = qperov.records.write_record(

@@ -23,7 +23,7 @@ from pymatgen.core import Lattice, Structure
 import qperov
 from qperov.crystals.orderings.cluster_expansion import cluster_orbits, correlation_functions, spins_of
 from qperov.crystals.parent_lattice import ParentLattice
-from qperov.evaluation.splits import connected, identical_rows, make_folds
+from qperov.evaluation.splits import identical_rows, make_folds, merge_groups
 
 SOURCE = (
     "J. Hu, M. Li, P. Gao, MATGANIP (public repository j2hu/MATGANIP): PBE total energies of CsPbBr2I orderings in the "
@@ -101,10 +101,12 @@ def main(task: Task) -> None:
     design = correlation_functions(spins, orbits)
     assert classes.y is not None
     energies = np.array(classes.y)
-    groups = connected(classes.groups, identical_rows(design))
+    groups = merge_groups(classes.groups, identical_rows(design))
 
     errors = []
-    for _, _, train, test in make_folds(len(energies), groups, folds=task.folds, repeats=task.repeats, seed=task.seed):
+    for _, _, train, test in make_folds(
+        len(energies), groups, folds=task.folds, repeats=task.repeats, random_state=task.seed
+    ):
         constant, coefficients = least_squares(design[train], energies[train])
         errors.append((constant + design[test] @ coefficients - energies[test]) * 1000 / len(parent))
     error = np.concatenate(errors)

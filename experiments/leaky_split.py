@@ -61,7 +61,9 @@ def main(task: Task) -> None:
     dataset = qperov.read(task.data, target="energy_ev_per_cell", labels=task.data / "labels.csv", convert="meV/atom")
     for split in ("grouped", "random"):
         with screen.bar(f"Comparing, {split} split") as advance:
-            result = qperov.compare(models(), dataset, folds=task.folds, seed=task.seed, split=split, progress=advance)
+            result = qperov.compare(
+                models(), dataset, folds=task.folds, random_state=task.seed, split=split, progress=advance
+            )
         print(result, *result.warnings, sep="\n", end="\n\n")
         settings = {"folds": task.folds, "seed": task.seed, "split": split}
         command = shlex.join(["python", *sys.argv])

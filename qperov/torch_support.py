@@ -40,7 +40,7 @@ def import_torch(otherwise: str = "") -> ModuleType:
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
+def torch_seed(seed: int) -> Iterator[None]:
     """Everything PyTorch draws inside follows from ``seed``; its own stream goes on unchanged behind."""
     torch = import_torch()
     with torch.random.fork_rng():

@@ -60,7 +60,7 @@ def cpx321():
     dataset = load_dataset("cpx321")
     vectors = PXRDFeaturizer("autoencoder").fit_transform(dataset.structures)
     groups = honest_groups(dataset.groups, [vectors])
-    _, _, train, test = next(make_folds(len(vectors), groups, folds=4, repeats=1, seed=0))
+    _, _, train, test = next(make_folds(len(vectors), groups, folds=4, repeats=1, random_state=0))
     return vectors[train], vectors[test]
 
 
@@ -194,7 +194,7 @@ def test_quarter_turns_of_pauli_words(letters, axis, quarters):
     word, about = pauli_word(letters, (0, 1), 2), pauli_word(axis, (0, 1), 2)
     angle = quarters * np.pi / 4
     turn = np.cos(angle) * np.eye(4) - 1j * np.sin(angle) * matrix(about)
-    np.testing.assert_allclose(matrix(word.turned(about, quarters)), turn.conj().T @ matrix(word) @ turn, atol=1e-14)
+    np.testing.assert_allclose(matrix(word.turn(about, quarters)), turn.conj().T @ matrix(word) @ turn, atol=1e-14)
     assert word.is_imaginary == bool(np.abs(matrix(word).imag).max() > 0)
 
 

@@ -77,7 +77,7 @@ def test_ctrl_c_says_how_far_it_came_and_how_to_go_on(
     arguments: list[str], remedy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def read(*_: object, progress: object, **__: object) -> None:
-        progress(3, 7)  # type: ignore[operator]
+        progress(3, 7, "x")  # type: ignore[operator]
         raise KeyboardInterrupt
 
     monkeypatch.setattr(reading, "read", read)

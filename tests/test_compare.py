@@ -297,7 +297,7 @@ def test_chosen_parameters_are_told_for_each_fold(crystals_compared: qperov.eval
 
 def test_intervals_are_of_whole_groups() -> None:
     X, y, groups = arrays(120)
-    result = qperov.compare({"ridge": Ridge()}, X, y, groups=groups, repeats=2, n_bootstrap=300, seed=5)
+    result = qperov.compare({"ridge": Ridge()}, X, y, groups=groups, repeats=2, n_bootstrap=300, random_state=5)
     own = result.predictions.query("model == 'ridge'")
     by_row = own.assign(row=own["id"].astype(int)).pivot(index="repeat", columns="row", values="y_pred").to_numpy()
     row = result.table.set_index("model").loc["ridge"]
@@ -511,15 +511,24 @@ def test_no_model_beats_the_ceiling_of_its_descriptor() -> None:
 # --- repeatability ------------------------------------------------------------------------------
 
 
+def test_seed_is_the_old_name_of_random_state() -> None:
+    X, y, _ = arrays()
+    with pytest.deprecated_call(match="write random_state"):
+        old = qperov.compare({"ridge": Ridge()}, X, y, seed=3, n_bootstrap=20)
+    new = qperov.compare({"ridge": Ridge()}, X, y, random_state=3, n_bootstrap=20)
+    assert old.settings == new.settings
+    np.testing.assert_array_equal(old.table["mae_low"], new.table["mae_low"])
+
+
 def test_same_seed_same_numbers_on_one_or_two_processes(dataset: qperov.datasets.CrystalDataset) -> None:
     models = {
         "search": make_pipeline(qperov.PXRDFeaturizer(), StandardScaler(), GridSearchCV(SVR(), {"C": [0.1, 1]})),
         "forest": make_pipeline(qperov.PXRDFeaturizer(), RandomForestRegressor(5, random_state=0)),
     }
-    one, two = (qperov.compare(models, dataset, seed=3, n_bootstrap=50, n_jobs=n) for n in (1, 2))
+    one, two = (qperov.compare(models, dataset, random_state=3, n_bootstrap=50, n_jobs=n) for n in (1, 2))
     for a, b in zip(without_seconds(one), without_seconds(two), strict=True):
         pd.testing.assert_frame_equal(a, b, check_exact=True)
-    other = qperov.compare(models, dataset, seed=4, n_bootstrap=50)
+    other = qperov.compare(models, dataset, random_state=4, n_bootstrap=50)
     assert not np.array_equal(other.predictions["id"], one.predictions["id"])
 
 
@@ -733,7 +742,7 @@ def test_folds_that_are_done_are_not_done_again(tmp_path):
     assert again.table.equals(first.table)
     files = sorted((tmp_path / "done").glob("*.json"))
     files[0].write_text(files[0].read_text()[:20])  # cut short
-    for changed in ({"folds": 5}, {"seed": 1}, {"y": X[:, 1]}, {"model": Counting(fit_intercept=False)}, {}):
+    for changed in ({"folds": 5}, {"random_state": 1}, {"y": X[:, 1]}, {"model": Counting(fit_intercept=False)}, {}):
         before = len(fitted)
         model, y = changed.pop("model", Counting()), changed.pop("y", X[:, 0] ** 2)
         qperov.compare({"line": model}, X, y, resume=tmp_path / "done", **({"folds": 4} | changed))

@@ -49,7 +49,7 @@ def test_training_sets_are_nested_and_no_group_is_on_both_sides(n_groups: int, s
     X, y, groups = arrays(60, seed)
     groups = groups % n_groups
     group_of = {tuple(row): group for row, group in zip(X, groups, strict=True)}
-    curve = learning_curve({"watching": Watching()}, X, y, groups=groups, sizes=[20, 4, 9], folds=3, seed=seed)
+    curve = learning_curve({"watching": Watching()}, X, y, groups=groups, sizes=[20, 4, 9], folds=3, random_state=seed)
     assert [len(rows) for rows in SEEN] == [4, 9, 20] * 3
     for fold in range(3):
         small, middle, large = (set(rows) for rows in SEEN[3 * fold : 3 * fold + 3])
@@ -65,9 +65,9 @@ def test_training_sets_are_nested_and_no_group_is_on_both_sides(n_groups: int, s
 def test_with_every_training_crystal_it_is_the_comparison() -> None:
     X, y, groups = arrays()
     models = {"ridge": Ridge(), "search": GridSearchCV(Ridge(), {"alpha": [0.1, 10.0]})}
-    curve = learning_curve(models, X, y, groups=groups, folds=4, seed=5, sizes=[45])
+    curve = learning_curve(models, X, y, groups=groups, folds=4, random_state=5, sizes=[45])
     # the order of the rows moves sums by rounding alone, but deals other inner folds
-    folds = qperov.compare({"ridge": Ridge()}, X, y, groups=groups, folds=4, seed=5, n_bootstrap=0).folds
+    folds = qperov.compare({"ridge": Ridge()}, X, y, groups=groups, folds=4, random_state=5, n_bootstrap=0).folds
     for model in ("ridge", MEAN, MEDIAN):
         np.testing.assert_allclose(curve.loc[curve["model"] == model, "mae"], folds.loc[folds["model"] == model, "mae"])
     assert set(curve["model"]) == {MEAN, MEDIAN, "ridge", "search"}

@@ -21,7 +21,7 @@ from qperov.evaluation.results import Comparison
 from qperov.quantum.kernels.bandwidth import resolved_kernel
 from qperov.quantum.kernels.fidelity import FidelityKernel
 from qperov.quantum.kernels.projected import ProjectedKernel
-from qperov.records.record import evenly_spaced
+from qperov.records.record import spaced_rows
 from qperov.studies.kernel_matrices import kernel_matrices
 
 MODELS = tuple(
@@ -93,7 +93,7 @@ def test_a_bandwidth_in_words_is_found_on_all_crystals() -> None:
 
 def test_of_many_crystals_some_are_taken_and_the_components_are_those_of_all() -> None:
     some, everything = kernel_matrices(COMPARED, CHOSEN, most=8), kernel_matrices(COMPARED, CHOSEN)
-    rows = evenly_spaced(30, 8)
+    rows = spaced_rows(30, 8)
     for name, matrix in some.items():
         np.testing.assert_allclose(matrix, everything[name][np.ix_(rows, rows)], atol=1e-12)
 

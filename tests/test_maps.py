@@ -18,7 +18,7 @@ from sklearn.gaussian_process.kernels import RBF
 from sklearn.manifold import trustworthiness
 from synthetic_comparison import DATASET, MODELS, TASK, synthetic_comparison
 
-from qperov.records.record import evenly_spaced
+from qperov.records.record import spaced_rows
 from qperov.records.writing import write_record
 from qperov.reports.maps.drawing import RESIDUAL_COLOURS, VALUE_COLOURS, draw_map, map_colours, mean_prediction
 from qperov.reports.maps.embedding import map_descriptor, standardise
@@ -317,7 +317,7 @@ def test_the_section_has_every_descriptor_and_kernel_with_its_files_and_quality(
         assert "and the axes have no meaning on this map" in sentences
         data = json.loads(entry["interactive"].split(">", 2)[2].split("</script>")[0])
         assert len(data["id"]) == entry["crystals"]
-        rows = evenly_spaced(120, entry["crystals"])
+        rows = spaced_rows(120, entry["crystals"])
         assert [data["compositions"][j] for j in data["composition"]] == [formulas[i] for i in rows]
     assert [entry["interactive"].count("<style>") for entry in section] == [0, 0, 0, 1]
 

@@ -355,7 +355,7 @@ def measured_file(path: Path, edge: float, seed: int) -> Path:
     [pattern] = powder_patterns([perovskite(edge=edge)], wavelength=DOUBLET)
     angles = 8 + 0.02 * np.arange(3700)
     fine = ProfileGrid((8.0, angles[-1]), 0.02, 0.3)
-    rate = 150 * fine.broadened(pattern)[: len(angles)] + 300 + 2000 * np.exp(-angles / 12)
+    rate = 150 * fine.broaden(pattern)[: len(angles)] + 300 + 2000 * np.exp(-angles / 12)
     counts = np.random.default_rng(seed).poisson(rate)
     lines = [f"{x:.4f};{y}" for x, y in zip(angles, counts, strict=True)]
     return written(path, f"scan_{seed}.csv", "2Theta;Counts\n" + comma("\n".join(lines)))

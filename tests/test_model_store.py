@@ -39,7 +39,7 @@ from qperov.errors import RecordError
 from qperov.evaluation.results import Comparison
 from qperov.quantum.autoencoder.encoded_regressor import EncodedRegressor, TorchHead
 from qperov.quantum.kernels.feature_map_kernel import MEMORY
-from qperov.serving.fitting import chosen_models, fit_models, groups_of, held_out_errors
+from qperov.serving.fitting import choose_models, fit_models, groups_of, held_out_errors
 from qperov.serving.model_store import FILES, INDEX, fit_and_store
 from qperov.serving.pipeline_file import PIPELINE, read_pipeline, write_pipeline
 from qperov.serving.stages import deviations_of, points_of, predictions_of
@@ -243,7 +243,7 @@ def test_a_gaussian_process_keeps_its_standard_deviations(dataset: CrystalDatase
 def test_models_are_found_in_a_run_and_never_overwritten(
     dataset: CrystalDataset, comparison: Comparison, tmp_path: Path
 ) -> None:
-    names = chosen_models(comparison, ["all"])
+    names = choose_models(comparison, ["all"])
     folders = fit_and_store(MODELS, dataset, comparison, names, tmp_path / "models", n_jobs=1)
     assert [folder.name for folder in folders] == ["ridge-powder-pattern", "gpr-powder-pattern", "svr-powder-pattern"]
     [second] = fit_and_store(MODELS, dataset, comparison, [names[0]], tmp_path / "models")
@@ -259,11 +259,11 @@ def test_models_are_found_in_a_run_and_never_overwritten(
 def test_models_are_chosen_by_name_or_by_score(comparison: Comparison) -> None:
     scores = comparison.table[comparison.table["kind"] == "model"].set_index("model")["mae"]
     best = scores.idxmin()
-    assert chosen_models(comparison, ["best"]) == (best,)
-    assert set(chosen_models(comparison, ["all"])) == set(MODELS)
-    assert chosen_models(comparison, [best, "best", "all"])[0] == best
+    assert choose_models(comparison, ["best"]) == (best,)
+    assert set(choose_models(comparison, ["all"])) == set(MODELS)
+    assert choose_models(comparison, [best, "best", "all"])[0] == best
     with pytest.raises(ValueError, match="no model is called 'mean of the training labels'"):
-        chosen_models(comparison, ["mean of the training labels"])
+        choose_models(comparison, ["mean of the training labels"])
 
 
 # --- what is not stored -------------------------------------------------------------------------

@@ -44,7 +44,7 @@ def test_peaks_of_every_shape_have_one_area(shape):
     [pattern] = powder_patterns([IRON], two_theta_range=(20, 80))
     grid = ProfileGrid((0.0, 160.0), 0.01, 0.1, shape)
     area = pattern.intensity.sum() * 0.1 * np.sqrt(np.pi / (4 * np.log(2)))
-    assert grid.broadened(pattern).sum() * 0.01 == pytest.approx(area, rel=1e-6 if shape == "gaussian" else 3e-3)
+    assert grid.broaden(pattern).sum() * 0.01 == pytest.approx(area, rel=1e-6 if shape == "gaussian" else 3e-3)
 
 
 def test_gaussians_are_summed_over_the_whole_grid():
@@ -53,7 +53,7 @@ def test_gaussians_are_summed_over_the_whole_grid():
         [pattern] = powder_patterns([perovskite()])
         sigma = width / np.sqrt(8 * np.log(2))
         whole = np.exp(-0.5 * ((grid.angles[:, None] - pattern.two_theta) / sigma) ** 2) @ pattern.intensity
-        np.testing.assert_allclose(grid.broadened(pattern), whole, rtol=1e-8, atol=1e-300)
+        np.testing.assert_allclose(grid.broaden(pattern), whole, rtol=1e-8, atol=1e-300)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -61,12 +61,12 @@ def test_gaussians_are_summed_over_the_whole_grid():
 def test_peaks_may_be_broadened_a_few_at_a_time(shape, width, monkeypatch):
     grid = ProfileGrid(step=0.5, width=width, shape=shape)
     [pattern] = powder_patterns([Structure(Lattice.from_parameters(5, 6, 7, 80, 95, 103), ["I"], [(0, 0, 0)])])
-    whole = grid.broadened(pattern)
+    whole = grid.broaden(pattern)
     area = width * np.sqrt(np.pi / np.log(2)) / 2
     offset = grid.angles[:, None] - pattern.two_theta
     np.testing.assert_allclose(whole, area * line_shape(offset, width, shape) @ pattern.intensity, rtol=1e-6)
     monkeypatch.setattr(profiles, "BLOCK_ENTRIES", 3 * len(grid.angles))
-    np.testing.assert_allclose(grid.broadened(pattern), whole, rtol=1e-12)
+    np.testing.assert_allclose(grid.broaden(pattern), whole, rtol=1e-12)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -92,7 +92,7 @@ def test_resampling_conserves_intensity(seed, points, step):
     counts = rng.exponential(100, points)
     pattern = MeasuredPattern(angles, counts)
     grid = ProfileGrid((10.0, 70.0), step, normalization="area")
-    row = grid.resampled(pattern)
+    row = grid.resample(pattern)
     assert row.sum() * step == pytest.approx(100)
     low, high = grid.angles[0] - step / 2, grid.angles[-1] + step / 2
     fine = np.union1d(angles, np.linspace(low, high, 20001))
@@ -109,11 +109,11 @@ def test_resampling_conserves_intensity(seed, points, step):
 def test_a_fine_measurement_of_a_profile_is_that_profile():
     [pattern] = powder_patterns([perovskite()])
     fine = ProfileGrid((5.0, 90.0), 0.01, 0.4)
-    measured = MeasuredPattern(fine.angles, 37.0 * fine.broadened(pattern), wavelength=1.54184)
+    measured = MeasuredPattern(fine.angles, 37.0 * fine.broaden(pattern), wavelength=1.54184)
     for normalization in ("maximum", "area"):
         grid = ProfileGrid((10.0, 85.0), 0.05, 0.4, normalization=normalization)
-        expected = grid.broadened(pattern)
-        np.testing.assert_allclose(grid.resampled(measured, "CuKa"), expected, atol=0.006 * expected.max())
+        expected = grid.broaden(pattern)
+        np.testing.assert_allclose(grid.resample(measured, "CuKa"), expected, atol=0.006 * expected.max())
 
 
 def test_another_wavelength_is_brought_to_the_one_of_the_features():
@@ -121,9 +121,9 @@ def test_another_wavelength_is_brought_to_the_one_of_the_features():
     lines = {"MoKa": 0.71073, "CuKa": 1.54184}
     [pattern] = powder_patterns([perovskite()], wavelength="MoKa", two_theta_range=(5, 45))
     narrow = ProfileGrid((5.0, 45.0), 0.002, 0.02)
-    measured = MeasuredPattern(narrow.angles, narrow.broadened(pattern), wavelength=lines["MoKa"])
+    measured = MeasuredPattern(narrow.angles, narrow.broaden(pattern), wavelength=lines["MoKa"])
     grid = ProfileGrid((12.0, 85.0), 0.5, normalization="area")
-    moved = grid.resampled(measured, "CuKa")
+    moved = grid.resample(measured, "CuKa")
     [copper] = powder_patterns([perovskite()], wavelength="CuKa", two_theta_range=(0, 90))
     edges = grid.angles[:-1] + 0.25
     apart = np.abs(edges[:, None] - copper.two_theta).min(axis=1) > 0.15
@@ -139,7 +139,7 @@ def test_measurements_and_crystals_may_stand_in_one_list():
     featurizer = PXRDFeaturizer("profile", two_theta_range=(20, 80), normalization="maximum")
     fine = ProfileGrid((19.0, 81.0), 0.01, 0.3)
     [pattern] = powder_patterns([IRON])
-    measured = MeasuredPattern(fine.angles, fine.broadened(pattern))
+    measured = MeasuredPattern(fine.angles, fine.broaden(pattern))
     rows = featurizer.fit_transform([IRON, measured, perovskite(), measured])
     assert rows.shape == (4, 601)
     np.testing.assert_array_equal(rows[1], rows[3])
@@ -158,13 +158,13 @@ def test_measurements_that_cannot_be_compared_are_refused():
     angles = np.linspace(15, 60, 400)
     pattern = MeasuredPattern(angles, np.ones(400), name="scan.xy")
     with pytest.raises(DescriptorError, match=r"scan\.xy: .*normalization=\"area\""):
-        ProfileGrid((20.0, 50.0)).resampled(pattern)
+        ProfileGrid((20.0, 50.0)).resample(pattern)
     with pytest.raises(DescriptorError, match=r"measured from 15\.00° to 60\.00°, which does not cover .* 10° to 50°"):
-        ProfileGrid((10.0, 50.0), normalization="area").resampled(pattern)
+        ProfileGrid((10.0, 50.0), normalization="area").resample(pattern)
     with pytest.raises(DescriptorError, match="no intensity between 20° and 50°"):
-        ProfileGrid((20.0, 50.0), normalization="area").resampled(MeasuredPattern(angles, -np.ones(400)))
+        ProfileGrid((20.0, 50.0), normalization="area").resample(MeasuredPattern(angles, -np.ones(400)))
     with pytest.raises(DescriptorError, match="nothing of it is left"):
-        ProfileGrid((20.0, 50.0), normalization="area").resampled(
+        ProfileGrid((20.0, 50.0), normalization="area").resample(
             MeasuredPattern(angles + 100, np.ones(400), wavelength=0.7), 1.54
         )
 

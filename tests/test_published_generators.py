@@ -136,7 +136,8 @@ def test_published_local_noise_is_in_units_of_the_prior() -> None:
 
 def test_settings_still_mean_equivalent_cells() -> None:
     with pytest.deprecated_call(match="equivalent_cells"):
-        old = FTCPVAE(ToyCells(), settings=2, latent=4, hidden=8, epochs=1).fit(CRYSTALS, LABELS)
+        old = FTCPVAE(ToyCells(), settings=2, latent=4, hidden=8, epochs=1)
+    old.fit(CRYSTALS, LABELS)
     new = FTCPVAE(ToyCells(), equivalent_cells=2, latent=4, hidden=8, epochs=1).fit(CRYSTALS, LABELS)
     np.testing.assert_array_equal(old.predict(CRYSTALS), new.predict(CRYSTALS))
 

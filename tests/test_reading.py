@@ -587,9 +587,9 @@ def test_nothing_usable_is_an_error_with_reasons_and_counts(tmp_path: Path) -> N
 def test_progress_counts_every_file(tmp_path: Path) -> None:
     for i in range(4):
         write(tmp_path / f"{i}" / "POSCAR", NACL if i else "")
-    seen: list[tuple[int, int]] = []
-    read(tmp_path, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    seen: list[tuple[int, int | None, str]] = []
+    read(tmp_path, progress=lambda *step: seen.append(step))
+    assert seen == [(1, 4, "0"), (2, 4, "1"), (3, 4, "2"), (4, 4, "3")]
 
 
 # --- CIF, extended XYZ, ASE databases -------------------------------------------------------------

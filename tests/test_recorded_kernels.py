@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from synthetic_comparison import DATASET, TASK, synthetic_comparison
 
 from qperov.errors import RecordError
-from qperov.records.record import Record, evenly_spaced, read_record
+from qperov.records.record import Record, read_record, spaced_rows
 from qperov.records.writing import write_record
 from qperov.storage.checked_folder import digest
 from qperov.storage.plain_values import symmetric, upper_triangle
@@ -62,7 +62,7 @@ def test_kernels_of_some_crystals_and_like_names_are_kept(tmp_path: Path) -> Non
 
 @given(n=st.integers(0, 500), m=st.integers(0, 500))
 def test_evenly_spaced_rows_are_spread_over_all(n: int, m: int) -> None:
-    rows = evenly_spaced(n, m)
+    rows = spaced_rows(n, m)
     assert len(rows) == min(n, m)
     if len(rows) > 1:
         steps = np.diff(rows)

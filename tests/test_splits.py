@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from qperov.evaluation.splits import IDENTITY_TOLERANCE, connected, honest_groups, identical_rows, make_folds
+from qperov.evaluation.splits import IDENTITY_TOLERANCE, honest_groups, identical_rows, make_folds, merge_groups
 
 
 def same_partition(a: np.ndarray, b: np.ndarray) -> bool:
@@ -96,7 +96,7 @@ partitions = st.integers(1, 15).flatmap(
 def test_connected_equals_union_find(labels: list[np.ndarray]) -> None:
     n = len(labels[0])
     pairs = [(i, j) for label in labels for i in range(n) for j in range(n) if label[i] == label[j]]
-    merged = connected(*labels)
+    merged = merge_groups(*labels)
     assert same_partition(merged, union_find(n, pairs))
     assert set(merged) == set(range(len(set(merged)))), "numbered from 0"
 
@@ -132,7 +132,7 @@ def test_folds_part_neither_symmetry_copies_nor_twins(
     if len(set(merged)) < folds:
         return
     tested = np.zeros((repeats, len(groups)), dtype=int)
-    for repeat, fold, train, test in make_folds(len(groups), merged, folds=folds, repeats=repeats, seed=seed):
+    for repeat, fold, train, test in make_folds(len(groups), merged, folds=folds, repeats=repeats, random_state=seed):
         assert 0 <= fold < folds
         assert not set(groups[train]) & set(groups[test])
         near = np.abs(features[train][:, None] - features[test]).max(axis=2)
@@ -144,14 +144,14 @@ def test_folds_part_neither_symmetry_copies_nor_twins(
 
 def test_random_split_parts_copies() -> None:
     groups = np.repeat(np.arange(30), 4)
-    dealt = make_folds(120, groups, folds=5, repeats=1, seed=0, split="random")
+    dealt = make_folds(120, groups, folds=5, repeats=1, random_state=0, split="random")
     shares = [np.isin(groups[test], groups[train]).mean() for _, _, train, test in dealt]
     assert np.mean(shares) > 0.95
 
 
 def folds_of(seed: int, repeats: int) -> list[tuple[int, ...]]:
     groups = np.arange(60) // 2
-    return [tuple(test) for *_, test in make_folds(60, groups, folds=5, repeats=repeats, seed=seed)]
+    return [tuple(test) for *_, test in make_folds(60, groups, folds=5, repeats=repeats, random_state=seed)]
 
 
 def test_folds_repeat_by_seed_and_differ_between_repeats_and_seeds() -> None:
@@ -165,7 +165,7 @@ def test_folds_repeat_by_seed_and_differ_between_repeats_and_seeds() -> None:
 def test_fewer_groups_than_folds(split: str) -> None:
     groups = np.array([0, 0, 0, 1, 1, 1])
     with pytest.raises(ValueError, match=r"5 folds need at least 5 groups .* there are 2"):
-        list(make_folds(6, groups, folds=5, repeats=1, seed=0, split=split))
+        list(make_folds(6, groups, folds=5, repeats=1, random_state=0, split=split))
 
 
 @pytest.mark.parametrize(
@@ -177,6 +177,6 @@ def test_fewer_groups_than_folds(split: str) -> None:
     ],
 )
 def test_folds_that_cannot_be_dealt(wrong: dict[str, object], message: str) -> None:
-    given_: dict[str, object] = {"folds": 2, "repeats": 1, "seed": 0, "split": "grouped"} | wrong
+    given_: dict[str, object] = {"folds": 2, "repeats": 1, "random_state": 0, "split": "grouped"} | wrong
     with pytest.raises(ValueError, match=message):
         list(make_folds(6, np.arange(6), **given_))

@@ -46,7 +46,7 @@ class UnreliableService:
         asking: int = 0,
         error: str = "the line is dead",
     ) -> None:
-        self.real = LocalService("aer", noise=0.02, seed=11, path=path)
+        self.real = LocalService("aer", noise=0.02, random_state=11, path=path)
         self.sending = list(sending)
         self.later = later or {}
         self.queue = queue

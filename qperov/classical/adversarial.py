@@ -11,7 +11,7 @@ import numpy as np
 from qperov.classical.networks import discriminator, generator, logits
 from qperov.classical.training import make_optimizer
 from qperov.evaluation.progress import progress_bar
-from qperov.torch_support import State, import_torch, seeded, state_of
+from qperov.torch_support import State, import_torch, state_of, torch_seed
 
 if TYPE_CHECKING:
     import torch
@@ -118,7 +118,7 @@ def gradient_penalty(network: torch.nn.Module, real: torch.Tensor) -> torch.Tens
 
 
 @dataclass(eq=False)
-class Played:
+class Game:
     """Weights at the end, and one entry a step in each list of ``history``."""
 
     generator: State = field(default_factory=dict)
@@ -135,10 +135,10 @@ def play(
     target: np.ndarray,
     unlabelled: np.ndarray,
     settings: GameSettings,
-    seed: int,
+    random_state: int,
     device: str,
     progress: bool,
-) -> Played:
+) -> Game:
     """Odd steps train the discriminator, even steps the discriminator and then the generator.
 
     Parameters
@@ -149,7 +149,7 @@ def play(
     unlabelled : ndarray, shape (m, 1, side, side)
         Crystals without labels, m ≥ 0; they are met in fake steps.
     settings : GameSettings
-    seed : int
+    random_state : int
     device : str
     progress : bool
     """
@@ -158,8 +158,8 @@ def play(
     inputs, others, labels = (
         torch.as_tensor(values, dtype=dtype, device=device) for values in (pictures, unlabelled, target)
     )
-    played = Played()
-    with seeded(seed), progress_bar(settings.steps, progress) as advance:
+    game = Game()
+    with torch_seed(random_state), progress_bar(settings.steps, progress) as advance:
         g = generator(pictures.shape[-1]).to(device=device, dtype=dtype)
         n_inputs = settings.queue if settings.published else 1
         d = discriminator(n_inputs, settings.spectral_norm).to(device=device, dtype=dtype)
@@ -188,7 +188,7 @@ def play(
             penalty = settings.gradient_penalty * gradient_penalty(d, x_r) if settings.gradient_penalty else 0.0
             _take_step(d_optimizer, loss_d + penalty, after_d)
             supervised = torch.nn.functional.mse_loss(generated[: len(rows)], real)
-            played.note(
+            game.note(
                 d_real=torch.sigmoid(real_logits).mean(),
                 d_fake=torch.sigmoid(fake_logits).mean(),
                 loss_d=loss_d,
@@ -201,8 +201,8 @@ def play(
                     loss_g = loss_g + settings.supervised_weight * supervised
                 _take_step(g_optimizer, loss_g, after_g)
             advance(loss_d.item())
-        played.generator, played.discriminator = state_of(g), state_of(d)
-    return played
+        game.generator, game.discriminator = state_of(g), state_of(d)
+    return game
 
 
 def _take_step(optimizer: torch.optim.Optimizer, loss: torch.Tensor, after_step: Callable[[], None]) -> None:

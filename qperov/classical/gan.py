@@ -171,9 +171,9 @@ class WSPGAN(RegressorMixin, BaseEstimator):
             self.scaling_ = Scaling.learn(np.concatenate([rows, others]), labels, self.scale_inputs)
         pictures, unlabelled = (images(self.scaling_.inputs(some)) for some in (rows, others))
         seed = int(check_random_state(self.random_state).randint(2**31))
-        played = play(pictures, self.scaling_.target(labels), unlabelled, settings, seed, self.device, self.progress)
-        self.weights_, self.discriminator_weights_ = played.generator, played.discriminator
-        self.history_ = played.history
+        game = play(pictures, self.scaling_.target(labels), unlabelled, settings, seed, self.device, self.progress)
+        self.weights_, self.discriminator_weights_ = game.generator, game.discriminator
+        self.history_ = game.history
         return self
 
     def predict(self, X: ArrayLike) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from qperov.classical.networks import generator
 from qperov.evaluation.progress import progress_bar
-from qperov.torch_support import State, import_torch, seeded, state_of
+from qperov.torch_support import State, import_torch, state_of, torch_seed
 
 if TYPE_CHECKING:
     import torch
@@ -62,7 +62,7 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
+class TrainingOutcome:
     """Weights, and loss of each epoch on the crystals trained on and on those kept back (empty without any)."""
 
     state: State
@@ -71,18 +71,18 @@ class Trained:
 
 
 def train_generator(
-    pictures: np.ndarray, target: np.ndarray, settings: TrainingSettings, seed: int, device: str, progress: bool
-) -> Trained:
+    pictures: np.ndarray, target: np.ndarray, settings: TrainingSettings, random_state: int, device: str, progress: bool
+) -> TrainingOutcome:
     """Fit CNN-Gen to scaled targets of shape (n,) on images of shape (n, 1, side, side)."""
     torch = import_torch()
     dtype = torch.float64 if settings.double else torch.float32
     inputs = torch.as_tensor(pictures, dtype=dtype, device=device).contiguous(memory_format=torch.channels_last)
     labels = torch.as_tensor(target, dtype=dtype, device=device)
-    kept, rows = _split(len(target), settings.validation_fraction, seed)
+    kept, rows = _split(len(target), settings.validation_fraction, random_state)
     loss = torch.nn.functional.mse_loss if settings.loss == "mse" else torch.nn.functional.l1_loss
     losses: list[float] = []
     validation_losses: list[float] = []
-    with seeded(seed), progress_bar(settings.epochs, progress) as advance:
+    with torch_seed(random_state), progress_bar(settings.epochs, progress) as advance:
         network = generator(pictures.shape[-1]).to(device=device, dtype=dtype)
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         steps = settings.epochs * -(-len(rows) // settings.batch_size)
@@ -110,7 +110,7 @@ def train_generator(
                 best, best_loss, since = state_of(network), validation_losses[-1], 0
             if since >= settings.patience:
                 break
-        return Trained(best if len(kept) else state_of(network), losses, validation_losses)
+        return TrainingOutcome(best if len(kept) else state_of(network), losses, validation_losses)
 
 
 def make_optimizer(
@@ -129,10 +129,10 @@ def make_optimizer(
     return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps).step
 
 
-def _split(n: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _split(n: int, fraction: float, random_state: int) -> tuple[np.ndarray, np.ndarray]:
     """Crystals kept back and crystals trained on; none are kept back where they would be too few."""
     many = min(round(fraction * n), n - 1)
     if many < LEAST_VALIDATION:
         return np.arange(0), np.arange(n)
-    order = np.random.RandomState(seed).permutation(n)
+    order = np.random.RandomState(random_state).permutation(n)
     return order[:many], order[many:]

@@ -138,7 +138,7 @@ def load(
             convert=source.convert,
             energy=cast(EnergyKind, source.energy),
             strict=source.strict,
-            progress=lambda done, total, *_: advance(done, total, ""),
+            progress=advance,
         )
     if source.convert is None:
         dataset = dataset.in_unit("meV/atom") if dataset.unit in ENERGY_UNITS else dataset

@@ -223,7 +223,7 @@ def _compare_and_report(
             dataset,
             folds=folds,
             repeats=repeats,
-            seed=seed,
+            random_state=seed,
             split=split,
             n_jobs=jobs,
             progress=advance,
@@ -257,11 +257,11 @@ def _compare_and_report(
         )
         page = build_report(record)
     if keep:
-        from qperov.serving.fitting import chosen_models
+        from qperov.serving.fitting import choose_models
         from qperov.serving.model_store import fit_and_store
 
         with screen.bar("Fitting models to all crystals") as advance:
-            names = chosen_models(comparison, keep)
+            names = choose_models(comparison, keep)
             fit_and_store(
                 suite.pipelines, dataset, comparison, names, record.path / "models", n_jobs=jobs, progress=advance
             )
@@ -305,7 +305,7 @@ def _sections(
         from qperov.studies.learning_curves import learning_curve_study
 
         with screen.bar("Learning from few crystals to many") as advance:
-            curve = learning_curve(suite.models, dataset, seed=seed, n_jobs=jobs, progress=advance)
+            curve = learning_curve(suite.models, dataset, random_state=seed, n_jobs=jobs, progress=advance)
         sections += (learning_curve_study(curve, unit=dataset.unit or ""),)
     if "autoencoder" in studies:
         from qperov.studies.autoencoder import autoencoder_studies

@@ -93,17 +93,17 @@ def checking(option: str) -> Iterator[None]:
 @contextmanager
 def as_typed() -> Iterator[None]:
     """Call the arguments of `qperov.read` in its errors by their options."""
-    from qperov.commands.screen import typed
+    from qperov.commands.screen import as_options
     from qperov.errors import EmptyDatasetError, OptionError, ReadingError
 
     try:
         yield
     except ReadingError as error:
-        raise type(error)(error.path, typed(error.reason)) from error
+        raise type(error)(error.path, as_options(error.reason)) from error
     except EmptyDatasetError as error:
-        raise EmptyDatasetError(typed(str(error))) from error
+        raise EmptyDatasetError(as_options(str(error))) from error
     except ValueError as error:
-        raise OptionError(typed(str(error))) from error
+        raise OptionError(as_options(str(error))) from error
 
 
 def check_writable(folder: Path, option: str) -> None:

@@ -76,7 +76,7 @@ def predict(
             files,
             wavelength=_radiation(wavelength),
             background=background,
-            progress=lambda done, total, *_: advance(done, total, ""),
+            progress=advance,
         )
     _stop_at_first(unread, strict)
     with screen.status("Predicting"):

@@ -27,7 +27,7 @@ def echo(text: object, err: bool = False) -> None:
     typer.echo("\n".join(map(escape_controls, str(text).split("\n"))), err=err)
 
 
-def typed(text: str) -> str:
+def as_options(text: str) -> str:
     """What `qperov.read` says of its arguments, in words of the options that a user types."""
     text = text.replace("convert needs", "--convert needs").replace("energy must", "--energy must")
     text = text.replace("id_columns", "--id-columns").replace("(target)", "(--target)")
@@ -62,8 +62,10 @@ def bar(what: str) -> Iterator[Progress]:
     from rich import progress as rich
     from rich.console import Console
     from rich.markup import escape
+    from rich.table import Column
 
-    columns: list[Any] = [rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn()]
+    text = rich.TextColumn("{task.description}", table_column=Column(max_width=50, no_wrap=True))  # paths may be long
+    columns: list[Any] = [text, rich.BarColumn(), rich.MofNCompleteColumn()]
     console = Console(stderr=True)
     with rich.Progress(*columns, rich.TimeRemainingColumn(), console=console, disable=not console.is_terminal) as shown:
         task = shown.add_task(what, total=None)
@@ -95,12 +97,12 @@ def tell_issues(
     ordered = sorted(issues, key=lambda issue: isinstance(issue, OrphanLabelError))
     if every or len(ordered) <= FEW_ISSUES:
         for issue in ordered:
-            echo(f"left out: {typed(str(issue))} ({type(issue).__name__})", err=True)
+            echo(f"left out: {as_options(str(issue))} ({type(issue).__name__})", err=True)
         return
     kinds = Counter(type(issue) for issue in ordered)
     for kind, count in sorted(kinds.items(), key=lambda item: (item[0] is OrphanLabelError, -item[1])):
         first = next(issue for issue in ordered if type(issue) is kind)
-        echo(f"left out: {count} × {kind.__name__}, first: {typed(str(first))}", err=True)
+        echo(f"left out: {count} × {kind.__name__}, first: {as_options(str(first))}", err=True)
     echo(hint, err=True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from qperov.errors import (
     ReadingError,
     escape_controls,
 )
+from qperov.evaluation.progress import Progress
 
 _MOST_REMARKS = 10
 _RUN_ENERGIES = {"energy": "eV/cell", "energy_per_atom": "eV/atom"}
@@ -40,7 +41,7 @@ def read(
     convert: str | None = None,
     energy: EnergyKind = "toten",
     strict: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> CrystalDataset:
     """Read a file, a folder (with all below it) or an archive into a dataset.
 
@@ -72,8 +73,8 @@ def read(
         Which energy of a VASP run: the free energy, or the energy for zero smearing.
     strict : bool
         Raise the first issue instead of listing it.
-    progress : callable, optional
-        Called with the number of files done and the number of all.
+    progress : Progress, optional
+        Told the id of each entry.
 
     Raises
     ------

@@ -114,7 +114,7 @@ class ProfileGrid:
         """2θ of the grid in degrees, shape (n,)."""
         return np.arange(self.two_theta_range[0], self.two_theta_range[1] + self.step / 2, self.step)
 
-    def broadened(self, pattern: Pattern) -> np.ndarray:
+    def broaden(self, pattern: Pattern) -> np.ndarray:
         """Profile of a computed pattern, shape (n,).
 
         Intensities are rounded before they are broadened: rounding afterwards would spoil the tails, which a scaler
@@ -147,7 +147,7 @@ class ProfileGrid:
         values = heights[peak] * np.exp(-0.5 * ((angles[column] - centres[peak]) / sigma) ** 2)
         return np.bincount(column, weights=values, minlength=len(angles))
 
-    def resampled(self, pattern: MeasuredPattern, wavelength: Wavelength | None = None) -> np.ndarray:
+    def resample(self, pattern: MeasuredPattern, wavelength: Wavelength | None = None) -> np.ndarray:
         """A measured pattern on this grid, shape (n,): its mean over each step, so that intensity is conserved.
 
         Where the pattern was measured with another wavelength, its angles are moved by Bragg's law, and its
@@ -229,7 +229,7 @@ def profiles(
     values = np.zeros((len(patterns), len(grid.angles)))
     for row, pattern in zip(values, patterns, strict=True):
         if isinstance(pattern, MeasuredPattern):
-            row[:] = grid.resampled(pattern, wavelength)
+            row[:] = grid.resample(pattern, wavelength)
         else:
-            row[:] = grid.broadened(pattern)
+            row[:] = grid.broaden(pattern)
     return values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +12,10 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from qperov.evaluation.finished_folds import FinishedFolds, Fold, FoldResult
-from qperov.evaluation.folds import Progress, evaluate_folds
+from qperov.evaluation.folds import evaluate_folds
 from qperov.evaluation.metrics import bootstrap_weights
 from qperov.evaluation.problem import Model, Problem
+from qperov.evaluation.progress import Progress
 from qperov.evaluation.results import Comparison
 from qperov.evaluation.searches import ungrouped_parameters
 from qperov.evaluation.splits import check_folds, honest_groups, make_folds
@@ -38,13 +40,14 @@ def compare(
     groups: np.ndarray | None = None,
     folds: int = 5,
     repeats: int = 1,
-    seed: int = 0,
+    random_state: int = 0,
     split: str = "grouped",
     n_bootstrap: int = 2000,
     n_jobs: int | None = None,
     families: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     resume: str | Path | None = None,
+    seed: int | None = None,
 ) -> Comparison:
     """Cross-validate several models on the same folds, beside constant baselines.
 
@@ -64,7 +67,7 @@ def compare(
         Labels, with arrays only.
     groups : ndarray of int, shape (n,), optional
         With arrays only; by default every row stands alone.
-    folds, repeats, seed : int
+    folds, repeats, random_state : int
     split : {"grouped", "random"}
         ``"random"`` ignores the groups, to show what that does to the scores; the result carries a warning.
     n_bootstrap : int
@@ -73,11 +76,13 @@ def compare(
         As in joblib; a cluster by ``joblib.parallel_config``.
     families : mapping of str to str, optional
         Estimator → "quantum", "classical" or "reference"; by default told by the estimator's parts.
-    progress : callable, optional
-        Called with (done, total, model).
+    progress : Progress, optional
+        Told the name of each model.
     resume : str or Path, optional
         Folder that keeps each fold as soon as it is done. The same call with the same folder goes on where it was
         stopped and gives the same numbers; folds of other calls in it are left alone.
+    seed : int, optional
+        Deprecated name of ``random_state``, until 0.3.
 
     Returns
     -------
@@ -98,16 +103,21 @@ def compare(
     >>> bool(result.table.set_index("model").loc["line", "mae"] < 1e-9)
     True
     """
+    if seed is not None:
+        warnings.warn("compare(seed=…) is deprecated and goes in 0.3: write random_state=…", DeprecationWarning, 2)
+        random_state = seed
     check_folds(folds, repeats, split)
     problem = Problem.of(models, data, y, groups, families)
     grouped = honest_groups(problem.groups, list(problem.features.values()))
-    dealt = list(make_folds(len(problem.y), grouped, folds=folds, repeats=repeats, seed=seed, split=split))
+    dealt = list(
+        make_folds(len(problem.y), grouped, folds=folds, repeats=repeats, random_state=random_state, split=split)
+    )
     inner_groups = grouped if split == "grouped" else np.arange(len(grouped))
     finished = None if resume is None else FinishedFolds(Path(resume))
     results = evaluate_folds(problem, dealt, inner_groups, n_jobs=n_jobs, progress=progress, finished=finished)
     descriptors = descriptor_table(problem)
     by_fold = fold_table(problem, results)
-    weights = bootstrap_weights(grouped, n_bootstrap, seed)
+    weights = bootstrap_weights(grouped, n_bootstrap, random_state)
     return Comparison(
         label=problem.label | {"n_groups": len(np.unique(grouped))},
         table=score_table(problem, results, weights, descriptors),
@@ -122,7 +132,7 @@ def compare(
         settings={
             "folds": folds,
             "repeats": repeats,
-            "seed": seed,
+            "seed": random_state,
             "split": _split_sentence(problem, grouped, folds, repeats, split),
             "bootstrap": n_bootstrap,
         },

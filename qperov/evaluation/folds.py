@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,8 @@ from sklearn.dummy import DummyRegressor
 from qperov.evaluation.finished_folds import FinishedFolds, Fold, FoldResult
 from qperov.evaluation.peak_memory import peak_memory
 from qperov.evaluation.problem import BASELINES, Problem
+from qperov.evaluation.progress import Progress
 from qperov.evaluation.searches import search_of, with_grouped_search
-
-Progress = Callable[[int, int, str], None]
 
 
 def evaluate_folds(
@@ -40,8 +38,8 @@ def evaluate_folds(
         Groups for the inner folds of hyperparameter searches.
     n_jobs : int, optional
         As in joblib.
-    progress : callable, optional
-        Called with (done, total, model).
+    progress : Progress, optional
+        Told the name of each model.
     finished : FinishedFolds, optional
         Where each result is kept as soon as it is there, and looked for before it is computed.
 

@@ -10,9 +10,10 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from qperov.evaluation.finished_folds import Fold
-from qperov.evaluation.folds import Progress, evaluate_folds
+from qperov.evaluation.folds import evaluate_folds
 from qperov.evaluation.metrics import weighted_scores
 from qperov.evaluation.problem import Model, Problem
+from qperov.evaluation.progress import Progress
 from qperov.evaluation.splits import honest_groups, make_folds
 
 #: Shares of the smallest training fold that are learnt from when no sizes are given.
@@ -28,7 +29,7 @@ def learning_curve(
     groups: np.ndarray | None = None,
     folds: int = 5,
     repeats: int = 1,
-    seed: int = 0,
+    random_state: int = 0,
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
@@ -48,11 +49,11 @@ def learning_curve(
         Numbers of training crystals; by default 10, 20, 40, 70 and 100 % of the smallest training fold.
     groups : ndarray of int, shape (n,), optional
         With arrays only; by default every row stands alone.
-    folds, repeats, seed : int
+    folds, repeats, random_state : int
     n_jobs : int, optional
         As in joblib.
-    progress : callable, optional
-        Called with (done, total, model).
+    progress : Progress, optional
+        Told the name of each model.
 
     Returns
     -------
@@ -76,9 +77,9 @@ def learning_curve(
     """
     problem = Problem.of(models, data, y, groups)
     grouped = honest_groups(problem.groups, list(problem.features.values()))
-    dealt = list(make_folds(len(problem.y), grouped, folds=folds, repeats=repeats, seed=seed))
+    dealt = list(make_folds(len(problem.y), grouped, folds=folds, repeats=repeats, random_state=random_state))
     wanted = _checked_sizes(sizes, min(len(train) for _, _, train, _ in dealt))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(random_state)
     nested: list[Fold] = []
     for repeat, fold, train, test in dealt:
         order = rng.permutation(train)

@@ -72,11 +72,11 @@ def _weighted_correlation(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> 
     return np.where(variances > 0, covariance / np.sqrt(np.where(variances > 0, variances, 1)), np.nan)
 
 
-def bootstrap_weights(groups: np.ndarray, n_bootstrap: int, seed: int) -> np.ndarray:
+def bootstrap_weights(groups: np.ndarray, n_bootstrap: int, random_state: int) -> np.ndarray:
     """How often each crystal counts when whole groups are drawn with replacement, shape (n_bootstrap, n)."""
     _, code = np.unique(groups, return_inverse=True)
     n_groups = int(code.max()) + 1
-    drawn = np.random.default_rng(seed).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n_bootstrap)
+    drawn = np.random.default_rng(random_state).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n_bootstrap)
     return drawn[:, code].astype(np.float64)
 
 

@@ -114,7 +114,7 @@ def bayesian_correlated_t_test(a: np.ndarray, b: np.ndarray, test_share: float, 
     return PracticalTest(lower, max(0.0, 1 - lower - higher), higher, rope)
 
 
-def bayesian_signed_rank_test(a: np.ndarray, b: np.ndarray, rope: float, *, seed: int = 0) -> PracticalTest:
+def bayesian_signed_rank_test(a: np.ndarray, b: np.ndarray, rope: float, *, random_state: int = 0) -> PracticalTest:
     """Which of two models does better on a further dataset, from one score of each on several datasets.
 
     The differences dᵢ and one more, d₀ = 0, are weighed by w ~ Dirichlet(½, 1, …, 1); the mass of Σᵢⱼ wᵢ wⱼ is dealt
@@ -128,7 +128,7 @@ def bayesian_signed_rank_test(a: np.ndarray, b: np.ndarray, rope: float, *, seed
         Scores of two models on the same datasets, all of one unit or all relative.
     rope : float
         Half-width of the region of practical equivalence, in the unit of the scores.
-    seed : int
+    random_state : int
 
     Raises
     ------
@@ -142,7 +142,7 @@ def bayesian_signed_rank_test(a: np.ndarray, b: np.ndarray, rope: float, *, seed
     _check_rope(rope)
     difference = np.concatenate([[0.0], _differences(a, b)])
     sums = difference[:, None] + difference
-    weights = np.random.default_rng(seed).dirichlet([0.5, *np.ones(len(difference) - 1)], DRAWS)
+    weights = np.random.default_rng(random_state).dirichlet([0.5, *np.ones(len(difference) - 1)], DRAWS)
     below, above = (((weights @ part) * weights).sum(axis=1) for part in (sums < -2 * rope, sums > 2 * rope))
     masses = np.column_stack([below, 1 - below - above, above])
     most = np.isclose(masses, masses.max(axis=1, keepdims=True), rtol=0, atol=1e-12)

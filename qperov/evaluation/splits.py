@@ -38,7 +38,7 @@ def identical_rows(features: np.ndarray, tolerance: float = IDENTITY_TOLERANCE) 
     return np.unique(levels, axis=0, return_inverse=True)[1].ravel()
 
 
-def connected(*labels: np.ndarray) -> np.ndarray:
+def merge_groups(*labels: np.ndarray) -> np.ndarray:
     """Finest common coarsening of several partitions of the same rows: rows that share any label share a group.
 
     Parameters
@@ -75,7 +75,7 @@ def honest_groups(groups: np.ndarray, features: Sequence[np.ndarray]) -> np.ndar
     -------
     ndarray of int, shape (n,)
     """
-    return connected(groups, *(identical_rows(matrix) for matrix in features))
+    return merge_groups(groups, *(identical_rows(matrix) for matrix in features))
 
 
 def check_folds(folds: int, repeats: int, split: str) -> None:
@@ -89,7 +89,7 @@ def check_folds(folds: int, repeats: int, split: str) -> None:
 
 
 def make_folds(
-    n: int, groups: np.ndarray, *, folds: int, repeats: int, seed: int, split: str = "grouped"
+    n: int, groups: np.ndarray, *, folds: int, repeats: int, random_state: int, split: str = "grouped"
 ) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
     """Folds of repeated cross-validation.
 
@@ -112,7 +112,7 @@ def make_folds(
             "read more crystals or ask for fewer folds (at least 2)"
         )
     splitter, respected = (GroupKFold, groups) if split == "grouped" else (KFold, None)
-    stream = np.random.RandomState(seed)  # one for all repeats: seed + repeat would give the next seed's folds again
+    stream = np.random.RandomState(random_state)  # one for all repeats: seed + repeat would give the next seed's folds
     for repeat in range(repeats):
         dealt = splitter(folds, shuffle=True, random_state=stream).split(np.zeros(n), groups=respected)
         for fold, (train, test) in enumerate(dealt):

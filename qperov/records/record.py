@@ -57,7 +57,7 @@ class Record:
         Further sections of the report; records written before there were any have none.
     kernels : dict of str to ndarray
         Name → kernel matrix, shape (m, m), symmetric, to the precision of float32; its rows are the crystals
-        ``evenly_spaced(n, m)``. None in records written before there were any.
+        ``spaced_rows(n, m)``. None in records written before there were any.
     compositions : tuple of str
         The formula of each crystal; () where they were not given.
     """
@@ -133,7 +133,7 @@ def slug(name: str, *, taken: Iterable[str] = ()) -> str:
     return candidate
 
 
-def evenly_spaced(n: int, m: int) -> np.ndarray:
+def spaced_rows(n: int, m: int) -> np.ndarray:
     """m of the rows 0 … n − 1, or all of them if m ≥ n: which crystals a kernel matrix of m rows belongs to."""
     return np.arange(min(n, m)) * n // max(min(n, m), 1)
 

@@ -65,7 +65,7 @@ def write_record(
         50 messages and ``left_out.csv`` all of them.
     studies : sequence of Study
     kernels : mapping of str to ndarray, optional
-        Name → kernel matrix, shape (m, m), of all crystals, or of ``evenly_spaced(n, m)`` of them. The upper triangle
+        Name → kernel matrix, shape (m, m), of all crystals, or of ``spaced_rows(n, m)`` of them. The upper triangle
         is kept, as float32.
     compositions : sequence of str
         The formula of each crystal, or nothing.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,12 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
 from qperov.datasets.dataset import CrystalDataset
+from qperov.evaluation.progress import Progress
 from qperov.evaluation.results import Comparison
 from qperov.evaluation.searches import with_grouped_search
 
-Progress = Callable[[int, int, str], None]
 
-
-def chosen_models(comparison: Comparison, wanted: Sequence[str]) -> tuple[str, ...]:
+def choose_models(comparison: Comparison, wanted: Sequence[str]) -> tuple[str, ...]:
     """Names of models that were compared; ``"best"`` is the one with the least mean absolute error, ``"all"`` all.
 
     Raises

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from qperov.crystals.files.sources import kind_of
 from qperov.diffraction.measured import MeasuredPattern, subtract_background
 from qperov.diffraction.measured_reading import read_measured_pattern
 from qperov.errors import FileFormatError, QperovError, ReadingError
+from qperov.evaluation.progress import Progress
 
 #: Endings of measured patterns; a file of crystals never has one of them.
 MEASURED = (".asc", ".csv", ".dat", ".txt", ".uxd", ".xrdml", ".xy", ".xye")
@@ -64,7 +65,7 @@ def read_inputs(
     *,
     wavelength: str | float | None = None,
     background: str = NO_BACKGROUND,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[list[Entry], list[Failure]]:
     """Crystals and measured patterns from files, folders and archives.
 
@@ -79,8 +80,8 @@ def read_inputs(
     background : str
         What takes the background off measured patterns, see :func:`~qperov.diffraction.measured.subtract_background`;
         or ``"none"``.
-    progress : callable, optional
-        Called with the number of paths done and of all.
+    progress : Progress, optional
+        Told each path.
 
     Returns
     -------
@@ -103,7 +104,7 @@ def read_inputs(
         except QperovError as error:
             failures.append(Failure.of(str(path), error))
         if progress is not None:
-            progress(done, len(paths))
+            progress(done, len(paths), str(path))
     return list(entries.values()), failures
 
 

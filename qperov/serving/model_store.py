@@ -21,12 +21,13 @@ from sklearn.pipeline import Pipeline
 
 from qperov.datasets.dataset import CrystalDataset
 from qperov.datasets.structure_text import to_text
+from qperov.evaluation.progress import Progress
 from qperov.evaluation.results import Comparison
 from qperov.records.record import slug
 from qperov.serving.applicability import ApplicabilityDomain
 from qperov.serving.composition_range import CompositionRange
 from qperov.serving.conformal import ConformalResiduals
-from qperov.serving.fitting import Progress, fit_models, groups_of, held_out_errors
+from qperov.serving.fitting import fit_models, groups_of, held_out_errors
 from qperov.serving.pipeline_file import NETWORK, PIPELINE, write_pipeline
 from qperov.serving.stages import points_of, predictions_of
 from qperov.storage.atomic import atomic_path
@@ -72,8 +73,8 @@ def fit_and_store(
         Where the folders go; in a run directory, ``models``.
     n_jobs : int, optional
         Models trained at once, as in joblib.
-    progress : callable, optional
-        Called with (done, total, model).
+    progress : Progress, optional
+        Told the name of each model.
 
     Returns
     -------

@@ -13,7 +13,7 @@ from sklearn.gaussian_process.kernels import Kernel
 from sklearn.pipeline import Pipeline
 
 from qperov.quantum.kernels.bandwidth import resolved_kernel
-from qperov.records.record import evenly_spaced
+from qperov.records.record import spaced_rows
 
 if TYPE_CHECKING:
     from qperov.evaluation.problem import Model
@@ -40,7 +40,7 @@ def kernel_matrices(models: Mapping[str, Model], comparison: Comparison, *, most
     Returns
     -------
     dict of str to ndarray, shape (m, m)
-        By model, 1 on the diagonal; m = min(n, ``most``), its rows the crystals ``evenly_spaced(n, m)``.
+        By model, 1 on the diagonal; m = min(n, ``most``), its rows the crystals ``spaced_rows(n, m)``.
     """
     descriptor_of = dict(zip(comparison.table["model"], comparison.table["descriptor"], strict=True))
     own = {name: model for name, model in models.items() if model.kernel is not None and name in descriptor_of}
@@ -51,7 +51,7 @@ def kernel_matrices(models: Mapping[str, Model], comparison: Comparison, *, most
     X = np.asarray(comparison.features[descriptor], dtype=np.float64)
     if steps:
         X = np.asarray(clone(Pipeline([*steps])).fit_transform(X, comparison.y))
-    rows = evenly_spaced(len(X), most)
+    rows = spaced_rows(len(X), most)
     return {
         name: _exact(model.kernel, chosen, X, comparison.y)(X[rows])
         for name, model in own.items()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 
 from qperov.datasets.dataset import CrystalDataset
 from qperov.evaluation.comparison import compare
 from qperov.evaluation.metrics import bootstrap_weights, scores
+from qperov.evaluation.progress import Progress
 from qperov.evaluation.results import Comparison
 from qperov.records.study import Chart, Reference, Study
 from qperov.studies.models import build_suite
@@ -30,7 +29,7 @@ def second_task(
     quick: bool = False,
     seed: int = 0,
     n_jobs: int | None = None,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Study:
     """Compare regressors on relaxed crystals of several compositions, beside what the composition alone tells.
 
@@ -59,7 +58,7 @@ def second_task(
         models,
         dataset,
         folds=QUICK_FOLDS if quick else FOLDS,
-        seed=seed,
+        random_state=seed,
         n_bootstrap=BOOTSTRAP,
         n_jobs=n_jobs,
         progress=progress,

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from qperov.crystals.files.sources import DAMAGED, MAX_BYTES, MAX_ENTRIES, Source, joined, kind_of, unpacked
+from qperov.crystals.files.sources import DAMAGED, MAX_BYTES, MAX_ENTRIES, Source, join, kind_of, unpack
 from qperov.errors import FileFormatError, ReadingError, UnreadableFileError, escape_controls
 
 MAX_ARCHIVE_BYTES = MAX_BYTES
@@ -57,7 +57,7 @@ def archive_members(archive: Path, parts: tuple[str, ...], issues: list[ReadingE
         else:
             try:
                 with stream() as opened:
-                    content = joined(unpacked(opened, ""), MAX_ARCHIVE_BYTES - total)
+                    content = join(unpack(opened, ""), MAX_ARCHIVE_BYTES - total)
             except BROKEN_MEMBER as error:
                 issues.append(FileFormatError(path, f"this member is damaged, cut short or encrypted ({error})"))
                 continue
@@ -87,7 +87,7 @@ class _Tape:
     """A tar, read forwards in pieces; it keeps the last block, which tells why ``tarfile`` stopped."""
 
     def __init__(self, stream: IO[bytes], ending: str) -> None:
-        self.pieces = unpacked(stream, ending)
+        self.pieces = unpack(stream, ending)
         self.limit = MAX_TAPE_BYTES if ending else float("inf")
         self.piece = self.last = b""
         self.at = self.position = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from pymatgen.core import Structure
@@ -23,13 +23,14 @@ from qperov.crystals.files.sources import Source
 from qperov.crystals.files.vasp_run import EnergyKind, VaspRun, check_belongs, parse_outcar, parse_vasprun
 from qperov.crystals.plausibility import check_cell
 from qperov.errors import DuplicateIdError, FileFormatError, ReadingError
+from qperov.evaluation.progress import Progress
 
 _RUN_FILES = ("OUTCAR", "vasprun.xml", "pw.out", "CONTCAR", "POSCAR")
 _OUTPUTS = ("outcar", "vasprun", "pw_output")
 
 
 def read_entries(
-    sources: list[Source], root: Path, energy: EnergyKind, progress: Callable[[int, int], None] | None = None
+    sources: list[Source], root: Path, energy: EnergyKind, progress: Progress | None = None
 ) -> Iterator[tuple[str, Read]]:
     """Ids with the entry, or the reason why there is none, in the order of the sources.
 
@@ -43,7 +44,7 @@ def read_entries(
             entry_id = name or _name_of_root(root)
             yield (f"{entry_id}#{i}" if len(items) > 1 else entry_id), item
         if progress is not None:
-            progress(done, len(groups))
+            progress(done, len(groups), name or _name_of_root(root))
 
 
 def _name_of_root(root: Path) -> str:

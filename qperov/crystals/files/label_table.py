@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from qperov.crystals.files.archives import BROKEN_MEMBER, open_members
-from qperov.crystals.files.sources import MAX_ENTRIES, joined, unpacked
+from qperov.crystals.files.sources import MAX_ENTRIES, join, unpack
 from qperov.errors import EmptyFileError, FileFormatError, LabelError, ReadingError, UnreadableFileError
 
 #: What a table may unpack to, and its cells: with them reading stays under the 4 GiB that crystal files keep to.
@@ -88,7 +88,7 @@ def _content(path: Path) -> bytes:
     ending = name.rsplit(".", 1)[-1]
     if ending in ("zip", "tar", "tgz") or ".tar." in name:
         members = [
-            joined(unpacked(stream(), ""), MAX_TABLE_BYTES) for _, refusal, stream in open_members(path) if not refusal
+            join(unpack(stream(), ""), MAX_TABLE_BYTES) for _, refusal, stream in open_members(path) if not refusal
         ]
         if len(members) != 1:
             raise FileFormatError(path, f"{len(members)} files in it, but a table of labels is one: extract it")
@@ -96,7 +96,7 @@ def _content(path: Path) -> bytes:
     if ending == "zst":
         raise FileFormatError(path, "not a table that can be read: decompress it first (unzstd), or use gz, bz2 or xz")
     with path.open("rb") as stream:
-        return joined(unpacked(stream, ending if ending in ("gz", "bz2", "xz") else ""), MAX_TABLE_BYTES)
+        return join(unpack(stream, ending if ending in ("gz", "bz2", "xz") else ""), MAX_TABLE_BYTES)
 
 
 def _text(path: Path, content: bytes) -> str:

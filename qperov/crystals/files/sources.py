@@ -87,7 +87,7 @@ class Source:
         ending = _COMPRESSED.search(self.parts[-1])
         try:
             with self.open() as stream:
-                content = joined(unpacked(stream, ending[1].lower() if ending else ""), MAX_BYTES)
+                content = join(unpack(stream, ending[1].lower() if ending else ""), MAX_BYTES)
         except DAMAGED as error:
             if ending and not (isinstance(error, OSError) and error.errno):
                 reason = f"cannot be decompressed: cut short or not {ending[1]} ({error})"
@@ -120,7 +120,7 @@ class Source:
             return content.decode("latin-1")  # older programs write comments in it; the numbers read the same
 
 
-def unpacked(stream: IO[bytes], ending: str) -> Iterator[bytes]:
+def unpack(stream: IO[bytes], ending: str) -> Iterator[bytes]:
     """The content of a stream in pieces, decompressed (gz, bz2, xz) to its end, where its checksums stand.
 
     Raises
@@ -146,7 +146,7 @@ def unpacked(stream: IO[bytes], ending: str) -> Iterator[bytes]:
         data = (decompressor.unused_data or stream.read(_PIECE)).lstrip(b"\0")  # xz may be padded with zeros
 
 
-def joined(pieces: Iterable[bytes], limit: int) -> bytes:
+def join(pieces: Iterable[bytes], limit: int) -> bytes:
     """The pieces as one, at most one piece beyond the limit."""
     content = io.BytesIO()
     for piece in pieces:

@@ -70,20 +70,20 @@ class UniformClasses:
         # the weights may be far beyond floating point, their shares are not
         self.shares = np.array([weight / sum(weights) for weight in weights])
 
-    def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
+    def draw(self, n: int, random_state: np.random.Generator) -> np.ndarray:
         """Decorations, shape (n, n_sites), as species codes of each sublattice."""
         codes = np.zeros((n, self.n_sites), dtype=np.uint8)
         keys = list(self.members)
-        for row, kind in enumerate(rng.choice(len(keys), size=n, p=self.shares)):
+        for row, kind in enumerate(random_state.choice(len(keys), size=n, p=self.shares)):
             rows = self.members[keys[kind]]
-            permutation = rows[rng.integers(len(rows))]
+            permutation = rows[random_state.integers(len(rows))]
             for start, end, counts in self.blocks:
-                _colour_cycles(codes[row], _cycles(permutation, start, end), counts, rng)
+                _colour_cycles(codes[row], _cycles(permutation, start, end), counts, random_state)
         return codes
 
 
 def _colour_cycles(
-    codes: np.ndarray, cycles: list[list[int]], counts: tuple[int, ...], rng: np.random.Generator
+    codes: np.ndarray, cycles: list[list[int]], counts: tuple[int, ...], random_state: np.random.Generator
 ) -> None:
     """Write one of the decorations that are constant on the cycles, all of them with the same chance."""
     groups = _cycle_type(cycles)
@@ -92,8 +92,8 @@ def _colour_cycles(
         splits = list(_splits(many, tuple(k // length for k in left)))
         weights = [_arrangements(split) * _fixed(groups[place + 1 :], _minus(left, split, length)) for split in splits]
         total = sum(weights)
-        split = splits[rng.choice(len(splits), p=np.array([weight / total for weight in weights]))]
-        colours = rng.permutation(np.repeat(np.arange(len(split)), split))
+        split = splits[random_state.choice(len(splits), p=np.array([weight / total for weight in weights]))]
+        colours = random_state.permutation(np.repeat(np.arange(len(split)), split))
         same_length = [cycle for cycle in cycles if len(cycle) == length]
         for cycle, colour in zip(same_length, colours, strict=True):
             codes[cycle] = colour

@@ -69,16 +69,16 @@ def random_perturbations(
         raise ValueError(f"a probability lies between 0 and 1, not at {species_swap_probability:g}")
     if not strain_sigma > 0 or not coordinate_sigma >= 0:
         raise ValueError("strain_sigma must be positive and coordinate_sigma not negative; else a crystal may return")
-    random = np.random.default_rng(random_state)
+    rng = np.random.default_rng(random_state)
     pool = sorted({name for structure in structures for name in _elements(structure)})
     proposals = []
-    for parent in random.integers(len(structures), size=n):
+    for parent in rng.integers(len(structures), size=n):
         structure = structures[parent]
         names = _elements(structure)
-        swapped = dict(_swaps(sorted(set(names)), pool, species_swap_probability, random))
-        draws = np.tril(random.normal(scale=strain_sigma, size=(3, 3)))
+        swapped = dict(_swaps(sorted(set(names)), pool, species_swap_probability, rng))
+        draws = np.tril(rng.normal(scale=strain_sigma, size=(3, 3)))
         lattice = Lattice(structure.lattice.matrix @ (np.eye(3) + draws + np.tril(draws, -1).T))
-        moved = random.normal(scale=coordinate_sigma, size=(len(structure), 3))
+        moved = rng.normal(scale=coordinate_sigma, size=(len(structure), 3))
         places = np.mod(structure.frac_coords + lattice.get_fractional_coords(moved), 1.0)
         proposals.append(Structure(lattice, [swapped.get(name, name) for name in names], places))
     return proposals
@@ -131,7 +131,7 @@ def ionic_substitutions(
     _check(structures, n)
     if not radius_sigma > 0:
         raise ValueError(f"radius_sigma must be positive, not {radius_sigma:g}")
-    random = np.random.default_rng(random_state)
+    rng = np.random.default_rng(random_state)
     known = {_formula(_elements(structure)) for structure in structures}
     told: dict[int, list[Species] | None] = {}
     proposals: list[Structure] = []
@@ -143,13 +143,13 @@ def ionic_substitutions(
                 "cannot be told"
             )
         draws += 1
-        parent = int(random.integers(len(structures)))
+        parent = int(rng.integers(len(structures)))
         if parent not in told:
             told[parent] = _ions(structures[parent])
         ions = told[parent]
         if ions is None:
             continue
-        new = _replaced(ions, radius_sigma, random)
+        new = _replaced(ions, radius_sigma, rng)
         if _formula([ion.symbol for ion in new]) in known:
             continue
         structure = structures[parent]
@@ -179,32 +179,32 @@ def replacements(charge: int) -> tuple[Species, ...]:
 
 
 def _swaps(
-    names: Sequence[str], pool: Sequence[str], probability: float, random: np.random.Generator
+    names: Sequence[str], pool: Sequence[str], probability: float, rng: np.random.Generator
 ) -> list[tuple[str, str]]:
     taken = set(names)
     swaps = []
     for name in names:
         others = [other for other in pool if other not in taken]
-        if random.random() < probability and others:
-            chosen = str(random.choice(others))
+        if rng.random() < probability and others:
+            chosen = str(rng.choice(others))
             taken.add(chosen)
             swaps.append((name, chosen))
     return swaps
 
 
-def _replaced(ions: Sequence[Species], sigma: float, random: np.random.Generator) -> list[Species]:
+def _replaced(ions: Sequence[Species], sigma: float, rng: np.random.Generator) -> list[Species]:
     """Some of the ions exchanged, wherever they stand."""
     kinds = sorted(set(ions), key=str)
     taken = {ion.symbol for ion in kinds}
     exchanged: dict[Species, Species] = {}
-    for place in random.permutation(len(kinds))[: random.integers(1, len(kinds) + 1)]:
+    for place in rng.permutation(len(kinds))[: rng.integers(1, len(kinds) + 1)]:
         old = kinds[place]
         candidates = [ion for ion in replacements(charge_of(old)) if ion.symbol not in taken]
         if not candidates:
             continue
         weights = np.exp(-((np.array([_radius(ion) for ion in candidates]) - _radius(old)) ** 2) / (2 * sigma**2))
         if weights.sum() > 0:
-            exchanged[old] = candidates[random.choice(len(candidates), p=weights / weights.sum())]
+            exchanged[old] = candidates[rng.choice(len(candidates), p=weights / weights.sum())]
             taken.add(exchanged[old].symbol)
     return [exchanged.get(ion, ion) for ion in ions]
 

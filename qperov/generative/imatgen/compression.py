@@ -89,7 +89,7 @@ def with_weights(build: Callable[[], torch.nn.Module], known: State) -> Callable
     return built
 
 
-def counted_through(progress: Progress | None, epochs: Mapping[str, int]) -> Iterator[Progress | None]:
+def count_epochs(progress: Progress | None, epochs: Mapping[str, int]) -> Iterator[Progress | None]:
     """For each of several trainings, by their names, a progress that counts the epochs of all."""
 
     def after(done: int, name: str) -> Progress:

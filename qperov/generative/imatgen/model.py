@@ -17,7 +17,7 @@ from qperov.evaluation.progress import Progress
 from qperov.generative.imatgen.compression import (
     IMAGES,
     SATURATION,
-    counted_through,
+    count_epochs,
     train_compression,
     with_weights,
 )
@@ -249,7 +249,7 @@ class IMatGen(GenerativeModel):
         history: dict[str, list[float]] = {}
         architectures = self._pipeline(weights).compressions
         epochs = {CELL: known["cell_epochs"], BASIS: known["basis_epochs"], GENERATOR: known["epochs"]}
-        counted = counted_through(progress, epochs)
+        counting = count_epochs(progress, epochs)
         terms = {IMAGES: 1.0, SATURATION: known["saturation_weight"]}
         for name, (some, own, held) in rows.items():
             result = train_compression(
@@ -261,7 +261,7 @@ class IMatGen(GenerativeModel):
                 self._plan(epochs[name], known["image_batch_size"], self._image_rate(name), terms),
                 random_state=random_state,
                 device=self.device,
-                progress=next(counted),
+                progress=next(counting),
                 initial=weights_of(name, initial),
             )
             weights |= {f"{name}.{key}": value for key, value in result.state.items()}
@@ -274,7 +274,7 @@ class IMatGen(GenerativeModel):
             labels,
             (learnt, kept),
             random_state,
-            next(counted),
+            next(counting),
             weights_of(GENERATOR, initial),
         )
         self.weights_ = weights | {f"{GENERATOR}.{key}": value for key, value in result.state.items()}

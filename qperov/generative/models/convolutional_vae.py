@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pymatgen.core import Structure
 
+from qperov.errors import keyword_only
 from qperov.evaluation.progress import Progress
 from qperov.generative.models.array_loss import ArrayScaling, Layout, vae_terms
 from qperov.generative.models.base import CLASSIFIER, REGRESSOR, GenerativeModel
@@ -98,8 +98,6 @@ class ConvolutionalVAE(GenerativeModel):
     device : str
         As in PyTorch: ``"cpu"``, ``"cuda"``.
     random_state : int, RandomState or None
-    settings : int, optional
-        Deprecated name of ``equivalent_cells``.
 
     Attributes
     ----------
@@ -109,6 +107,7 @@ class ConvolutionalVAE(GenerativeModel):
         Whose weights were kept, counted from 0.
     """
 
+    @keyword_only(settings="equivalent_cells")
     def __init__(
         self,
         representation: Representation | None = None,
@@ -131,7 +130,6 @@ class ConvolutionalVAE(GenerativeModel):
         patience: int | None = None,
         device: str = "cpu",
         random_state: int | np.random.RandomState | None = 0,
-        settings: int | None = None,
     ) -> None:
         self.representation = representation
         self.mode = mode
@@ -152,7 +150,6 @@ class ConvolutionalVAE(GenerativeModel):
         self.patience = patience
         self.device = device
         self.random_state = random_state
-        self.settings = settings
 
     #: Of the published mode.
     OPTIMISER: Optimiser
@@ -206,9 +203,7 @@ class ConvolutionalVAE(GenerativeModel):
         return TrainingPlan(weights=weights, optimiser=optimiser, **{name: known[name] for name in names})
 
     def _cells(self) -> int:
-        if self.settings is not None:
-            warnings.warn("settings is called equivalent_cells since 0.2, and goes in 0.3", DeprecationWarning, 2)
-        many = self.hyperparameters()["equivalent_cells"] if self.settings is None else self.settings
+        many = self.hyperparameters()["equivalent_cells"]
         if many < 1:
             raise ValueError(f"equivalent_cells must be at least 1, not {many}")
         return many

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound="GenerativeModel")
 #: Parameters that belong to the machine and the moment, not to the model.
-NOT_SAVED = ("representation", "settings", "device", "random_state")
+NOT_SAVED = ("representation", "device", "random_state")
 #: What files of version 0.1 call a parameter → its name.
 RENAMED = {"settings": "equivalent_cells"}
 #: Names of what a model keeps of its training crystals.

@@ -12,7 +12,7 @@ import numpy as np
 
 from qperov.errors import DivergedTrainingError
 from qperov.evaluation.progress import Progress
-from qperov.torch_support import State, import_torch, seeded, state_of
+from qperov.torch_support import State, import_torch, state_of, torch_seed
 
 if TYPE_CHECKING:
     import torch
@@ -199,7 +199,7 @@ def train(
     held = [torch.as_tensor(array, device=device) for array in kept]
     n, batches = len(rows[0]), -(-len(rows[0]) // plan.batch_size)
     history: dict[str, list[float]] = {}
-    with seeded(random_state):
+    with torch_seed(random_state):
         network = build().to(device)
         if initial:
             network.load_state_dict({name: torch.tensor(value) for name, value in initial.items()})

@@ -35,7 +35,7 @@ class LocalService:
     ----------
     name, noise
         See `qperov.hardware.services.simulators.simulator`.
-    seed : int or None
+    random_state : int or None
         With a seed the result of a job depends on its tag alone; None for new noise in every job.
     path : str or Path
         Where jobs are kept; ":memory:" if they may die with the process.
@@ -44,10 +44,10 @@ class LocalService:
     settling = 0.0
 
     def __init__(
-        self, name: str, noise: float | None = None, seed: int | None = 0, path: str | Path = ":memory:"
+        self, name: str, noise: float | None = None, random_state: int | None = 0, path: str | Path = ":memory:"
     ) -> None:
         check_installed()
-        self.name, self.noise, self.seed = name, noise, seed
+        self.name, self.noise, self.random_state = name, noise, random_state
         self._connection = sqlite3.connect(path, timeout=30, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute(SCHEMA)
@@ -85,10 +85,10 @@ class LocalService:
         return LocalJob(self, job_id)
 
     def _seed(self, tag: str) -> int | None:
-        if self.seed is None:
+        if self.random_state is None:
             return None
         # Aer's seeds are of 31 bits
-        return int.from_bytes(blake2b(f"{self.seed} {tag}".encode(), digest_size=4).digest(), "little") >> 1
+        return int.from_bytes(blake2b(f"{self.random_state} {tag}".encode(), digest_size=4).digest(), "little") >> 1
 
 
 class LocalJob:

@@ -28,7 +28,7 @@ def gaussian(X: np.ndarray, Y: np.ndarray, gamma: float) -> np.ndarray:
     return np.exp(-0.5 * gamma * cdist(X, Y, "sqeuclidean"))
 
 
-def symmetrised(K: ArrayLike) -> np.ndarray:
+def symmetrise(K: ArrayLike) -> np.ndarray:
     """(K + Kᵀ)/2 of a `square` matrix, always a copy."""
     K = square(K)
     return (K + K.T) / 2
@@ -47,7 +47,7 @@ def with_unit_diagonal(K: ArrayLike) -> np.ndarray:
     if not (diagonal > 0).all():
         raise ValueError("a sample without self-similarity: the diagonal of a kernel matrix must be positive")
     roots = np.sqrt(diagonal)
-    K = symmetrised(K / np.outer(roots, roots))
+    K = symmetrise(K / np.outer(roots, roots))
     np.fill_diagonal(K, 1.0)
     return K
 

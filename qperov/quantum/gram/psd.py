@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator, cg
 from sklearn.exceptions import ConvergenceWarning
 
-from qperov.quantum.gram.matrix import symmetrised, with_unit_diagonal
+from qperov.quantum.gram.matrix import symmetrise, with_unit_diagonal
 
 EPSILON = float(np.finfo(float).eps)
 
@@ -44,7 +44,7 @@ def nearest_psd(
     """
     if unit_diagonal:
         return nearest_correlation(K, tolerance, max_iter)[0]
-    K = symmetrised(K)
+    K = symmetrise(K)
     eigenvalues, vectors = np.linalg.eigh(K)
     return K if eigenvalues[0] >= -_rounding(K) else _positive_part(K, eigenvalues, vectors)
 
@@ -80,7 +80,7 @@ def nearest_correlation(K: ArrayLike, tolerance: float = 1e-6, max_iter: int = 2
     """
     if not tolerance > 0 or max_iter < 1:
         raise ValueError(f"tolerance and max_iter must be positive, got {tolerance} and {max_iter}")
-    K = symmetrised(K)
+    K = symmetrise(K)
     np.fill_diagonal(K, 1.0)
     point = _dual_point(K, np.zeros(len(K)))
     if point.eigenvalues[0] >= -_rounding(K):
@@ -137,7 +137,7 @@ def feasible_rows(rows: ArrayLike, K: ArrayLike) -> np.ndarray:
     Conditions: R. A. Horn, C. R. Johnson, Matrix Analysis, 2nd ed. (2013), section 7.7 (Schur complement). Secular
     equation: J. J. Moré, D. C. Sorensen, SIAM J. Sci. Stat. Comput. 4, 553 (1983), doi:10.1137/0904038.
     """
-    K = symmetrised(K)
+    K = symmetrise(K)
     rows = np.asarray(rows, dtype=np.float64)
     if rows.ndim != 2 or rows.shape[1] != len(K) or not np.isfinite(rows).all():
         raise ValueError(f"rows must be finite and of shape (n_new, {len(K)}), got shape {rows.shape}")
@@ -229,7 +229,7 @@ def _positive_part(K: np.ndarray, eigenvalues: np.ndarray, vectors: np.ndarray) 
         half = vectors[:, kept] * np.sqrt(eigenvalues[kept])
         return half @ half.T
     half = vectors[:, ~kept] * np.sqrt(-eigenvalues[~kept])
-    return symmetrised(K + half @ half.T)
+    return symmetrise(K + half @ half.T)
 
 
 def _secular_roots(components: np.ndarray, eigenvalues: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from qperov.errors import keyword_only
 from qperov.quantum.gram.depolarising import preparation_survival, remove_depolarising
-from qperov.quantum.gram.matrix import symmetrised, with_unit_diagonal
+from qperov.quantum.gram.matrix import symmetrise, with_unit_diagonal
 from qperov.quantum.gram.psd import feasible_rows, nearest_correlation
 
 #: What `modified_spectrum` knows.
@@ -56,7 +56,7 @@ def modified_spectrum(K: ArrayLike, method: str, unit_diagonal: bool = True) -> 
     T. Hubregtsen et al., Phys. Rev. A 106, 042431 (2022), doi:10.1103/PhysRevA.106.042431: R-THR is "clip", R-TIK
     "tikhonov".
     """
-    K = symmetrised(K)
+    K = symmetrise(K)
     eigenvalues, vectors = np.linalg.eigh(K)
     if method == "tikhonov":
         shift = max(0.0, -float(eigenvalues[0]))
@@ -67,7 +67,7 @@ def modified_spectrum(K: ArrayLike, method: str, unit_diagonal: bool = True) -> 
     else:
         raise ValueError(f"unknown method {method!r}; known are {', '.join(SPECTRUM_MODIFICATIONS)}")
     if not unit_diagonal:
-        return symmetrised(repaired), row_map
+        return symmetrise(repaired), row_map
     return with_unit_diagonal(repaired), row_map / np.sqrt(repaired.diagonal())
 
 

@@ -13,9 +13,9 @@ import numpy as np
 from scipy.stats import binom
 
 
-def noise_key(seed: int, *settings: object) -> int:
+def noise_key(random_state: int, *settings: object) -> int:
     """64 bits from a seed and whatever else tells one series of measurements from another."""
-    return int.from_bytes(hashlib.blake2b(repr((seed, *settings)).encode(), digest_size=8).digest(), "little")
+    return int.from_bytes(hashlib.blake2b(repr((random_state, *settings)).encode(), digest_size=8).digest(), "little")
 
 
 def sample_keys(X: np.ndarray, key: int) -> np.ndarray:

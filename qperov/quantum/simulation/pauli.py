@@ -38,7 +38,7 @@ class PauliWord:
     def commutes(self, other: PauliWord) -> bool:
         return ((self.x & other.z).bit_count() + (self.z & other.x).bit_count()) % 2 == 0
 
-    def turned(self, axis: PauliWord, quarters: int) -> PauliWord:
+    def turn(self, axis: PauliWord, quarters: int) -> PauliWord:
         """R†·P·R for R = exp(−iφQ/2) about the axis Q by φ = quarters·π/2; again a Pauli word."""
         quarters %= 4
         if quarters == 0 or self.commutes(axis):

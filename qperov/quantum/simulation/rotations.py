@@ -68,7 +68,7 @@ class RotationCircuit:
                     turns.append((word, angle))
                     continue
                 for axis, number in quarters:
-                    word = word.turned(axis, number)
+                    word = word.turn(axis, number)
                 words.append(word)
                 angles.append(angle)
         self.words = words
@@ -95,7 +95,7 @@ class RotationCircuit:
     def before_last(self, word: PauliWord) -> PauliWord:
         """T†·P·T: an observable at the end of the circuit as one at the end of its rotations."""
         for axis, number in self._quarters:
-            word = word.turned(axis, number)
+            word = word.turn(axis, number)
         return word
 
 

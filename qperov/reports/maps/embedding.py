@@ -10,7 +10,7 @@ from openTSNE import TSNEEmbedding
 from scipy.spatial.distance import cdist
 from sklearn.manifold import trustworthiness
 
-from qperov.records.record import evenly_spaced
+from qperov.records.record import spaced_rows
 from qperov.reports.maps.tsne import lay_out, place_among
 
 NEIGHBOURS = 10
@@ -161,7 +161,7 @@ def _fit(descriptor: str, features: np.ndarray, seed: int, perplexity: float | N
     X = _checked(features)
     moments = _moments(X)
     rows, inverse = _distinct(_standardised(X, *moments))
-    chosen = evenly_spaced(len(rows), most)
+    chosen = spaced_rows(len(rows), most)
     space = DescriptorSpace(*moments, *_components(rows[chosen]))
     scores = space.scores(rows[chosen])
     layout = lay_out(scores, scores[:, :2], seed=seed, perplexity=perplexity)

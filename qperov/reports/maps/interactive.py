@@ -16,7 +16,7 @@ from markupsafe import Markup
 from matplotlib.colors import to_hex
 
 from qperov.evaluation.results import Comparison
-from qperov.records.record import evenly_spaced
+from qperov.records.record import spaced_rows
 from qperov.reports.maps.drawing import RESIDUAL_COLOURS, VALUE_COLOURS, MapColours, stacked
 from qperov.reports.words.findings import scored_models
 
@@ -76,7 +76,7 @@ def interactive_map(
         Which crystals have the points; by default all, in their order.
     compositions : sequence of str, shape (n,), or nothing
     """
-    every = evenly_spaced(len(points), MOST_SHOWN)
+    every = spaced_rows(len(points), MOST_SHOWN)
     rows = (np.arange(len(comparison.ids)) if rows is None else rows)[every]
     dots = stacked(np.asarray(points)[every])
     low = dots.xy.min(axis=0)

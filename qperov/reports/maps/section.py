@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from joblib import cpu_count
 
-from qperov.records.record import Record, evenly_spaced, slug
+from qperov.records.record import Record, slug, spaced_rows
 from qperov.reports.figures.style import save
 from qperov.reports.maps.drawing import draw_map, map_colours
 from qperov.reports.maps.embedding import DescriptorMap, map_descriptor
@@ -88,7 +88,7 @@ def _pictures(
 ) -> dict[str, Any]:
     """A map drawn with some models, with the others, and with all of them to be asked."""
     comparison = record.comparison
-    rows = evenly_spaced(len(comparison.ids), len(mapped.points))
+    rows = spaced_rows(len(comparison.ids), len(mapped.points))
     colours = map_colours(comparison, [*shown, *rest])
     picture = save(draw_map(comparison, mapped.points, shown, rows=rows, colours=colours), file)["png"]
     others = ""
@@ -122,8 +122,8 @@ def _models(record: Record, name: str, kind: str) -> tuple[list[str], list[str]]
 
 def _quality(record: Record, mapped: DescriptorMap | KernelMap, matrix: np.ndarray, kind: str) -> list[str]:
     """What a map keeps, in sentences."""
-    rows = evenly_spaced(len(record.comparison.ids), len(mapped.points))
-    some = evenly_spaced(len(rows), MOST_MEASURED)
+    rows = spaced_rows(len(record.comparison.ids), len(mapped.points))
+    some = spaced_rows(len(rows), MOST_MEASURED)
     if isinstance(mapped, DescriptorMap):
         distances = mapped.distances(matrix[some])
     else:

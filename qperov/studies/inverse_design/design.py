@@ -83,7 +83,7 @@ def run_design(
     )
     unfinished = task.out / "unfinished"
     comparison = compare(
-        build_regressors(task.quick), dataset, folds=task.folds, seed=task.random_state, n_jobs=task.n_jobs,
+        build_regressors(task.quick), dataset, folds=task.folds, random_state=task.random_state, n_jobs=task.n_jobs,
         progress=within(progress, "regressors"), resume=unfinished,
     )  # fmt: skip
     comparison = replace(comparison, settings=comparison.settings | {"notes": list(REGRESSOR_NOTES)})

@@ -12,7 +12,7 @@ from sklearn.model_selection import GroupShuffleSplit
 
 from qperov.datasets.dataset import CrystalDataset
 from qperov.errors import EmptyDatasetError, MissingLabelError, ReadingError, RepresentationError
-from qperov.evaluation.splits import connected
+from qperov.evaluation.splits import merge_groups
 from qperov.generative.models.base import GenerativeModel
 from qperov.studies.inverse_design.results import Target
 
@@ -145,7 +145,7 @@ def split(task: Task, dataset: CrystalDataset) -> Split:
         Too few formulas.
     """
     formulas = np.unique(formulas_of(dataset.structures), return_inverse=True)[1]
-    groups = connected(np.asarray(dataset.groups), formulas)
+    groups = merge_groups(np.asarray(dataset.groups), formulas)
     if (many := len(np.unique(groups))) < FEWEST_FORMULAS:
         raise EmptyDatasetError(f"{dataset.name}: {many} formulas, and {FEWEST_FORMULAS} are needed to hold some out")
     splitter = GroupShuffleSplit(1, test_size=task.test_size, random_state=task.random_state)
