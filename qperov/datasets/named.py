@@ -147,7 +147,7 @@ def load_dataset(name: str) -> CrystalDataset:
 def unknown_name(name: str, known: Sequence[str], where: str = "") -> DatasetNameError:
     """What is said of a name that no dataset has."""
     near = get_close_matches(name, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ";"
+    hint = f"; did you mean {near[0]!r}?" if near else "."
     return DatasetNameError(
         f"no embedded dataset {name!r}{where}{hint} There are: {', '.join(known)}. Files are read by their paths"
     )
