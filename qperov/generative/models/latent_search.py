@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike
 
 from qperov.errors import LatentSpaceError
 
-
 Seed = int | np.random.Generator
 
 
