@@ -3,8 +3,8 @@
     python experiments/fit_cluster_expansion.py DATA
 
 reads the POSCARs and labels.csv, keeps one structure a symmetry class, fits pairs and triplets by least squares, prints
-the error on classes left out of the fit, and writes ``qperov/crystals/data/cpx321.json`` (coefficients and their
-provenance; no data).
+the error on classes left out of the fit, and writes ``qperov/datasets/embedded/data/cpx321.json`` (coefficients and
+their provenance; no data).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Task:
     """
 
     data: Path
-    out: Path = Path("qperov/crystals/data/cpx321.json")
+    out: Path = Path("qperov/datasets/embedded/data/cpx321.json")
     lattice_constant: float = 6.01733405
     folds: int = 5
     repeats: int = 10

@@ -66,7 +66,7 @@ class Task:
     """
 
     store: Path = Path("abx3.db")
-    out: Path = Path("qperov/crystals/data/abx3.json.gz")
+    out: Path = Path("qperov/datasets/embedded/data/abx3.json.gz")
     protocol: Protocol = field(default_factory=lambda: Protocol(rattle=0.05, optimiser="BFGS", fmax=0.05, steps=100))
     continued: Protocol = field(default_factory=lambda: Protocol(optimiser="FIRE", fmax=0.05, steps=300))
     elements: Protocol = field(default_factory=lambda: Protocol(fmax=0.02, steps=300))

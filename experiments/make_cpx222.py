@@ -73,7 +73,7 @@ class Task:
     """
 
     store: Path = Path("cpx222.db")
-    out: Path = Path("qperov/crystals/data/cpx222.json.gz")
+    out: Path = Path("qperov/datasets/embedded/data/cpx222.json.gz")
     per_composition: int = 12
     complete: tuple[int, ...] = (5,)
     protocol: Protocol = field(default_factory=lambda: Protocol(tilt="a-b+a-", fmax=0.01, steps=1000))

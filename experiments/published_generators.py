@@ -21,7 +21,7 @@ import pandas as pd
 from sklearn.model_selection import GroupShuffleSplit
 
 from qperov.commands import screen
-from qperov.datasets.named import load_dataset
+from qperov.datasets.lookup import load_dataset
 from qperov.generative.bench.reconstruction import reconstruction_errors
 from qperov.generative.bench.validation import validate
 from qperov.generative.imatgen.model import IMatGen

@@ -14,7 +14,7 @@ from . import serving as serving
 from .classical.cnn import CNNRegressor as CNNRegressor
 from .classical.gan import WSPGAN as WSPGAN
 from .crystals.orderings.enumeration import orderings as orderings
-from .datasets.named import load_dataset as load_dataset
+from .datasets.lookup import load_dataset as load_dataset
 from .datasets.reading import read as read
 from .datasets.store import Store as Store
 from .descriptors.featurizer import PXRDFeaturizer as PXRDFeaturizer

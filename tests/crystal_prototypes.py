@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from pymatgen.core import Lattice, Structure
 from pymatgen.core.operations import SymmOp
@@ -22,7 +24,7 @@ def caesium_chloride(a: float = 3.4, species: tuple[str, str] = ("Na", "Cl")) ->
     return Structure(Lattice.cubic(a), species, [[0, 0, 0], [0.5, 0.5, 0.5]])
 
 
-def cubic_perovskite(species: tuple[str, str, str] = ("Ca", "Ti", "O"), a: float = 3.9) -> Structure:
+def cubic_perovskite(species: Sequence[str] = ("Ca", "Ti", "O"), a: float = 3.9) -> Structure:
     """ABX₃, five atoms."""
     places = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
     return Structure(Lattice.cubic(a), [species[0], species[1], *3 * [species[2]]], places)

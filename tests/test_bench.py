@@ -31,7 +31,7 @@ def test_differences_from_the_perturbation_baseline(report: BenchReport) -> None
     own, baseline = table.loc[("held out", "valid")], table.loc[(PERTURBATION, "valid")]
     expected = newcombe(own["count"], own["out_of"], baseline["count"], baseline["out_of"])
     assert (own["difference"], own["difference_low"], own["difference_high"]) == expected
-    assert (baseline["difference"], baseline["verdict"]) == (0, "not told apart")
+    assert (baseline["difference"], baseline["verdict"]) == (0, "not distinguishable")
     assert own["verdict"] == "above"
     assert table.loc[("blank", "valid"), "verdict"] == "below"
 
@@ -39,7 +39,7 @@ def test_differences_from_the_perturbation_baseline(report: BenchReport) -> None
 def test_plain_statements(report: BenchReport) -> None:
     assert report.statement("held out").startswith("held out: 100.0 % valid, above random perturbation")
     assert "below random perturbation" in report.statement("blank", "valid_unique_novel")
-    assert "not told apart from random perturbation" in report.statement("held out", "volume")
+    assert "not distinguishable from random perturbation" in report.statement("held out", "volume")
     assert report.statement("blank") in str(report)
     with pytest.raises(ValueError, match="no sample"):
         report.statement("nobody")

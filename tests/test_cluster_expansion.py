@@ -21,7 +21,7 @@ from qperov.crystals.orderings.cluster_expansion import (
     correlation_functions,
     spins_of,
 )
-from qperov.datasets.named import EMBEDDED, ordering_task
+from qperov.datasets.lookup import EMBEDDED, ordering_task
 
 
 @pytest.fixture(scope="module")

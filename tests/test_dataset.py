@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from perovskites import perovskite, random_decoration, symmetry_image
 from pymatgen.core import Structure
 
+import qperov
 from qperov import orderings
 from qperov.datasets import CrystalDataset
 from qperov.errors import EmptyDatasetError
@@ -70,6 +71,25 @@ def test_label_noise_is_the_pooled_spread_within_classes():
     assert dataset().label_noise is None, "no class has two members"
     assert dataclasses.replace(with_copies(), y=None).label_noise is None
     assert with_copies().one_per_class().label_noise == with_copies().label_noise, "merging copies does not hide it"
+
+
+def test_different_crystals_of_one_group_are_no_noise():
+    grouped = dataclasses.replace(with_copies(), known_groups=np.zeros(7))
+    assert grouped.label_noise == with_copies().label_noise, "symmetry copies inside a larger group still count"
+    assert dataset(known_groups=[0, 0, 0, 1, 1]).label_noise is None
+    assert qperov.load_dataset("abx3_radii").label_noise is None, "two charge states have two tolerance factors"
+
+
+def test_known_noise_follows_the_unit():
+    noise = dataset(known_noise=0.5, unit="eV/cell")
+    assert noise.in_unit("meV/cell").label_noise == pytest.approx(500)
+    assert noise.in_unit("meV/atom").label_noise == pytest.approx(500 / len(FIVE[0]))
+    assert noise.in_unit("meV/atom").cautions == ()
+    mixed = dataclasses.replace(noise, structures=(*FIVE[:4], FIVE[4] * (1, 2, 1)))
+    assert mixed.in_unit("meV/cell").label_noise == pytest.approx(500)
+    assert mixed.in_unit("eV/atom").label_noise is None
+    assert "label noise" in mixed.in_unit("eV/atom").cautions[0]
+    assert dataset(0, known_noise=0.5, unit="eV/cell").in_unit("eV/atom").cautions == ()
 
 
 @given(st.lists(st.integers(0, 4), max_size=8, unique=True))

@@ -6,6 +6,7 @@ import json
 import warnings
 from itertools import pairwise
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from qperov_circuits import Gate, feature_map
 from qperov_circuits.qcnn import published
 
+from qperov.commands.hardware.matrices import write_matrix
 from qperov.errors import BudgetError, HardwareError
 from qperov.hardware.plan import cost, pairs
 from qperov.hardware.plan.compile import compile_measurement, from_text, ordered_bindings
@@ -274,4 +276,18 @@ def test_options_survive_json_and_unknown_ones_are_refused() -> None:
 def test_planning_warns_of_nothing() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        small()
+        assert len(small().bindings) == len(pairs.full(4).first)
+
+
+def test_a_matrix_cut_short_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(file: BinaryIO, *_: object, **__: object) -> None:
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    out = tmp_path / "K.npy"
+    out.write_bytes(b"before")
+    monkeypatch.setattr(np, "save", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_matrix(np.eye(4), small(), out)
+    assert out.read_bytes() == b"before"
+    assert not list(tmp_path.glob(".*"))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from crystal_prototypes import cubic_perovskite
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
@@ -46,16 +47,13 @@ from qperov.studies.inverse_design.training import (
     weighted_mean,
 )
 
-POSITIONS = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
 ASKED = Target("toys", "formation energy", "eV/atom", -2.0, 0.1, -1.5)
 
 
-def perovskite(formula: str, edge: float = 3.9) -> Structure:
-    a, b, x = formula.split()
-    return Structure(Lattice.cubic(edge), [a, b, x, x, x], POSITIONS)
-
-
-KNOWN = [perovskite(f) for f in ("Sr Ti O", "Ba Ti O", "Ca Ti O", "Sr Zr O", "Ba Zr O", "K Nb O", "La Al O", "Na Ta O")]
+KNOWN = [
+    cubic_perovskite(f.split())
+    for f in ("Sr Ti O", "Ba Ti O", "Ca Ti O", "Sr Zr O", "Ba Zr O", "K Nb O", "La Al O", "Na Ta O")
+]
 LABELS = np.array([-3.4, -3.3, -3.2, -3.6, -3.5, -2.05, -3.7, -1.4])
 
 
@@ -80,7 +78,7 @@ def test_features_of_rock_salt_are_those_of_the_tables() -> None:
 
 
 def test_composition_alone_tells_crystals_of_one_formula_not_apart_and_geometry_does() -> None:
-    crystals = [perovskite("Sr Ti O", edge) for edge in (3.9, 4.1)]
+    crystals = [cubic_perovskite(("Sr", "Ti", "O"), edge) for edge in (3.9, 4.1)]
     alone, both = (CrystalFeatures(geometry).fit_transform(crystals) for geometry in (False, True))
     np.testing.assert_array_equal(alone[0], alone[1])
     assert not np.allclose(both[0], both[1])
@@ -90,7 +88,7 @@ def test_composition_alone_tells_crystals_of_one_formula_not_apart_and_geometry_
 @settings(max_examples=10, deadline=None)
 @given(st.lists(st.floats(-2, 2), min_size=3, max_size=3), st.permutations(range(5)))
 def test_features_do_not_depend_on_origin_order_or_size_of_the_cell(shift: list[float], order: list[int]) -> None:
-    crystal = perovskite("Sr Ti O")
+    crystal = cubic_perovskite(("Sr", "Ti", "O"))
     other = Structure.from_sites([crystal[k] for k in order])
     other.translate_sites(range(5), shift)
     doubled = crystal * (2, 2, 2)
@@ -132,15 +130,19 @@ def held_out(structures: list[Structure], y: np.ndarray) -> HeldOut:
     return HeldOut(y, np.arange(len(y)), len(KNOWN), typical, constant)
 
 
-HELD = [perovskite(f, 4.2) for f in ("Cs Pb I", "K Mg F", "Na Nb O", "Rb Ca F")]
+HELD = [cubic_perovskite(f.split(), 4.2) for f in ("Cs Pb I", "K Mg F", "Na Nb O", "Rb Ca F")]
 TRUE = np.array([-1.0, -2.0, -3.0, -2.5])
 
 
 def test_the_study_of_training_states_what_was_reached_and_missed() -> None:
-    near = [perovskite(f, 4.3) for f in ("Cs Pb I", "K Mg F", "Na Nb O", "Rb Ca F")]
+    near = [cubic_perovskite(f.split(), 4.3) for f in ("Cs Pb I", "K Mg F", "Na Nb O", "Rb Ca F")]
     models = {
         "good": trained(HELD, list(near), TRUE + 0.01),
-        "poor": trained(HELD, [perovskite("Sr Ti O", 3.7), None, *[perovskite("Ba Ti O", 3.7)] * 2], TRUE * 0),
+        "poor": trained(
+            HELD,
+            [cubic_perovskite(("Sr", "Ti", "O"), 3.7), None, *[cubic_perovskite(("Ba", "Ti", "O"), 3.7)] * 2],
+            TRUE * 0,
+        ),
         "dead": trained(HELD, [None] * 4, None),
     }
     study = training_study(ASKED, held_out(HELD, TRUE), models)
@@ -242,7 +244,8 @@ def collided(n: int) -> list[Structure]:
 
 
 NEW = [
-    perovskite(f, 4.0) for f in ("Sr Hf O", "Ba Hf O", "Ca Zr O", "Rb Nb O", "K Ta O", "La Ga O", "Ca Hf O", "Sr Sn O")
+    cubic_perovskite(f.split(), 4.0)
+    for f in ("Sr Hf O", "Ba Hf O", "Ca Zr O", "Rb Nb O", "K Ta O", "La Ga O", "Ca Hf O", "Sr Sn O")
 ]
 
 

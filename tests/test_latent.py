@@ -13,7 +13,6 @@ from hypothesis.extra.numpy import arrays
 from qperov.errors import LatentSpaceError
 from qperov.generative.models.latent import (
     SearchResult,
-    descend_to_target,
     nearest_to_target,
     perturb,
     posterior_sample,
@@ -190,29 +189,6 @@ def test_search_leaves_a_start_that_is_there_already_and_follows_its_seed():
     again, other = targeted_search(predict, 0.0, starts, 0), targeted_search(predict, 0.0, starts, 1)
     np.testing.assert_array_equal(found.codes, again.codes)
     assert not np.array_equal(found.codes, other.codes)
-
-
-def test_gradient_search_goes_the_shortest_way_and_keeps_to_its_reach():
-    def value_and_gradient(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return (z**2).sum(1), 2 * z
-
-    starts = np.array([[1.0, 2.0, -1.0], [0.2, 0.1, 0.1]])
-    found = descend_to_target(value_and_gradient, 3.0, starts, reach=2.0, tolerance=1e-6)
-    assert found.reached.all()
-    np.testing.assert_allclose(found.codes, starts * np.sqrt(3.0 / (starts**2).sum(1))[:, np.newaxis], rtol=1e-6)
-    near = descend_to_target(value_and_gradient, 0.0, starts[:1], reach=0.5)
-    assert not near.reached[0]
-    np.testing.assert_allclose(near.codes[0], starts[0] * (1 - 0.5 * np.sqrt(3) / np.sqrt(6)), rtol=1e-3)
-
-
-def test_gradient_search_halves_steps_that_overshoot():
-    def value_and_gradient(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return np.arctan(z[:, 0]), np.eye(1, 2) / (1 + z[:, :1] ** 2)
-
-    # Newton's method itself runs away from here
-    found = descend_to_target(value_and_gradient, 0.0, [[3.0, 1.0]], reach=10.0, tolerance=1e-8)
-    assert found.reached.all()
-    np.testing.assert_allclose(found.codes, [[0.0, 1.0]], atol=1e-7)
 
 
 # --- bad input ------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from sklearn.svm import SVR
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from qperov.quantum.gram.depolarising import preparation_survival, remove_depolarising
-from qperov.quantum.gram.psd import feasible_rows, nearest_correlation, nearest_psd
+from qperov.quantum.gram.psd import feasible_rows, nearest_correlation
 from qperov.quantum.gram.repair import METHODS, SPECTRUM_MODIFICATIONS, KernelRepair, modified_spectrum
 
 TRIDIAGONAL = np.array([[2.0, -1, 0, 0], [-1, 2, -1, 0], [0, -1, 2, -1], [0, 0, -1, 2]])
@@ -64,7 +64,7 @@ def problem() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def test_higham_example() -> None:
-    K = nearest_psd(TRIDIAGONAL, tolerance=1e-12)
+    K = nearest_correlation(TRIDIAGONAL, 1e-12)[0]
     expected = [-0.80841, 0.19159, 0.10678, -0.65623, 0.19159, -0.80841]
     np.testing.assert_allclose(K[np.triu_indices(4, 1)], expected, atol=5e-6)
 
@@ -73,7 +73,7 @@ def test_higham_example() -> None:
 def test_nearest_satisfies_the_optimality_conditions(seed: int) -> None:
     # K* is nearest iff K* = (K + diag y)₊: K* − K − diag y = Z ⪰ 0 with Z K* = 0.
     K = indefinite(7, seed)
-    nearest = nearest_psd(K, tolerance=1e-13)
+    nearest = nearest_correlation(K, 1e-13)[0]
     off = nearest - K
     # Z has the off-diagonal part of K* − K, and Z K* = 0 fixes its diagonal.
     diagonal = -np.einsum("ij,ji->i", off - np.diag(np.diag(off)), nearest)
@@ -86,7 +86,7 @@ def test_nearest_satisfies_the_optimality_conditions(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_nearest_agrees_with_alternating_projections(seed: int) -> None:
     K = indefinite(8, 10 + seed)
-    np.testing.assert_allclose(nearest_psd(K, tolerance=1e-12), alternating_projections(K), atol=1e-8)
+    np.testing.assert_allclose(nearest_correlation(K, 1e-12)[0], alternating_projections(K), atol=1e-8)
 
 
 @pytest.mark.parametrize("size", [20, 120])
@@ -105,29 +105,26 @@ def test_newton_steps_are_few_and_converge_quadratically(size: int, shots: int) 
 def test_dual_certificate_at_any_scale(size: int, seed: int, scale: float) -> None:
     # Nearest among correlation matrices: moving towards any other (convex set) does not bring K closer.
     K = scale * indefinite(size, seed)
-    nearest = nearest_psd(K, tolerance=1e-12)
-    others = [np.eye(size), np.ones((size, size)), nearest_psd(indefinite(size, seed + 1))]
+    nearest = nearest_correlation(K, 1e-12)[0]
+    others = [np.eye(size), np.ones((size, size)), nearest_correlation(indefinite(size, seed + 1))[0]]
     off_diagonal = K - np.diag(K.diagonal() - 1)
     for other in others:
         assert np.sum((off_diagonal - nearest) * (other - nearest)) <= 1e-6 * scale * size**2
 
 
 @settings(max_examples=40, deadline=None)
-@given(size=st.integers(1, 9), seed=st.integers(0, 2**16), unit_diagonal=st.booleans())
-def test_nearest_is_proper_and_stays(size: int, seed: int, unit_diagonal: bool) -> None:
-    K = indefinite(size, seed)
-    nearest = nearest_psd(K, unit_diagonal)
+@given(size=st.integers(1, 9), seed=st.integers(0, 2**16))
+def test_nearest_is_proper_and_stays(size: int, seed: int) -> None:
+    nearest = nearest_correlation(indefinite(size, seed))[0]
     assert np.array_equal(nearest, nearest.T)
     assert np.linalg.eigvalsh(nearest)[0] >= -1e-13
-    if unit_diagonal:
-        assert np.abs(nearest.diagonal() - 1).max() <= 1e-12
-    assert np.array_equal(nearest_psd(nearest, unit_diagonal), nearest)
+    assert np.abs(nearest.diagonal() - 1).max() <= 1e-12
+    assert np.array_equal(nearest_correlation(nearest)[0], nearest)
 
 
 def test_proper_matrix_is_not_changed(problem: tuple[np.ndarray, ...]) -> None:
     K = problem[0]
-    for unit_diagonal in (True, False):
-        assert np.array_equal(nearest_psd(K, unit_diagonal), K)
+    assert np.array_equal(nearest_correlation(K)[0], K)
     for method in SPECTRUM_MODIFICATIONS:
         np.testing.assert_allclose(modified_spectrum(K, method)[0], K, atol=1e-12)
 
@@ -135,14 +132,15 @@ def test_proper_matrix_is_not_changed(problem: tuple[np.ndarray, ...]) -> None:
 def test_nearest_without_unit_diagonal_beats_every_other() -> None:
     K = indefinite(6, 5)
     values, vectors = np.linalg.eigh(K)
-    np.testing.assert_allclose(nearest_psd(K, False), (vectors * values.clip(0)) @ vectors.T, atol=1e-13)
+    repaired = KernelRepair(unit_diagonal=False).fit(K).matrix_
+    np.testing.assert_allclose(repaired, (vectors * values.clip(0)) @ vectors.T, atol=1e-13)
 
 
 def test_repair_brings_a_measured_matrix_closer_to_the_truth(problem: tuple[np.ndarray, ...]) -> None:
     K = problem[0]
     noisy = measured(K, 200)
     assert np.linalg.eigvalsh(noisy)[0] < -0.05
-    assert np.linalg.norm(nearest_psd(noisy) - K) < 0.9 * np.linalg.norm(noisy - K)
+    assert np.linalg.norm(nearest_correlation(noisy)[0] - K) < 0.9 * np.linalg.norm(noisy - K)
 
 
 def test_too_few_iterations_are_told() -> None:
@@ -155,7 +153,7 @@ def test_too_few_iterations_are_told() -> None:
 @pytest.mark.parametrize("bad", [np.ones((2, 3)), np.full((2, 2), np.nan), np.empty((0, 0)), np.ones(3)])
 def test_bad_matrices(bad: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"square|finite"):
-        nearest_psd(bad)
+        nearest_correlation(bad)
     with pytest.raises(ValueError, match=r"square|finite"):
         modified_spectrum(bad, "clip")
 
@@ -166,7 +164,7 @@ def test_bad_matrices(bad: np.ndarray) -> None:
 @settings(max_examples=60, deadline=None)
 @given(size=st.integers(1, 8), seed=st.integers(0, 2**16), scale=st.sampled_from([1e-3, 0.3, 1.0, 30.0]))
 def test_bordered_matrix_is_psd(size: int, seed: int, scale: float) -> None:
-    K = nearest_psd(indefinite(size, seed))
+    K = nearest_correlation(indefinite(size, seed))[0]
     rows = scale * np.random.default_rng(seed).uniform(-1, 1, (5, size))
     for row in feasible_rows(rows, K):
         bordered = np.block([[K, row[:, None]], [row[None], np.ones((1, 1))]])

@@ -12,14 +12,7 @@ from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
 from qperov.errors import CompositionError, DescriptorError
-from qperov.generative.imatgen.postprocessing import (
-    IMATGEN_DROPPED,
-    IMATGEN_MERGED,
-    close_contacts,
-    drop_sites,
-    merge_sites,
-    tidy,
-)
+from qperov.generative.imatgen.postprocessing import drop_sites, merge_sites, tidy
 from qperov.studies.inverse_design.standards import (
     STANDARDS,
     nearest_standard,
@@ -28,6 +21,8 @@ from qperov.studies.inverse_design.standards import (
 )
 
 CUBE = Lattice.cubic(10.0)
+#: iMatGen's distances (Å).
+MERGED, DROPPED = {"V": 1.6, "O": 1.3}, {("O", "V"): 1.2}
 CUBIC_PEROVSKITE = Structure(
     Lattice.cubic(3.9),
     ["Sr", "Ti", "O", "O", "O"],
@@ -65,7 +60,7 @@ def test_pair_in_a_skew_cell_is_measured_to_the_nearest_image():
 
 def test_only_the_elements_named_and_the_distances_given_count():
     crystal = Structure(CUBE, ["V", "V", "O", "O", "V", "O"], np.array([0, 1.5, 4, 5.2, 7, 7.5])[:, None] * [0.1, 0, 0])
-    merged = merge_sites(crystal, IMATGEN_MERGED)
+    merged = merge_sites(crystal, MERGED)
     assert merged.composition.as_dict() == {"V": 2, "O": 2}
     np.testing.assert_allclose(merged.cart_coords[:, 0], [0.75, 4.6, 7, 7.5])
     assert len(merge_sites(crystal, {"V": 1.5})) == 6  # not closer than 1.5
@@ -96,37 +91,36 @@ def test_chain_through_the_cell_is_thinned_to_atoms_that_are_apart():
 @given(st.integers(0, 10_000), st.tuples(*[st.floats(-2, 2)] * 3))
 def test_merging_is_idempotent_leaves_nothing_close_and_knows_no_origin(seed, shift):
     crystal = crowd(seed)
-    merged = merge_sites(crystal, IMATGEN_MERGED)
-    again = merge_sites(merged, IMATGEN_MERGED)
+    merged = merge_sites(crystal, MERGED)
+    again = merge_sites(merged, MERGED)
     assert merged.composition == again.composition
     np.testing.assert_allclose(merged.frac_coords, again.frac_coords, atol=1e-12)
-    for symbol, distance in IMATGEN_MERGED.items():
+    for symbol, distance in MERGED.items():
         rows = [i for i, site in enumerate(merged) if site.specie.symbol == symbol]
         apart = np.array(merged.distance_matrix)[np.ix_(rows, rows)]
         assert (apart[np.triu_indices(len(rows), 1)] >= distance).all()
     moved = merge_sites(
-        Structure(crystal.lattice, crystal.species, crystal.frac_coords + shift, to_unit_cell=True), IMATGEN_MERGED
+        Structure(crystal.lattice, crystal.species, crystal.frac_coords + shift, to_unit_cell=True), MERGED
     )
     assert moved.composition == merged.composition
     difference = moved.frac_coords - merged.frac_coords - shift
     np.testing.assert_allclose(difference, np.round(difference), atol=1e-6)
 
 
-def test_an_atom_near_its_own_image_is_left_and_named():
+def test_an_atom_near_its_own_image_is_left():
     thin = Structure(Lattice.orthorhombic(1.0, 5, 5), ["O"], [(0.2, 0.3, 0.4)])
     assert len(merge_sites(thin, {"O": 1.3})) == 1
-    assert [contact.sites for contact in close_contacts(thin, share=0.9)] == [(0, 0)]
 
 
-# --- dropping, contacts ---------------------------------------------------------------------------
+# --- dropping -------------------------------------------------------------------------------------
 
 
 def test_oxygen_on_vanadium_is_dropped_across_the_faces():
     crystal = Structure(CUBE, ["V", "O", "O", "O"], [(0, 0, 0), (0.95, 0.95, 0.95), (0.119, 0, 0), (0.2, 0, 0)])
-    kept = drop_sites(crystal, IMATGEN_DROPPED)
+    kept = drop_sites(crystal, DROPPED)
     assert [site.specie.symbol for site in kept] == ["V", "O"]
     np.testing.assert_allclose(kept.frac_coords[1], [0.2, 0, 0])
-    assert drop_sites(kept, IMATGEN_DROPPED) == kept
+    assert drop_sites(kept, DROPPED) == kept
     assert len(crystal) == 4
     assert drop_sites(crystal, {("O", "Ti"): 9.0}) == crystal
 
@@ -134,27 +128,13 @@ def test_oxygen_on_vanadium_is_dropped_across_the_faces():
 def test_tidy_merges_first():
     # each O is 1.1 Å from V; merged, they stand in V's place
     crystal = Structure(CUBE, ["V", "O", "O"], [(0, 0, 0), (0.06, 0.09, 0), (-0.06, 0.09, 0)])
-    assert tidy(crystal, IMATGEN_MERGED, IMATGEN_DROPPED).composition.as_dict() == {"V": 1}
+    assert tidy(crystal, MERGED, DROPPED).composition.as_dict() == {"V": 1}
     assert tidy(crystal, {"O": 1.3}).composition.as_dict() == {"V": 1, "O": 1}
-
-
-def test_close_contacts_are_found_by_radii_nearest_first():
-    crystal = Structure(CUBE, ["V", "O", "O"], [(0, 0, 0), (0.99, 0.14, 0), (0.95, 0.19, 0)])
-    contacts = close_contacts(crystal)
-    assert [contact.sites for contact in contacts] == [(1, 2), (0, 1)]
-    np.testing.assert_allclose([c.distance for c in contacts], [np.hypot(0.4, 0.5), np.hypot(0.1, 1.4)], rtol=1e-9)
-    np.testing.assert_allclose([c.allowed for c in contacts], [0.7 * 2 * 0.66, 0.7 * (1.53 + 0.66)])
-    assert close_contacts(CUBIC_PEROVSKITE) == []
-
-
-def test_coincident_atoms_are_a_contact():
-    crystal = Structure(CUBE, ["O", "V"], [(0.3, 0.3, 0.3)] * 2)
-    assert [(c.sites, round(c.distance, 6)) for c in close_contacts(crystal)] == [((0, 1), 0.0)]
 
 
 def test_shared_sites_are_refused():
     mixed = Structure(CUBE, [{"O": 0.5, "S": 0.5}], [(0, 0, 0)])
-    for function in (merge_sites, close_contacts, resembles_standard):
+    for function in (merge_sites, resembles_standard):
         with pytest.raises(DescriptorError, match="order them first"):
             function(mixed)
 

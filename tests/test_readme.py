@@ -76,7 +76,11 @@ def test_files_that_it_links_to_exist() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "compare", "predict", "describe", "report", "data import", "data list", "data fetch", "hardware plan"],
+    [
+        *("demo", "compare", "predict", "describe", "report", "relax", "inputs", "design"),
+        *(f"data {step}" for step in ("import", "list", "fetch")),
+        *(f"hardware {step}" for step in ("plan", "submit", "status", "collect", "resume")),
+    ],
 )
 def test_commands_that_it_names_have_help(command: str) -> None:
     assert f"qperov {command}" in README.read_text(encoding="utf-8")

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from perovskites import perovskite
 from pymatgen.core import Lattice, Structure
 
 from qperov.errors import EmptyDatasetError
 from qperov.generative.bench.reconstruction import reconstruction_errors
 
-POSITIONS = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
-
-
-def perovskite(lattice: Lattice | None = None, species: str = "Cs Pb Br Br Br", shift: float = 0.0) -> Structure:
-    return Structure(lattice or Lattice.cubic(6.0), species.split(), np.array(POSITIONS) + shift)
-
 
 @settings(max_examples=20, deadline=None)
 @given(st.permutations(range(5)), st.lists(st.integers(-2, 2), min_size=3, max_size=3))
 def test_order_of_sites_and_choice_of_images_are_no_errors(order: list[int], image: list[int]) -> None:
-    crystal = perovskite(Lattice.from_parameters(5, 6, 7, 80, 90, 100))
+    crystal = perovskite()
+    crystal.lattice = Lattice.from_parameters(5, 6, 7, 80, 90, 100)
     other = Structure.from_sites([crystal[i] for i in order])
     other.translate_sites([0], image, to_unit_cell=False)
     table = reconstruction_errors([crystal], [other])
@@ -31,7 +26,9 @@ def test_order_of_sites_and_choice_of_images_are_no_errors(order: list[int], ima
 
 
 def test_planted_errors_are_found() -> None:
-    moved = perovskite(Lattice.from_parameters(6.3, 6.0, 5.4, 90, 96, 87), species="Cs Sn Br Br Cl")
+    moved = perovskite()
+    moved.lattice = Lattice.from_parameters(6.3, 6.0, 5.4, 90, 96, 87)
+    moved[1], moved[4] = "Sn", "Cl"
     moved.translate_sites([0], [-0.05, 0, 0.1])  # across a face
     row = reconstruction_errors([perovskite()], [moved]).iloc[0]
     assert row["lattice"] == pytest.approx((0.3 + 0 + 0.6) / 3)
@@ -55,7 +52,7 @@ def test_sites_at_one_place_are_told_apart_by_species() -> None:
 
 
 def test_charges_are_no_species_and_mixtures_are() -> None:
-    charged = perovskite(species="Cs+ Pb2+ Br- Br- Br-")
+    charged = perovskite().add_oxidation_state_by_element({"Cs": 1, "Pb": 2, "Br": -1})
     mixed = perovskite()
     mixed.replace(4, {"Br": 0.5, "I": 0.5})
     table = reconstruction_errors([charged, mixed, mixed], [perovskite(), mixed, perovskite()])
@@ -63,7 +60,7 @@ def test_charges_are_no_species_and_mixtures_are() -> None:
 
 
 def test_what_could_not_be_decoded_counts_for_species_and_not_for_geometry() -> None:
-    table = reconstruction_errors([perovskite(), perovskite()], [None, perovskite(Lattice.cubic(6.6))])
+    table = reconstruction_errors([perovskite(), perovskite()], [None, perovskite(edge=6.6)])
     means = table.mean()
     assert means["undecodable"] == 0.5
     assert means["species"] == 0.5

@@ -32,7 +32,7 @@ def describe(
 @app.command("list")
 def list_datasets(store: StorePath = DEFAULT_STORE) -> None:
     """Datasets that can be named."""
-    from qperov.datasets.named import EMBEDDED
+    from qperov.datasets.lookup import EMBEDDED
     from qperov.datasets.store import Store
 
     for name, what in EMBEDDED.items():

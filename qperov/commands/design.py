@@ -25,7 +25,9 @@ def design(
     target_value: Annotated[
         float | None, typer.Option(help="The property wanted, in its unit; by default −2 eV/atom or the lowest decile.")
     ] = None,
-    tolerance: Annotated[float | None, typer.Option(help="How near to it counts.")] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(help="Distance from the target value that still counts as a hit.")
+    ] = None,
     threshold: Annotated[float | None, typer.Option(help="Crystals with this property or less are stable.")] = None,
     count: Annotated[int, typer.Option(help="Crystals of each model in each way of sampling.", min=1)] = 200,
     test_size: Annotated[float, typer.Option(help="Share of the formulas held out.", min=0.01, max=0.9)] = 0.2,

@@ -42,7 +42,9 @@ def fetch(
     name: Annotated[str | None, typer.Option(help="What the store calls the dataset; by default after the source.")] = (
         None
     ),
-    most: Annotated[int | None, typer.Option(help="Stop at so many crystals; the next call goes on.", min=1)] = None,
+    most: Annotated[
+        int | None, typer.Option(help="Stop after this many crystals; the next call goes on.", min=1)
+    ] = None,
     page_size: Annotated[int, typer.Option(help="Entries asked for at a time.", min=1)] = PAGE_SIZE,
     restart: Annotated[bool, typer.Option("--restart", help="Ask for everything again, and add what is new.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first entry that cannot be used.")] = False,

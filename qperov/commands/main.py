@@ -1,4 +1,4 @@
-"""The command line: ``qperov demo | compare | predict | report | data | relax | inputs | design | hardware``."""
+"""The command line: ``qperov demo``, ``compare``, ``predict`` and the others, which ``qperov --help`` lists."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Commands(TyperGroup):
 app = typer.Typer(
     name="qperov",
     cls=Commands,
-    help="Quantum-classical machine learning on powder patterns of crystals, with results that a referee believes.",
+    help="Quantum-classical machine learning on powder patterns of crystals, with honest baselines and intervals.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -154,7 +154,7 @@ def compare(
 ) -> None:
     """Compare quantum and classical regression on your crystals.
 
-    Folds never separate symmetry copies; every score comes with baselines, intervals and upper bounds. The run
+    Symmetry copies stay in one fold; constant baselines, intervals and ceilings stand beside every score. The run
     directory holds the record, the predictions, the figures and report.html.
 
     \b

@@ -107,7 +107,7 @@ def tell_issues(
 
 
 def print_table(comparison: Comparison) -> None:
-    """Scores by descriptor, below what the labels are and what a reader must mind."""
+    """Scores by descriptor, below what the labels are and the cautions on them."""
     from rich.console import Console
     from rich.table import Table
 

@@ -1,5 +1,9 @@
 from .dft.inputs import write_calculations as write_calculations
+from .energies import binding_energies as binding_energies
+from .energies import energies_above_hull as energies_above_hull
+from .energies import energies_per_atom as energies_per_atom
 from .energies import mixing_energies as mixing_energies
+from .energies import surface_energy as surface_energy
 from .orderings.enumeration import Ordering as Ordering
 from .orderings.enumeration import count_orderings as count_orderings
 from .orderings.sampling import random_orderings as random_orderings

@@ -1,4 +1,4 @@
 from .dataset import CrystalDataset as CrystalDataset
-from .named import load_dataset as load_dataset
+from .lookup import load_dataset as load_dataset
 from .reading import read as read
 from .store import Store as Store

@@ -41,7 +41,8 @@ class CrystalDataset:
     cautions : tuple of str
         Sentences about the labels that a reader must see beside every score.
     known_groups : ndarray of int, shape (n,), or None
-        Symmetry classes where they are known beforehand; otherwise ``groups`` works them out.
+        Symmetry classes where they are known beforehand, or larger groups that must stay in one fold; otherwise
+        ``groups`` works them out.
     known_noise : float or None
         ``label_noise`` of the copies that ``one_per_class`` merged, in ``unit``.
     """
@@ -170,21 +171,34 @@ class CrystalDataset:
 
         if self.y is None:
             raise ValueError(f"{self.name}: no labels to convert")
-        # noise per cell and per atom are not proportional where cells differ: what was known is forgotten
         energies = convert_energies(self.y, self.structures, self.unit, unit)
-        return replace(self, y=energies, unit=unit, known_noise=None)
+        noise, cautions = self.known_noise, self.cautions
+        if noise is not None and len(self):
+            noises = convert_energies(np.full(len(self), noise), self.structures, self.unit, unit)
+            noise = float(noises[0])
+            if not np.allclose(noises, noise, atol=0):
+                noise = None
+                cautions += (f"The label noise in {self.unit} has no single value in {unit}: cells differ in size.",)
+        return replace(self, y=energies, unit=unit, known_noise=noise, cautions=cautions)
 
-    @property
+    @cached_property
     def label_noise(self) -> float | None:
         """Standard deviation of labels within symmetry classes (pooled), in ``unit``.
 
-        Symmetry copies of one crystal have one true energy, so this bounds every score from below.
-        None without labels, when no class has two members, or when all copies carry one and the same label: then they
-        were not calculated independently and tell nothing about noise.
+        Symmetry copies of one crystal have one true energy, so this bounds every score from below. Members of a known
+        group that are different crystals do not count. None without labels, when no class has two members, or when all
+        copies carry one and the same label: then they were not calculated independently and tell nothing about noise.
         """
         if self.y is None:
             return None
         _, inverse = np.unique(self.groups, return_inverse=True)
+        if self.known_groups is not None:
+            from qperov.crystals.symmetry import symmetry_classes
+
+            rows = np.flatnonzero(np.bincount(inverse)[inverse] > 1)
+            classes = np.zeros(len(self), dtype=np.int64)
+            classes[rows] = symmetry_classes([self.structures[row] for row in rows])
+            _, inverse = np.unique(inverse * (len(self) + 1) + classes, return_inverse=True)
         counts = np.bincount(inverse)
         degrees = int((counts - 1).sum())
         if degrees == 0:

@@ -1,4 +1,4 @@
-"""compare: several models, one set of honest folds, one table."""
+"""Cross-validation of several models on the same grouped folds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hyperparameter searches whose inner folds part no group."""
+"""Hyperparameter searches with grouped inner folds."""
 
 from __future__ import annotations
 

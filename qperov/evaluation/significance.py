@@ -1,4 +1,4 @@
-"""Is one model better than another, or were the folds kind to it?"""
+"""Tests of differences between models."""
 
 from __future__ import annotations
 

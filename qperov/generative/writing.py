@@ -14,6 +14,7 @@ from qperov.crystals.dft.inputs import WrittenInputs, write_calculations
 from qperov.crystals.dft.presets import DftPreset
 from qperov.errors import CalculationInputError
 from qperov.generative.bench.validation import ValidationReport
+from qperov.storage.atomic import write_text
 from qperov.storage.plain_values import plain_cells
 
 #: Folders for each kind of file.
@@ -102,7 +103,7 @@ def write_generated(
     for path, text in planned.items():
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            write_text(path, text)
     return WrittenCrystals(root, ids, inputs)
 
 

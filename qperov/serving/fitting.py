@@ -65,7 +65,7 @@ def fit_models(
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[tuple[str, Pipeline, tuple[str, ...]]]:
-    """Train pipelines on all crystals, searches on inner folds that part no group.
+    """Train pipelines on all crystals, searches with grouped inner folds.
 
     Yields
     ------

@@ -32,7 +32,7 @@ class Predictions:
         One row an entry, in their order: ``id``, ``composition`` (empty for a measured pattern), ``prediction``,
         ``low`` and ``high`` (the interval), ``sd`` (of a Gaussian process alone), ``domain`` ("inside", "unusual" or
         "outside", by distance and by composition), ``strangeness`` and ``p`` (of the distance, see
-        `qperov.serving.applicability`), ``nearest`` (training crystal) and ``remarks`` (what to mind, empty where there
+        `qperov.serving.applicability`), ``nearest`` (training crystal) and ``remarks`` (cautions, empty where there
         is nothing).
     failures : list of Failure
         Entries without a prediction.
@@ -151,7 +151,7 @@ def _domain(model: StoredModel, entry: Entry, verdict: str) -> str:
 
 
 def _remarks(model: StoredModel, entry: Entry, judged: Judgement, row: int) -> list[str]:
-    """What to mind about one prediction."""
+    """Cautions about one prediction."""
     found = model.compositions.remarks(entry.content) if isinstance(entry.content, Structure) else []
     if judged.verdict[row] != "inside":
         found.append(

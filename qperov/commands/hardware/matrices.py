@@ -21,6 +21,7 @@ from qperov.quantum.estimators.regression import QuantumSVR
 from qperov.quantum.gram.repair import KernelRepair
 from qperov.quantum.kernels.fidelity import FidelityKernel
 from qperov.quantum.kernels.projected import ProjectedKernel
+from qperov.storage.atomic import atomic_path, write_text
 from qperov.storage.plain_values import plain_cells
 
 #: Endings of files that hold a matrix with the ids of its rows and columns; in .npy and .csv no more than that fits.
@@ -101,21 +102,22 @@ def write_matrix(values: np.ndarray, plan: Plan, out: Path | None, **how: Any) -
         columns = ["loss", *(f"z{qubit}" for qubit in range(plan.code_qubits))]
     about = _about(plan, rows, columns) | how
     table = pd.DataFrame(values, pd.Index(rows, name="id"), columns)
-    if out.suffix == ".parquet":
-        table.attrs = about
-        table.to_parquet(out)
-    elif out.suffix == ".npz":
-        labels = {} if plan.labels is None else {"labels": plan.labels}
-        named: dict[str, Any] = {"row_ids": np.array(rows), "column_ids": np.array(columns), **labels}
-        np.savez_compressed(out, matrix=values, about=np.array(json.dumps(about)), **named)
-    else:
-        beside = out.with_name(out.name + ".about.json")
-        beside.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        if out.suffix == ".csv":
-            plain_cells(table).to_csv(out)
-        else:
-            np.save(out, values, allow_pickle=False)
+    if out.suffix in (".csv", ".npy"):
+        text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
+        beside = write_text(out.with_name(out.name + ".about.json"), text)
         typer.echo(f"wrote {beside}: ids, labels, and what led to them")
+    with atomic_path(out) as temporary, temporary.open("wb") as file:
+        if out.suffix == ".parquet":
+            table.attrs = about
+            table.to_parquet(file)
+        elif out.suffix == ".npz":
+            labels = {} if plan.labels is None else {"labels": plan.labels}
+            named: dict[str, Any] = {"row_ids": np.array(rows), "column_ids": np.array(columns), **labels}
+            np.savez_compressed(file, matrix=values, about=np.array(json.dumps(about)), **named)
+        elif out.suffix == ".csv":
+            plain_cells(table).to_csv(file)
+        else:
+            np.save(file, values, allow_pickle=False)
     typer.echo(f"wrote {out}")
 
 

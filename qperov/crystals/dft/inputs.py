@@ -20,6 +20,7 @@ from pymatgen.io.vasp.sets import BadInputSetWarning, MPRelaxSet
 
 from qperov.crystals.dft.presets import PRESETS, DftPreset
 from qperov.errors import CalculationInputError
+from qperov.storage.atomic import write_text
 
 SCRIPT = "job-array.sh"
 RUNS = "runs.txt"
@@ -241,7 +242,7 @@ def write_calculations(
     for path, text in planned.items():
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            write_text(path, text)
     (root / SCRIPT).chmod(0o755)
     return WrittenInputs(root, tuple(ids), root / SCRIPT)
 

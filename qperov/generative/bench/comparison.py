@@ -31,7 +31,7 @@ class BenchReport:
     table : DataFrame
         One row a sample and criterion: ``sample``, ``kind`` ("model" or "baseline"), the columns of
         ``ValidationReport.table``, ``difference`` of the share from the perturbation baseline's with Newcombe's 95 %
-        interval ``difference_low``, ``difference_high``, and ``verdict``: "above", "below" or "not told apart".
+        interval ``difference_low``, ``difference_high``, and ``verdict``: "above", "below" or "not distinguishable".
     reports : dict of str to ValidationReport
         By sample.
     """
@@ -50,7 +50,7 @@ class BenchReport:
         if matching.empty:
             raise ValueError(f"no sample {sample!r} with a criterion {criterion!r} on this bench")
         row = matching.iloc[0]
-        place = row["verdict"] + (" from" if row["verdict"] == "not told apart" else "")
+        place = row["verdict"] + (" from" if row["verdict"] == "not distinguishable" else "")
         return (
             f"{sample}: {100 * row['share']:.1f} % {criterion.replace('_', ' ')}, {place} {PERTURBATION} "
             f"(difference {100 * row['difference']:+.1f} points, 95 % interval "
@@ -133,7 +133,7 @@ def _beside(name: str, table: pd.DataFrame, baseline: pd.DataFrame) -> pd.DataFr
     rows = []
     for own, other in zip(table.itertuples(index=False), baseline.itertuples(index=False), strict=True):
         difference, low, high = newcombe(own[2], own[3], other[2], other[3])
-        verdict = "above" if low > 0 else "below" if high < 0 else "not told apart"
+        verdict = "above" if low > 0 else "below" if high < 0 else "not distinguishable"
         rows.append([difference, low, high, verdict])
     columns = ["difference", "difference_low", "difference_high", "verdict"]
     beside = pd.concat([table, pd.DataFrame(rows, columns=columns)], axis=1)

@@ -1,39 +1,18 @@
-"""Generated crystals tidied: atoms that are one are merged, atoms on top of others dropped, close contacts named."""
+"""Generated crystals tidied: atoms that are one are merged, atoms on top of others dropped."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from pymatgen.core import Structure
 from pymatgen.util.coord import pbc_shortest_vectors
 
 from qperov.errors import DescriptorError
-from qperov.generative.bench.validity import COVALENT_SHARE, LEAST_DISTANCE, covalent_radius
+from qperov.generative.bench.validity import COVALENT_SHARE, covalent_radius
 
-#: iMatGen's distances (Å): atoms of one element closer than this are one atom.
-IMATGEN_MERGED = {"V": 1.6, "O": 1.3}
-#: iMatGen's distance (Å): O this near to a V is dropped.
-IMATGEN_DROPPED = {("O", "V"): 1.2}
 #: Distances that differ by less (Å) are equal: rounding must not choose which pair is merged first.
 SAME_DISTANCE = 1e-6
-
-
-@dataclass(frozen=True)
-class Contact:
-    """Two atoms, or an atom and its own image, closer than they may be.
-
-    Attributes
-    ----------
-    sites : tuple of int
-    distance, allowed : float
-        Å.
-    """
-
-    sites: tuple[int, int]
-    distance: float
-    allowed: float
 
 
 def merge_sites(structure: Structure, distances: Mapping[str, float] | None = None) -> Structure:
@@ -41,7 +20,7 @@ def merge_sites(structure: Structure, distances: Mapping[str, float] | None = No
 
     The closest pair goes first; the merged atom counts for as many as it was made of, in later mergers; until no pair
     is closer. So a chain becomes one atom only as far as its middle stays close, a second pass changes nothing, and
-    the choice of origin does not matter. An atom close to its own image is left: see :func:`close_contacts`.
+    the choice of origin does not matter. An atom close to its own image is left.
 
     Parameters
     ----------
@@ -49,7 +28,7 @@ def merge_sites(structure: Structure, distances: Mapping[str, float] | None = No
         Ordered.
     distances : mapping of str to float, or None
         Å for each element; elements without one are left alone. ``None``: 0.7 of twice the covalent radius, the least
-        distance of a valid crystal, for all that have one. iMatGen's are `IMATGEN_MERGED`.
+        distance of a valid crystal, for all that have one. iMatGen's are 1.6 for V, 1.3 for O.
 
     Returns
     -------
@@ -84,7 +63,7 @@ def drop_sites(structure: Structure, distances: Mapping[tuple[str, str], float])
     ----------
     structure : Structure
     distances : mapping of (str, str) to float
-        (element that is dropped, element that stays) to Å; in turn. iMatGen's are `IMATGEN_DROPPED`.
+        (element that is dropped, element that stays) to Å; in turn. iMatGen's is 1.2 for (O, V).
 
     Returns
     -------
@@ -104,30 +83,6 @@ def drop_sites(structure: Structure, distances: Mapping[tuple[str, str], float])
         apart = kept.lattice.get_all_distances(kept.frac_coords[rows], kept.frac_coords[others])
         kept.remove_sites(rows[apart.min(1) < distance].tolist())
     return kept
-
-
-def close_contacts(
-    structure: Structure, *, share: float = COVALENT_SHARE, least: float = LEAST_DISTANCE
-) -> list[Contact]:
-    """Pairs of atoms closer than the greater of ``least`` (Å) and ``share`` of the sum of their covalent radii.
-
-    Each pair once for each distance below that; an atom's own images count. Nearest first; an empty list is a crystal
-    that passes.
-
-    Raises
-    ------
-    DescriptorError
-        Sites that are shared by elements or partly empty.
-    """
-    radii = np.array([covalent_radius(symbol) for symbol in _symbols(structure)])
-    cutoff = max([least, *(2 * share * radii[np.isfinite(radii)])])
-    first, second, _, apart = structure.get_neighbor_list(cutoff)
-    allowed = np.fmax(least, share * (radii[first] + radii[second]))
-    found: dict[tuple[float, int, int], Contact] = {}
-    for k in np.flatnonzero((apart < allowed) & (first <= second)):
-        sites, distance = (int(first[k]), int(second[k])), float(apart[k])
-        found[round(distance, 6), *sites] = Contact(sites, distance, float(allowed[k]))
-    return [found[key] for key in sorted(found)]
 
 
 def tidy(
@@ -166,5 +121,5 @@ def _merge(structure: Structure, places: np.ndarray, distance: float) -> tuple[n
 
 def _symbols(structure: Structure) -> list[str]:
     if not structure.is_ordered:
-        raise DescriptorError("sites shared by elements or partly empty cannot be merged or measured; order them first")
+        raise DescriptorError("sites shared by elements or partly empty cannot be merged; order them first")
     return [site.specie.symbol for site in structure]

@@ -18,13 +18,11 @@ from qperov.generative.models.latent_search import (
     Seed,
     checked_codes,
     checked_count,
-    descend_to_target,
     targeted_search,
 )
 
 __all__ = [
     "SearchResult",
-    "descend_to_target",
     "nearest_to_target",
     "perturb",
     "posterior_sample",

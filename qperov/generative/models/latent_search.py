@@ -1,4 +1,4 @@
-"""Searches in latent space for codes with a wanted property, by trial or along the gradient."""
+"""Searches in latent space for codes with a wanted property, by trial."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qperov.errors import LatentSpaceError
-
-#: A search along the gradient ends where not even this part of a step helps.
-LEAST_PART = 1e-4
 
 Seed = int | np.random.Generator
 
@@ -100,61 +97,6 @@ def targeted_search(
         moved = going[better]
         shift[moved], values[moved] = tried[rows, best][better], found[rows, best][better]
         step[going] = np.minimum(np.where(better, 1.5, 2 / 3) * step[going], reach)
-    return SearchResult(origin + shift * unit, values, np.abs(values - target) <= tolerance)
-
-
-def descend_to_target(
-    value_and_gradient: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
-    target: float,
-    starts: ArrayLike,
-    *,
-    tolerance: float = 0.01,
-    spread: ArrayLike = 1.0,
-    reach: float = 1.0,
-    rounds: int = 50,
-) -> SearchResult:
-    """Go from each start the shortest way to a wanted property, along its gradient.
-
-    Newton's step for the one equation f(z) = target: Δ = (target − f) g / |g|², with the gradient g in units of
-    ``spread``; halved until f comes nearer.
-
-    Parameters
-    ----------
-    value_and_gradient : callable
-        Codes of shape (k, dim) to values of shape (k,) and gradients of shape (k, dim).
-    target, starts, tolerance, spread, reach, rounds
-        As in :func:`targeted_search`.
-
-    Returns
-    -------
-    SearchResult
-
-    Raises
-    ------
-    LatentSpaceError
-        Predictions of the wrong shape or not finite; codes that are not finite.
-    """
-    origin, unit = _origin(starts, target, tolerance, spread, reach)
-
-    def predict(codes: np.ndarray) -> np.ndarray:
-        return value_and_gradient(codes)[0]
-
-    shift = np.zeros_like(origin)
-    values = _predicted(predict, origin)
-    part = np.ones(len(origin))
-    for _ in range(checked_count(rounds, "rounds")):
-        going = np.flatnonzero((np.abs(values - target) > tolerance) & (part > LEAST_PART))
-        if not len(going):
-            break
-        slope = np.asarray(value_and_gradient(origin[going] + shift[going] * unit)[1], dtype=float) * unit
-        steepness = np.maximum((slope**2).sum(1), np.finfo(float).tiny)
-        way = ((target - values[going]) * part[going] / steepness)[:, np.newaxis] * slope
-        tried = _within(shift[going] + way, reach)
-        found = _predicted(predict, origin[going] + tried * unit)
-        better = np.abs(found - target) < np.abs(values[going] - target)
-        moved = going[better]
-        shift[moved], values[moved] = tried[better], found[better]
-        part[going] = np.where(better, np.minimum(1.0, 2 * part[going]), part[going] / 2)
     return SearchResult(origin + shift * unit, values, np.abs(values - target) <= tolerance)
 
 

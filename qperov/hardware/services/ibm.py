@@ -1,4 +1,4 @@
-"""IBM's machines behind the seam, through qiskit-ibm-runtime from 0.45 on."""
+"""IBM's machines as a service, through qiskit-ibm-runtime from 0.45 on."""
 
 from __future__ import annotations
 

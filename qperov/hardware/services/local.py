@@ -1,4 +1,4 @@
-"""Simulators behind the seam of a cloud service: jobs have ids and tags, and outlive the process in a file."""
+"""Simulators as a service: jobs have ids and tags, and outlive the process in a file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LocalService:
     Parameters
     ----------
     name, noise
-        See `qperov.hardware.services.simulators.simulator`.
+        See `qperov.hardware.services.simulators.simulator_backend`.
     random_state : int or None
         With a seed the result of a job depends on its tag alone; None for new noise in every job.
     path : str or Path

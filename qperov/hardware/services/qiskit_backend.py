@@ -1,4 +1,4 @@
-"""Any Qiskit backend behind the seam: ``run()`` and ``get_counts()`` are all that is asked of it.
+"""Any Qiskit backend as a service: ``run()`` and ``get_counts()`` are all that is asked of it.
 
 What such a backend gives is checked before it is used: each job holds, beside its circuits, some whose outcomes are
 known, from which a wrong order of bits or a qubit that does not answer can be told.

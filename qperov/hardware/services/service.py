@@ -36,7 +36,7 @@ class Request:
     tag : str
         Names the content; a job can be found by it.
     circuit, readout : str or None
-        CompiledCircuit circuits as `qperov.hardware.plan.compile.to_text` writes them.
+        Compiled circuits as `qperov.hardware.plan.compile.to_text` writes them.
     bindings : ndarray of shape (n_bindings, n_parameters)
     n_qubits : int
         That are measured.

@@ -15,40 +15,6 @@ from qperov.quantum.gram.matrix import symmetrise, with_unit_diagonal
 EPSILON = float(np.finfo(float).eps)
 
 
-def nearest_psd(
-    K: ArrayLike, unit_diagonal: bool = True, *, tolerance: float = 1e-6, max_iter: int = 200
-) -> np.ndarray:
-    """The positive semi-definite matrix nearest to a symmetric one in the Frobenius norm.
-
-    With a unit diagonal, that of `nearest_correlation`; without, the negative eigenvalues are set to 0. A matrix that
-    is feasible already is returned unchanged.
-
-    Parameters
-    ----------
-    K : array of shape (n_samples, n_samples)
-        Only its symmetric part counts.
-    unit_diagonal : bool
-        Keep (or make) the diagonal exactly 1.
-    tolerance, max_iter : float, int
-        As for `nearest_correlation`.
-
-    Returns
-    -------
-    ndarray of shape (n_samples, n_samples)
-        Exactly symmetric.
-
-    Raises
-    ------
-    ValueError
-        A matrix that is empty, not square or not finite; a tolerance or number of iterations that is not positive.
-    """
-    if unit_diagonal:
-        return nearest_correlation(K, tolerance, max_iter)[0]
-    K = symmetrise(K)
-    eigenvalues, vectors = np.linalg.eigh(K)
-    return K if eigenvalues[0] >= -_rounding(K) else _positive_part(K, eigenvalues, vectors)
-
-
 def nearest_correlation(K: ArrayLike, tolerance: float = 1e-6, max_iter: int = 200) -> tuple[np.ndarray, int]:
     """The nearest positive semi-definite matrix with ones on the diagonal, and the eigendecompositions it took.
 
@@ -70,7 +36,7 @@ def nearest_correlation(K: ArrayLike, tolerance: float = 1e-6, max_iter: int = 2
     Raises
     ------
     ValueError
-        As for `nearest_psd`.
+        A matrix that is empty, not square or not finite; a tolerance or number of iterations that is not positive.
 
     References
     ----------

@@ -82,7 +82,7 @@ class KernelRepair(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     method : "nearest", "clip", "flip" or "tikhonov"
-        `qperov.quantum.gram.psd.nearest_psd` or one of `modified_spectrum`.
+        `qperov.quantum.gram.psd.nearest_correlation` ("clip" without a unit diagonal) or one of `modified_spectrum`.
     unit_diagonal : bool
         Keep the diagonal at exactly 1, as fidelities have it. One that is not 1 is first divided out,
         K_ij / √(K_ii K_jj), where test samples count with the mean of the diagonal.

@@ -18,6 +18,7 @@ from qperov.generative.representations.ftcp import FTCP
 from qperov.generative.representations.representation import description
 from qperov.generative.representations.tlvae_image import TLVAEImage
 from qperov.generative.representations.voxels import Voxels
+from qperov.storage.atomic import write_text
 from qperov.studies.inverse_design.task import Task
 
 #: Small networks and few epochs, to see that everything works.
@@ -81,7 +82,7 @@ def train_model(
     model.fit(list(dataset.structures), dataset.y, progress=within(progress, name))
     seconds = time.perf_counter() - began
     model.save(file)
-    clock.write_text(json.dumps(settings | {"seconds": seconds}, default=repr))
+    write_text(clock, json.dumps(settings | {"seconds": seconds}, default=repr))
     return model, seconds
 
 
