@@ -62,7 +62,7 @@ def test_the_file_is_small() -> None:
     assert len(file.read_bytes()) < 2_000_000
 
 
-def test_every_composition_once_relaxed_or_named_with_its_reason(shipped: PerovskiteSet) -> None:
+def test_every_composition_is_relaxed_or_has_a_reason(shipped: PerovskiteSet) -> None:
     wanted = [perovskite_id(sites) for sites in perovskite_compositions()]
     relaxed = [each.id for each in shipped.perovskites]
     assert len(wanted) == len(set(wanted)) == 1605

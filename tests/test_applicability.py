@@ -69,7 +69,7 @@ def test_planted_outliers_are_found_in_whichever_space_they_lie() -> None:
     assert (judged.strangeness[1:] > 2).all()
 
 
-def test_an_outlier_is_outside_even_if_there_are_too_few_crystals_for_one_percent() -> None:
+def test_outlier_is_outside_even_among_few_crystals() -> None:
     points = cloud(12)
     judged = ApplicabilityDomain.of({"x": points}, np.arange(12)).judge(
         {"x": np.vstack([points.mean(axis=0), points[0] + 50])}

@@ -94,7 +94,7 @@ def test_an_import_for_type_checkers_breaks_no_rule(copy_of_sources: Path) -> No
     assert kept_and_broken(result.stdout) == (len(CONTRACTS), 0)
 
 
-def test_circuits_imports_the_standard_library_and_one_sdk_an_adapter() -> None:
+def test_circuits_imports_standard_library_and_one_sdk_adapter() -> None:
     """A rule can forbid packages by name only; this holds for packages that nobody has thought of."""
     third_party = {}
     for module in sorted((ROOT / "circuits").rglob("*.py")):
@@ -119,3 +119,14 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     """Imports inside functions count too; those for type checkers do not."""
     graph = grimp.build_graph("qperov", "qperov_circuits", exclude_type_checking_imports=True, cache_dir=None)
     TopologicalSorter({module: graph.find_modules_directly_imported_by(module) for module in graph.modules}).prepare()
+
+
+def test_names_of_tests_are_short() -> None:
+    names = [
+        node.name
+        for module in (ROOT / "tests").rglob("*.py")
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    ]
+    assert len(names) > 1000
+    assert [name for name in names if len(name) >= 60] == []

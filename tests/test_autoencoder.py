@@ -176,7 +176,7 @@ def test_columns_in_blocks_change_nothing(monkeypatch):
     np.testing.assert_allclose(gradient, whole[1], atol=1e-13)
 
 
-def test_the_loss_of_all_samples_is_that_of_their_principal_columns():
+def test_loss_of_all_samples_is_that_of_their_principal_columns():
     states_ = compression.amplitudes(np.vstack([X] * 5), 3)
     columns = principal_columns(states_)
     assert columns.shape[1] <= 8
@@ -679,7 +679,7 @@ def test_gradients_of_a_global_loss_fall_faster():
     assert 8 < everything[0] / everything[1] < 32  # about 4 a qubit
 
 
-def test_findings_are_tables_with_baselines_beside_every_fidelity(cpx321):
+def test_findings_have_baselines_beside_every_fidelity(cpx321):
     train, test = cpx321
     y = np.random.default_rng(0).normal(size=60)
     found = autoencoder_findings(train[:40], test[:8], y[:40], y[40:48], code_qubits=(4, 1), epochs=10)
@@ -736,7 +736,7 @@ def test_the_published_mode_is_that_of_its_parameters(tmp_path):
             estimator.fit(vectors, vectors[:, 0])
 
 
-def test_the_figure_of_losses_stands_beside_the_constant_state_of_the_same_data():
+def test_figure_of_losses_stands_beside_constant_state():
     path = Path(__file__).parents[1] / "experiments" / "autoencoder.py"
     spec = importlib.util.spec_from_file_location("experiment_autoencoder", path)
     experiment = importlib.util.module_from_spec(spec)

@@ -57,7 +57,7 @@ def test_the_median_bandwidth_of_one_qubit_is_known():
     assert median_bandwidth(kernel, samples, target=0.9) == pytest.approx(expected, rel=0.03)
 
 
-def test_data_without_two_different_samples_have_a_bandwidth_too():
+def test_data_without_two_different_samples_have_bandwidth_too():
     for samples in (np.ones((1, 3)), np.ones((5, 3)), np.zeros((4, 2))):
         assert 0 < median_bandwidth(FidelityKernel(), samples) < 1
     with pytest.raises(ValueError, match="target"):
@@ -66,7 +66,7 @@ def test_data_without_two_different_samples_have_a_bandwidth_too():
         median_bandwidth(FidelityKernel(), [[np.nan, 1.0]])
 
 
-def test_a_median_that_cannot_be_reached_comes_as_near_as_it_can():
+def test_median_that_cannot_be_reached_comes_as_near_as_it_can():
     flat = ProjectedKernel(gamma=1e-3)
     found = median_bandwidth(flat, X)
     medians = {b: np.median(clone(flat).set_params(bandwidth=b)(X)[UPPER]) for b in (found, 0.01, 0.1)}
@@ -79,7 +79,7 @@ def test_a_narrow_gaussian_has_a_small_median_bandwidth():
     assert np.median(clone(narrow).set_params(bandwidth=found)(X)[UPPER]) == pytest.approx(0.5, abs=1e-3)
 
 
-def test_words_are_resolved_inside_combinations_and_kernels_stay_as_they_are():
+def test_words_are_resolved_inside_combined_kernels():
     kernel = ConstantKernel(2.0) * FidelityKernel(bandwidth="median") + WhiteKernel(0.1)
     resolved = resolved_kernel(kernel, X)
     assert isinstance(resolved.k1.k2.bandwidth, float)
@@ -121,7 +121,7 @@ def test_training_finds_the_feature_that_matters():
     assert trained.bandwidth[1] > 3 * max(np.delete(trained.bandwidth, 1))
 
 
-def test_the_result_is_a_stationary_point_of_the_exact_alignment():
+def test_result_is_stationary_point_of_exact_alignment():
     kernel = FidelityKernel("z", reps=1, bandwidth=0.3)
     found = align(kernel, X, y, max_iter=200)
     best = alignment(clone(kernel).set_params(**found), X, y)

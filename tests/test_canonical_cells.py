@@ -26,7 +26,7 @@ def test_elements_of_every_generated_perovskite_come_as_a_b_x():
     assert [cell.elements for cell in cells] == expected
 
 
-def test_elements_of_tilted_and_inverse_perovskites_come_as_a_b_x():
+def test_elements_of_tilted_and_inverse_perovskites_come_as_b_x():
     assert canonical(calcium_titanate()).elements == ("Ca", "Ti", "O")
     # Ga in the corners of the cube, N amid the octahedron of Mn
     sites = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
@@ -51,7 +51,7 @@ def test_the_order_of_sites_does_not_matter(seed):
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10**6))
-def test_cells_added_to_sites_and_turning_in_space_do_not_matter(seed):
+def test_cells_added_to_sites_and_rotation_do_not_matter(seed):
     structure = random_crystal(seed)
     first, second = canonical(structure), canonical(rotated(moved_by_cells(structure, seed), seed))
     assert first.elements == second.elements
@@ -63,14 +63,14 @@ def test_cells_added_to_sites_and_turning_in_space_do_not_matter(seed):
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6))
-def test_noise_about_special_positions_moves_no_site_to_the_other_end_or_out_of_order(seed):
+def test_noise_about_special_positions_keeps_sites_in_order(seed):
     ideal = perovskite((2, 1, 1))
     noise = np.random.default_rng(seed).uniform(-0.01, 0.01, size=ideal.frac_coords.shape)
     noisy = Structure(ideal.lattice, ideal.species, ideal.frac_coords + noise)
     assert np.abs(canonical(noisy).positions - canonical(ideal).positions).max() <= 0.01
 
 
-def test_a_left_handed_cell_gives_the_same_crystal_and_not_its_mirror_image():
+def test_left_handed_cell_gives_no_mirror_image():
     right = triclinic()
     # the same atoms in space, on the axes −a, −b, −c
     left = Structure(Lattice(-right.lattice.matrix), right.species, -right.frac_coords)
@@ -81,7 +81,7 @@ def test_a_left_handed_cell_gives_the_same_crystal_and_not_its_mirror_image():
     assert not np.allclose(canonical(mirrored).positions, canonical(right).positions)
 
 
-def test_unusable_crystals_are_all_named_with_their_row_and_reason():
+def test_unusable_crystals_are_named_with_row_and_reason():
     good = perovskite()
     mixed = Structure(good.lattice, [{"Cs": 0.5, "Rb": 0.5}, *good.species[1:]], good.frac_coords)
     vacant = Structure(good.lattice, [{"Cs": 0.9}, *good.species[1:]], good.frac_coords)
@@ -104,7 +104,7 @@ def test_no_crystals_and_one_crystal_bare_are_refused():
         canonicalise(perovskite(), lambda _: None)
 
 
-def test_a_physical_lattice_is_kept_and_others_are_bent_or_refused():
+def test_physical_lattice_is_kept_and_others_are_bent():
     kept = physical_lattice(np.array([4.0, 5, 6]), np.array([80.0, 95, 110]))
     assert kept is not None
     assert np.allclose(kept.parameters, (4, 5, 6, 80, 95, 110))

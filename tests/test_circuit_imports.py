@@ -62,7 +62,7 @@ def test_functions_in_formulas(name, value):
         np.testing.assert_allclose(evaluate(f"{name}(a)", {"a": angle}), expected)
 
 
-def test_functions_outside_their_domain_give_nan_which_the_simulator_refuses():
+def test_nan_of_functions_outside_their_domain_is_refused():
     assert np.isnan(evaluate("sqrt(a)", {"a": -1.0}))
     with pytest.raises(ValueError, match="not finite"):
         states([Gate("rx", (0,), evaluate("sqrt(a)", {"a": -1.0}))], 1)
@@ -111,7 +111,7 @@ def test_circuits_of_qiskits_library(circuit):
     np.testing.assert_allclose(states(read(list(samples.T)), 3, 3), expected, atol=1e-12)
 
 
-def test_gates_that_we_lack_are_translated_and_the_global_phase_is_kept():
+def test_missing_gates_are_translated_with_their_global_phase():
     theta, other = Parameter("θ"), Parameter("a b")
     circuit = QuantumCircuit(3, global_phase=0.3 + theta)
     circuit.u(theta, other, 0.3, 0)
@@ -144,7 +144,7 @@ def test_features_come_in_the_natural_order_of_a_vector():
     assert angles == list(range(12))[::-1]
 
 
-def test_a_read_circuit_can_be_pickled_compared_and_differentiated():
+def test_read_circuit_can_be_pickled_and_differentiated():
     read = from_qiskit(zz_feature_map(3))
     copy = pickle.loads(pickle.dumps(read))  # noqa: S301
     assert copy == read
@@ -259,7 +259,7 @@ def many_gates(x):
 
 
 @pytest.mark.parametrize("circuit", [angles_and_templates, many_gates])
-def test_pennylane_circuits_prepare_the_states_that_pennylane_gives(circuit):
+def test_pennylane_circuits_prepare_states_that_pennylane_gives(circuit):
     @qml.qnode(qml.device("default.qubit", wires=3))
     def node(x):
         circuit(x)
@@ -294,7 +294,7 @@ def test_torch_gradients_pass_through_pennylane():
         np.testing.assert_allclose(gradient[:, feature].numpy(), (ends[0] - ends[1]) / (2 * step), atol=1e-8)
 
 
-def test_wires_come_in_the_order_of_the_device_or_of_the_circuit():
+def test_wires_come_in_order_of_device_or_of_circuit():
     def named(x):
         qml.RX(x[0], "b")
         qml.RY(x[1], "a")

@@ -43,7 +43,7 @@ def test_version_is_printed() -> None:
     assert call("--version").strip() == qperov.__version__
 
 
-def test_compare_reads_labels_lists_what_is_left_out_and_writes_a_report(
+def test_compare_lists_what_is_left_out_and_writes_report(
     crystals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["qperov", "compare", "crystals"])
@@ -64,9 +64,7 @@ def test_compare_reads_labels_lists_what_is_left_out_and_writes_a_report(
     assert (run_directory / "report.html").read_bytes() == page
 
 
-def test_the_demo_has_sections_on_a_second_task_and_the_autoencoder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_demo_has_sections_on_second_task_and_autoencoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = {"cpx321": qperov.load_dataset("cpx321").take(range(0, 960, 40))}
     small["cpx222"] = qperov.load_dataset("cpx222").take(range(0, 440, 20))
     monkeypatch.setattr(qperov, "load_dataset", small.__getitem__)
@@ -86,7 +84,7 @@ def test_the_demo_has_sections_on_a_second_task_and_the_autoencoder(
 
 
 @pytest.mark.parametrize("command", [["demo"], ["compare", "cpx321"]])
-def test_a_study_that_there_is_not_is_refused_before_anything_is_computed(command: list[str]) -> None:
+def test_unknown_study_is_refused_before_computing(command: list[str]) -> None:
     output = call(*command, "--studies", "autoencoder,palm reading", code=2)
     assert "kernels, noise, autoencoder, learning_curve" in " ".join(output.split())
 
@@ -120,7 +118,7 @@ def test_describe_tells_compositions_classes_and_ceilings(crystals: Path) -> Non
     assert "pair correlations: 17 columns" in output
 
 
-def test_describe_knows_the_embedded_dataset_and_says_where_its_labels_come_from() -> None:
+def test_describe_says_where_embedded_labels_come_from() -> None:
     output = call("data", "info", "cpx321")
     assert "986 crystals, 986 symmetry classes" in output
     assert "PBE energies through a cluster expansion, out-of-fold error" in output
@@ -166,7 +164,7 @@ def test_strict_stops_at_the_first_problem(crystals: Path) -> None:
     assert "reading is strict" in str(result.exception)
 
 
-def test_a_table_without_a_target_is_refused_with_the_option_to_give(crystals: Path) -> None:
+def test_table_without_target_is_refused_with_option_to_give(crystals: Path) -> None:
     output = call("compare", crystals, "--labels", crystals / "labels.csv", code=2)
     assert "--target" in output
 

@@ -27,6 +27,7 @@ def cluster():
         yield client
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # what Dask and its dependencies deprecate is theirs
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_a_dask_cluster_evaluates_the_blocks(cluster, kernel, monkeypatch):

@@ -95,7 +95,7 @@ def test_a_linear_function_is_learnt_in_the_unit_of_the_labels():
     np.testing.assert_allclose(scaled.predict(rows[400:] * 1000), 1e6 * model.predict(rows[400:]), rtol=1e-3)
 
 
-def test_a_seed_determines_the_network_and_leaves_other_streams_alone():
+def test_seed_determines_network_and_leaves_other_streams_alone():
     first, same, other = (CNNRegressor(epochs=2, random_state=seed).fit(X, Y).predict(X) for seed in (1, 1, 2))
     assert np.array_equal(first, same)
     assert not np.allclose(first, other)
@@ -130,7 +130,7 @@ def test_few_crystals_are_all_trained_on():
     assert len(model.loss_history_) == len(model.validation_history_) == 2  # one crystal is left to train on
 
 
-def test_published_mode_is_one_pass_of_adam_over_single_unscaled_crystals():
+def test_published_mode_is_one_pass_of_adam_without_scaling():
     rows, labels = X[:12], Y[:12]
     model = CNNRegressor("published", random_state=0).fit(rows, labels)
     seed = int(np.random.RandomState(0).randint(2**31))

@@ -134,7 +134,7 @@ def without_seconds(result: qperov.evaluation.Comparison) -> list[pd.DataFrame]:
 # --- what the tables hold -----------------------------------------------------------------------
 
 
-def test_table_has_baselines_first_and_the_columns_of_the_contract(
+def test_table_has_baselines_first_and_columns_of_contract(
     crystals_compared: qperov.evaluation.Comparison,
 ) -> None:
     table = crystals_compared.table
@@ -203,7 +203,7 @@ def test_no_group_is_in_two_folds_of_a_repeat(crystals_compared: qperov.evaluati
     assert all(folds == dealt.iloc[0] for folds in dealt), "all models meet the same folds"
 
 
-def test_baselines_are_the_mean_and_the_median_of_the_training_labels(
+def test_baselines_are_mean_and_median_of_training_labels(
     crystals_compared: qperov.evaluation.Comparison,
 ) -> None:
     for (model, _), part in crystals_compared.predictions.groupby(["model", "repeat"]):
@@ -250,7 +250,7 @@ def test_scores_are_means_over_repeats_and_folds_have_their_own(
                 assert row[metric] == pytest.approx(plain[metric](part["y_true"], part["y_pred"]))
 
 
-def test_significance_holds_pairs_on_one_descriptor_and_models_against_baselines(
+def test_significance_pairs_models_of_one_descriptor(
     crystals_compared: qperov.evaluation.Comparison,
 ) -> None:
     table = crystals_compared.significance
@@ -308,7 +308,7 @@ def test_intervals_are_of_whole_groups() -> None:
 # --- features -----------------------------------------------------------------------------------
 
 
-def test_features_are_computed_once_for_each_distinct_featurizer(dataset: qperov.datasets.CrystalDataset) -> None:
+def test_features_are_computed_once_for_each_featurizer(dataset: qperov.datasets.CrystalDataset) -> None:
     SpeciesFeaturizer.fits.clear()
     models = {
         "a": make_pipeline(SpeciesFeaturizer(), Ridge()),
@@ -453,7 +453,7 @@ def test_search_is_shown_training_labels_alone() -> None:
         assert set(labels) == set(own.loc[own["fold"] != fold, "y_true"])
 
 
-def test_labels_of_a_test_fold_change_nothing_in_its_predictions() -> None:
+def test_labels_of_test_fold_change_nothing_in_its_predictions() -> None:
     X, y, groups = arrays()
     models = {
         "search": make_pipeline(StandardScaler(), GridSearchCV(SVR(), {"C": [0.01, 1, 100], "gamma": [0.01, 1]})),
@@ -472,9 +472,7 @@ def test_labels_of_a_test_fold_change_nothing_in_its_predictions() -> None:
 
 
 @pytest.mark.parametrize("cv", [KFold(3), ShuffleSplit(3), [([0, 1], [2, 3])]])
-def test_a_search_with_a_splitter_that_ignores_groups_is_refused(
-    cv: Any, dataset: qperov.datasets.CrystalDataset
-) -> None:
+def test_search_with_splitter_that_ignores_groups_is_refused(cv: Any, dataset: qperov.datasets.CrystalDataset) -> None:
     search = GridSearchCV(Ridge(), {"alpha": [1, 2]}, cv=cv)
     SpeciesFeaturizer.fits.clear()
     with pytest.raises(ValueError, match=f"tuned: the search's cv, {type(cv).__name__}, would part copies"):
@@ -703,7 +701,8 @@ if __name__ == "__main__":
 """
 
 
-def test_a_comparison_that_is_killed_goes_on_and_gives_the_same_numbers(tmp_path):
+@pytest.mark.slow
+def test_killed_comparison_goes_on_with_same_numbers(tmp_path):
     script = tmp_path / "stopped.py"
     script.write_text(STOPPED)
 

@@ -42,7 +42,7 @@ def test_atoms_on_corners_and_faces_stand_on_all_of_them() -> None:
     np.testing.assert_allclose(frame[list(CRYSTAL_COLUMNS[1:])].to_numpy()[0].reshape(3, 3), 3.9 * np.eye(3), atol=1e-9)
 
 
-def test_atoms_within_the_cell_are_drawn_once_and_those_just_below_a_face_on_both() -> None:
+def test_atoms_just_below_a_face_are_drawn_on_both_sides() -> None:
     inside = Structure(Lattice.cubic(4.0), ["Na", "Cl"], [[0.25, 0.25, 0.25], [0.75, 0.6, 0.995]])
     frame = gallery_frame({"one": inside})
     assert frame["element"].tolist() == ["Na", "Cl", "Cl"]
@@ -50,7 +50,7 @@ def test_atoms_within_the_cell_are_drawn_once_and_those_just_below_a_face_on_bot
 
 
 @pytest.mark.parametrize("hand", [1, -1])
-def test_distances_are_the_crystals_whatever_the_hand_of_its_axes(hand: int) -> None:
+def test_distances_are_crystals_whatever_hand_of_its_axes(hand: int) -> None:
     lattice = Lattice(hand * Lattice.from_parameters(4, 5, 6, 80, 95, 110).matrix)
     crystal = Structure(lattice, ["Na", "Cl", "K"], [[0.2, 0.3, 0.1], [0.7, 0.4, 0.6], [0.1, 0.8, 0.5]])
     frame = gallery_frame({"one": crystal})
@@ -108,7 +108,7 @@ def test_edges_end_where_atoms_cover_them() -> None:
     assert radius == pytest.approx(RADIUS_SHARE * 2.44)
 
 
-def test_an_atom_before_an_edge_hides_it_and_one_behind_does_not() -> None:
+def test_atom_before_edge_hides_it_and_one_behind_does_not() -> None:
     towards = view()[2]
     middle = np.array([4.0, 4.0, 2.0])  # of the edge nearest to the viewer
     before, behind = (Crystal(["H"], middle + side * 0.5 * towards, 4 * np.eye(3)) for side in (1, -1))

@@ -62,7 +62,7 @@ def test_names_are_those_of_the_cluster_of_b_ions(ninety):
         assert str(PointGroupAnalyzer(cube, tolerance=0.1).get_pointgroup()) == entry.site_symmetry
 
 
-def test_rock_salt_is_the_tetrahedral_one_and_layers_the_fourfold_one(ninety):
+def test_rock_salt_is_tetrahedral_one_and_layers_fourfold_one(ninety):
     def unlike(entry):
         """How many of the six nearest B ions are of the other kind, for each B ion."""
         b_ions = [i for i, site in enumerate(entry.structure) if site.specie.symbol in ("Sn", "Ca")]
@@ -89,7 +89,7 @@ def test_space_groups_of_the_known_orderings(ninety):
     assert groups["C4v"] == groups["D2h"] == "P4/mmm"
 
 
-def test_six_orderings_are_different_crystals_with_one_tolerance_factor(ninety):
+def test_six_orderings_have_one_tolerance_factor(ninety):
     six = [entry.structure for entry in ninety[:6]]
     assert len(np.unique(symmetry_classes(six))) == 6
     factors = [tolerance_factors(structure).t for structure in six]

@@ -16,7 +16,7 @@ from qperov.generative.representations.element_properties import (
 @pytest.mark.parametrize(
     ("properties", "count", "bins"), [(GRAPH_PROPERTIES, 9, 92), (THERMOCHEMICAL_PROPERTIES, 13, 132)]
 )
-def test_every_element_is_in_at_most_one_bin_of_each_property_and_the_numbers_are_the_papers(properties, count, bins):
+def test_elements_stand_in_the_bins_of_the_paper(properties, count, bins):
     table = property_table(properties)
     assert len(properties) == count
     assert table.shape == (103, bins)
@@ -30,7 +30,7 @@ def test_every_element_is_in_at_most_one_bin_of_each_property_and_the_numbers_ar
         start += one.bins
 
 
-def test_no_bin_is_empty_of_group_period_valence_electrons_and_block_and_none_holds_half_the_elements():
+def test_no_bin_is_empty_and_none_holds_half_the_elements():
     table = property_table(GRAPH_PROPERTIES)
     start = 0
     for one in GRAPH_PROPERTIES:
@@ -59,7 +59,7 @@ def test_values_beyond_the_range_fall_into_the_outermost_bins():
     assert narrow.bin_of(Element("W")) == 3
 
 
-def test_the_periodic_table_has_a_place_of_its_own_for_every_element():
+def test_periodic_table_has_place_of_its_own_for_every_element():
     places = {symbol: periodic_table_place(symbol) for symbol in ELEMENTS}
     assert len(set(places.values())) == 103
     assert places["H"] == (0, 0)

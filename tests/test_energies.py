@@ -67,7 +67,7 @@ def test_what_is_linear_in_composition_does_not_mix(
     np.testing.assert_allclose(found, excess, atol=1e-9)
 
 
-def test_mixing_of_three_end_members_and_of_another_formula_unit() -> None:
+def test_mixing_of_three_end_members() -> None:
     ends = {"NaCl": -7.0, "KCl": -6.8, "NaBr": -6.2}
     assert mixing_energies([cell("Na2KCl2Br")], np.array([-20.0]), ends)[0] == pytest.approx(0.0, abs=1e-12)
     doubled = {"Cs2Pb2Br6": -35.2, "Cs2Pb2I6": -31.0}
@@ -130,7 +130,7 @@ def test_binding_of_copper_is_emt_s_cohesive_energy() -> None:
 # --- surfaces -----------------------------------------------------------------------------------
 
 
-def test_the_surface_energy_of_copper_does_not_depend_on_the_slab() -> None:
+def test_surface_energy_of_copper_does_not_depend_on_slab() -> None:
     crystal = bulk("Cu")
     crystal.calc = EMT()
     unit = AseAtomsAdaptor.get_structure(crystal)

@@ -94,7 +94,7 @@ def test_a_batch_is_its_samples_one_by_one(chosen):
 
 @pytest.mark.parametrize("name", FEATURE_MAPS)
 @pytest.mark.parametrize("n_qubits", [2, 3, None])
-def test_torch_and_dual_angles_give_the_derivatives_of_finite_differences(name, n_qubits):
+def test_torch_and_dual_angles_give_finite_differences(name, n_qubits):
     known = feature_map(name)
     x = np.array([0.4, -0.9, 1.3, 0.2, 0.7])
     wires = known.n_qubits(len(x)) if n_qubits is None else n_qubits
@@ -133,7 +133,7 @@ def test_z_is_the_map_of_qiskit(n_features, reps):
 
 
 @pytest.mark.parametrize("entanglement", ["linear", "full"])
-def test_features_in_rounds_are_maps_of_qiskit_one_after_the_other(entanglement):
+def test_features_in_rounds_are_maps_of_qiskit_one_after_other(entanglement):
     x = np.array([0.4, -0.9, 1.3, 0.2, 0.7])
     first, second = (
         zz_feature_map(3, 1, entanglement=entanglement).assign_parameters(x[list(part)])
@@ -145,7 +145,7 @@ def test_features_in_rounds_are_maps_of_qiskit_one_after_the_other(entanglement)
 
 
 @pytest.mark.parametrize("reps", [1, 2])
-def test_iqp_with_full_entanglement_is_the_embedding_of_pennylane(reps):
+def test_iqp_with_full_entanglement_is_embedding_of_pennylane(reps):
     x = np.array([0.4, -0.9, 1.3])
     theirs = qml.matrix(qml.IQPEmbedding(x, wires=range(3), n_repeats=reps), wire_order=range(3))
     np.testing.assert_allclose(Operator(to_qiskit(iqp(x, reps, "full"))).data, theirs, atol=1e-12)
@@ -223,7 +223,7 @@ def test_hubregtsen_without_weights_is_z_at_half_the_angle(pairs):
     np.testing.assert_allclose(kernel, np.prod(np.cos((x - y) / 2) ** 2), atol=1e-12)
 
 
-def test_weights_of_the_last_layer_cancel_in_hubregtsens_fidelity_kernel():
+def test_last_weights_cancel_in_hubregtsens_fidelity_kernel():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 3))
     weights = rng.normal(size=(2, 6))
@@ -249,7 +249,7 @@ def test_kernel_of_covariant_ry_on_a_product_state():
 
 @pytest.mark.parametrize("entanglement", ENTANGLEMENTS)
 @pytest.mark.parametrize("reps", [1, 2, 3])
-def test_covariant_kernel_does_not_change_if_both_samples_are_turned_alike(entanglement, reps):
+def test_covariant_kernel_ignores_a_common_rotation(entanglement, reps):
     """k(D'', D''D†D') for group elements that are turned from the left: angles of Rx, the last gate, add up."""
     rng = np.random.default_rng(2)
     x, y = rng.normal(size=(2, 6))
@@ -262,7 +262,7 @@ def test_covariant_kernel_does_not_change_if_both_samples_are_turned_alike(entan
 
 @pytest.mark.parametrize("n_qubits", [2, 4, 6])
 @pytest.mark.parametrize("reps", [1, 2])
-def test_default_fiducial_state_is_seen_by_single_qubits_and_a_graph_state_is_not(n_qubits, reps):
+def test_single_qubits_see_the_default_fiducial_state(n_qubits, reps):
     def lengths(weights):
         gates = covariant_ry([0.0] * 2 * n_qubits, reps, weights=weights)
         psi = prepared(gates, n_qubits).reshape((2,) * n_qubits)
@@ -299,7 +299,7 @@ def test_heisenberg_evolution_keeps_the_total_spin():
     assert fidelity(state, start) < 0.99
 
 
-def test_default_starts_of_heisenberg_are_spread_over_the_sphere():
+def test_default_starts_of_heisenberg_are_spread_over_sphere():
     theta, phi = np.reshape(FEATURE_MAPS["heisenberg"].default_weights(199, 1), (200, 2)).T
     points = np.array([np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)])
     assert np.linalg.norm(points.mean(axis=1)) < 0.02

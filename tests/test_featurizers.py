@@ -69,7 +69,7 @@ def test_features_do_not_see_symmetry_or_the_order_of_sites(kind, seed):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_columns_do_not_depend_on_the_order_of_crystals_or_of_their_sites(kind):
+def test_columns_do_not_depend_on_order_of_crystals_or_sites(kind):
     rng = np.random.default_rng(1)
     order = rng.permutation(len(ORDERINGS))
     shuffled = [Structure.from_sites([ORDERINGS[i][int(j)] for j in rng.permutation(30)]) for i in order]
@@ -136,7 +136,7 @@ def test_rows_of_an_extinct_or_unseen_peak():
     assert set(kept[kept > 0]) <= set(np.round(pattern.intensity, 9))
 
 
-def test_another_lattice_is_refused_with_a_hint_and_never_a_row_of_zeros():
+def test_another_lattice_is_refused_with_a_hint():
     foreign = perovskite(SHAPE, edge=6.3)
     for kind, error, message in [
         ("pattern", DescriptorError, 'structure 1: .*another lattice.*kind="profile"'),
@@ -278,7 +278,7 @@ def test_structure_factors_add_up_to_the_powder_pattern():
         np.testing.assert_allclose(100 * sums / sums.max(), pattern.intensity, atol=1e-7)
 
 
-def test_difference_kinds_are_those_of_the_papers_about_the_mean_or_a_reference():
+def test_difference_kinds_are_those_of_the_papers():
     patterns = powder_patterns(ORDERINGS)
     mean = mean_pattern(patterns)
     gram = np.array([difference_gram(p, mean).ravel() for p in patterns])
@@ -297,7 +297,7 @@ def test_differences_by_hkl_are_those_by_angle_on_one_lattice(kind):
     np.testing.assert_allclose(found, FEATURES[kind], rtol=0, atol=1e-9 * np.abs(FEATURES[kind]).max())
 
 
-def test_differences_by_hkl_survive_a_strain_that_moves_every_peak():
+def test_differences_by_hkl_survive_a_strain():
     """A strain changes intensities a little, not which reflection is compared with which."""
     strained = [s.copy() for s in ORDERINGS]
     for i, structure in enumerate(strained):
@@ -315,7 +315,7 @@ def test_differences_by_hkl_survive_a_strain_that_moves_every_peak():
         moved.transform([strained[0], perovskite(SHAPE, edge=7)])
 
 
-def test_correlations_hold_points_exactly_where_the_composition_varies():
+def test_correlations_hold_points_where_composition_varies():
     assert FEATURES["correlations"].shape[1] == 17
     assert PXRDFeaturizer("correlations", max_order=3).fit(ORDERINGS).n_features_out_ == 78
     rng = np.random.default_rng(4)
@@ -429,7 +429,7 @@ def moved_settings(structure: Structure, rng: np.random.Generator) -> list[Struc
 @pytest.mark.parametrize("equivalents", ["mean", "sorted"])
 @settings(max_examples=6, deadline=None)
 @given(st.integers(0, 10**6))
-def test_structure_factors_see_neither_symmetry_nor_the_setting_of_the_cell(equivalents, seed):
+def test_structure_factors_do_not_depend_on_the_setting(equivalents, seed):
     rng = np.random.default_rng(seed)
     featurizer = PXRDFeaturizer("structure_factors", equivalents=equivalents)
     features = featurizer.fit_transform(ORDERINGS)
@@ -453,7 +453,7 @@ def test_sorted_structure_factors_hold_the_mean_and_more():
     np.testing.assert_allclose(frame.to_numpy().T, FEATURES["structure_factors"], rtol=0, atol=1e-5)
 
 
-def test_squares_of_structure_factors_hold_twelve_numbers_averaged_and_fourteen_apart():
+def test_structure_factors_hold_twelve_or_fourteen_numbers():
     """On the ideal lattice |F|² depends on hkl modulo (6, 4, 2); what symmetry and the counts of I leave is this many.
 
     |F|² of one form factor never tells which of the three kinds of X site a wave comes from, so that no resolution and

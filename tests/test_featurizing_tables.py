@@ -28,7 +28,7 @@ def test_one_crystal_gives_a_list_of_its_features():
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 256])
-def test_many_crystals_give_the_rows_of_transform_whatever_the_chunk(chunk, monkeypatch):
+def test_many_crystals_give_rows_of_transform_whatever_chunk(chunk, monkeypatch):
     monkeypatch.setattr(featurizing_tables, "CHUNK", chunk)
     assert FEATURIZER.featurize_many(CRYSTALS, pbar=False) == FEATURIZER.transform(CRYSTALS).tolist()
     assert FEATURIZER.featurize_many([], pbar=False) == []
@@ -58,7 +58,7 @@ def test_a_wrong_setting_is_no_error_to_ignore():
         FEATURIZER.featurize_many(CRYSTALS[0], ignore_errors=True, pbar=False)
 
 
-def test_what_is_no_crystal_is_named_by_its_place_for_every_kind():
+def test_what_is_no_crystal_is_named_by_its_place():
     for kind in KINDS:
         with pytest.raises(DescriptorError, match=r"^entry 1: a str is no crystal structure"):
             PXRDFeaturizer(kind).fit(CRYSTALS).featurize_many([CRYSTALS[0], "POSCAR"], pbar=False)

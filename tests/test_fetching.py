@@ -456,7 +456,7 @@ def test_disorder_and_vacancies_become_occupancies() -> None:
         ({"edge": 0.5}, ImplausibleCellError, "Å³ an atom"),
     ],
 )
-def test_entries_that_are_no_crystals_are_named_with_their_reason(
+def test_entries_without_crystal_are_named_with_their_reason(
     service: LocalService, tmp_path: Path, changes: dict, error: type[ReadingError], words: str
 ) -> None:
     asked = provider(service, Answer(page(entry("bad", **changes), entry("good"))))
@@ -475,7 +475,7 @@ def test_entries_without_id_or_attributes_are_listed(service: LocalService, tmp_
     assert [type(issue) for issue in report.issues] == [FileFormatError]
 
 
-def test_an_id_that_comes_again_is_counted_if_equal_and_listed_if_not(service: LocalService, tmp_path: Path) -> None:
+def test_repeated_id_is_counted_if_equal_and_listed_if_not(service: LocalService, tmp_path: Path) -> None:
     asked = provider(
         service,
         Answer(page(entry("a"), entry("b", edge=4.0), entry("a"), following=link(service, 1))),
@@ -656,9 +656,7 @@ def documents(count: int) -> dict[str, dict]:
     return {f"mp-{number}": material(number) for number in range(1, count + 1)}
 
 
-def test_materials_come_by_id_in_batches_and_go_on_where_they_stopped(
-    materials: Callable[..., FakeSearch], tmp_path: Path
-) -> None:
+def test_materials_come_in_batches_and_go_on_after_a_stop(materials: Callable[..., FakeSearch], tmp_path: Path) -> None:
     search = materials(documents(5))
     asked = MaterialsProject({"formula": "ABX3"}, "formation_energy_per_atom", page_size=2, client=patient())
     report = fetch(asked, tmp_path / "s.db", "mp", most=2)

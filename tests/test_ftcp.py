@@ -35,7 +35,7 @@ def part(arrays: np.ndarray, name: str) -> np.ndarray:
     return arrays[..., *FTCP280.blocks[name]]
 
 
-def test_the_array_has_the_published_shape_and_smaller_ones_keep_their_rows_a_multiple_of_four():
+def test_array_has_the_published_shape():
     assert FTCP280.shape == (280, 63)
     assert FTCP(max_elements=3, max_sites=20).shape == (240, 62)
     assert FTCP(max_elements=1, max_sites=1).shape == (200, 62)
@@ -74,7 +74,7 @@ def test_rows_of_caesium_lead_bromide():
 
 
 @pytest.mark.parametrize("name", examples())
-def test_fourier_rows_are_the_moduli_of_sums_written_out_atom_by_atom(name):
+def test_fourier_rows_are_moduli_of_sums_over_atoms(name):
     structure = examples()[name]
     found = part(FTCP280.encode([structure])[0], "structure_factors")
     hkl, _ = shortest_hkl(structure.lattice.matrix)
@@ -89,7 +89,7 @@ def test_fourier_rows_are_the_moduli_of_sums_written_out_atom_by_atom(name):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_fourier_rows_of_one_element_are_its_structure_factors_without_the_form_factor(seed):
+def test_fourier_rows_of_one_element_are_structure_factors(seed):
     structure = random_crystal(seed, species=("Si",))
     array = FTCP280.encode([structure])[0]
     hkl, g = shortest_hkl(structure.lattice.matrix)
@@ -104,7 +104,7 @@ def test_fourier_rows_of_one_element_are_its_structure_factors_without_the_form_
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10**6))
-def test_hkl_are_the_59_shortest_by_length_one_of_each_friedel_pair(seed):
+def test_hkl_are_59_shortest_by_length_one_of_each_friedel_pair(seed):
     rng = np.random.default_rng(seed)
     lattice = Lattice.from_parameters(*rng.uniform(3, 12, 3), *rng.uniform(55, 115, 3)).matrix
     hkl, g = shortest_hkl(lattice)
@@ -118,7 +118,7 @@ def test_hkl_are_the_59_shortest_by_length_one_of_each_friedel_pair(seed):
     assert np.allclose(np.sort(g), every[:59], atol=1e-3)
 
 
-def test_hkl_of_a_cubic_cell_keep_their_order_when_noise_breaks_its_symmetry():
+def test_hkl_keep_their_order_when_noise_breaks_symmetry():
     exact, _ = shortest_hkl(Lattice.cubic(4.0).matrix)
     noisy, _ = shortest_hkl(Lattice.from_parameters(4.0003, 3.9998, 4.0001, 90.002, 89.999, 90.001).matrix)
     assert np.array_equal(exact, noisy)
@@ -127,7 +127,7 @@ def test_hkl_of_a_cubic_cell_keep_their_order_when_noise_breaks_its_symmetry():
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6))
-def test_the_order_of_sites_their_cells_and_turning_in_space_change_nothing(seed):
+def test_order_of_sites_and_rotation_change_nothing(seed):
     structure = random_crystal(seed)
     array, *others = FTCP280.encode(
         [structure, shuffled(structure, seed), moved_by_cells(structure, seed), rotated(structure, seed)]
@@ -139,7 +139,7 @@ def test_the_order_of_sites_their_cells_and_turning_in_space_change_nothing(seed
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6))
-def test_fourier_rows_do_not_depend_on_the_origin_and_real_space_does(seed):
+def test_fourier_rows_do_not_depend_on_origin(seed):
     structure = random_crystal(seed)
     shift = np.random.default_rng(seed).uniform(0.1, 0.4, size=3)
     moved = Structure(structure.lattice, structure.species, structure.frac_coords + shift)
@@ -193,7 +193,7 @@ def test_values_beyond_their_range_are_wrapped_or_cut():
     assert differences(Structure(found.lattice, perovskite().species, perovskite().frac_coords), found)[2] < 1e-6
 
 
-def test_an_array_without_crystal_gives_none_and_its_neighbours_theirs():
+def test_array_without_crystal_gives_none():
     good = FTCP280.encode([perovskite()])[0]
     empty, lost, flat, nameless = np.zeros_like(good), good.copy(), good.copy(), good.copy()
     lost[150, 2] = np.nan
@@ -204,7 +204,7 @@ def test_an_array_without_crystal_gives_none_and_its_neighbours_theirs():
     assert symbols(found[0]) == symbols(found[5]) == ["Cs", "Pb", "Br", "Br", "Br"]
 
 
-def test_a_site_exists_where_its_occupancies_add_up_to_more_than_half():
+def test_site_exists_where_occupancies_exceed_one_half():
     array = FTCP280.encode([perovskite()])
     part(array, "occupancy")[0, 4] = [0, 0.2, 0.4, 0]
     part(array, "occupancy")[0, 3] = [0, 0.2, 0.2, 0]

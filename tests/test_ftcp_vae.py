@@ -82,7 +82,7 @@ def test_layers_are_the_published_ones() -> None:
     assert mean.shape == log_variance.shape == (2, 256)
 
 
-def test_unseen_crystals_are_reconstructed_and_their_property_is_predicted(fitted: FTCPVAE) -> None:
+def test_unseen_crystals_are_reconstructed_with_property(fitted: FTCPVAE) -> None:
     errors = reconstruction_errors(OTHERS, fitted.reconstruct(OTHERS)).mean()
     assert errors["species"] == 1
     assert errors["lattice"] < 0.1

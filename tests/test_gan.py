@@ -62,7 +62,7 @@ def test_queues_are_those_of_single_steps(length, batch, fake_step):
     assert fake_queues(history, real + 0.5).shape == (batch, length)
 
 
-def test_a_perfect_generator_deceives_only_where_it_takes_the_labels_place():
+def test_perfect_generator_deceives_only_in_the_labels_place():
     real = torch.randn(20, generator=torch.Generator().manual_seed(0))
     for fake_step in ("replace", "append"):
         x_r, history = PropertyQueue(torch.zeros(3), fake_step).real_step(real)
@@ -161,7 +161,8 @@ def test_each_step_is_logged():
     assert history["loss_d"][0] == pytest.approx(2 * np.log(2), abs=0.2)  # an untrained D knows nothing
 
 
-def test_the_game_settles_near_its_optimum_when_labels_are_learnt():
+@pytest.mark.slow
+def test_game_settles_near_its_optimum_when_labels_are_learnt():
     history = WSPGAN(steps=300, learning_rate=3e-3).fit(X, Y).history_
     assert np.mean(history["d_fake"][-60:]) == pytest.approx(0.5, abs=0.1)
     assert np.mean(history["loss_d"][-60:]) == pytest.approx(2 * np.log(2), abs=0.2)
@@ -259,6 +260,7 @@ def test_without_pytorch_one_line_says_what_to_install(monkeypatch):
         WSPGAN().fit(X, Y)
 
 
+@pytest.mark.slow
 def test_compare_takes_it():
     table = qperov.compare({"WSP-GAN": WSPGAN(steps=200, learning_rate=3e-3)}, X, Y, folds=2).table
     assert table.set_index("model").loc["WSP-GAN", "r2"] > 0.3

@@ -61,7 +61,7 @@ def test_it_goes_on_where_it_was_stopped(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["K.npy", "K.zarr"])
-def test_a_process_that_dies_between_a_block_and_its_note_loses_that_block_only(tmp_path, name, monkeypatch):
+def test_death_after_a_block_loses_that_block_only(tmp_path, name, monkeypatch):
     notes = []
 
     write_text = gram_file.write_text
@@ -81,7 +81,7 @@ def test_a_process_that_dies_between_a_block_and_its_note_loses_that_block_only(
 
 
 @pytest.mark.parametrize("name", ["K.npy", "K.zarr"])
-def test_a_process_that_dies_while_it_makes_the_file_leaves_nothing_in_the_way(tmp_path, name, monkeypatch):
+def test_death_while_making_the_file_blocks_nothing(tmp_path, name, monkeypatch):
     original = gram_file._open
 
     def die(path, mode, *about):

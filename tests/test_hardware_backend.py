@@ -42,7 +42,7 @@ def exact_bloch() -> np.ndarray:
     return ProjectedKernel(bandwidth=1.0).bloch_vectors(X).reshape(6, 3, 3)
 
 
-def test_an_ideal_machine_gives_binomial_values_around_the_exact_ones() -> None:
+def test_ideal_machine_gives_binomial_values_around_exact_ones() -> None:
     shots = 4096
     found = Backend("aer", shots=shots, options=FAST).measure_fidelities(CIRCUIT, X[LEFT], X[RIGHT])
     assert found.shape == (15,)
@@ -69,7 +69,7 @@ def test_equal_seeds_give_equal_results_and_others_do_not() -> None:
     assert (measured(None) != measured(None)).any()
 
 
-def test_a_kernel_that_is_handed_a_machine_measures_on_it_and_repeats_itself() -> None:
+def test_kernel_with_a_backend_measures_and_repeats_itself() -> None:
     backend = Backend("aer", shots=4096, options=FAST)
     fidelity = FidelityKernel(bandwidth=0.5, backend=backend)
     K = fidelity(X)
@@ -87,7 +87,7 @@ def test_backends_are_plain_values() -> None:
 
 
 @pytest.mark.parametrize("name", ["fake_manila", "fake_fez"])
-def test_a_snapshot_of_a_machine_is_noisy_and_the_readout_correction_takes_some_of_it_away(name: str) -> None:
+def test_readout_correction_takes_some_noise_away(name: str) -> None:
     with Ledger() as ledger:
         service = open_service(BackendSpec(name))
         settings = Settings(4096, FAST)
@@ -106,7 +106,7 @@ def test_a_snapshot_of_a_machine_is_noisy_and_the_readout_correction_takes_some_
     assert 0 < min(found.misreading) < max(found.misreading) < 0.2
 
 
-def test_depolarising_noise_takes_the_diagonal_where_the_formula_says() -> None:
+def test_depolarising_noise_takes_diagonal_where_formula_says() -> None:
     """n layers of independent depolarising noise leave about Π(1 − e)."""
     with Ledger() as ledger:
         target = BackendSpec("aer", 0.01)
@@ -118,7 +118,7 @@ def test_depolarising_noise_takes_the_diagonal_where_the_formula_says() -> None:
     assert found.matrix(False).diagonal().mean() == pytest.approx(plan.expected_fidelity, abs=0.04)
 
 
-def test_a_projected_kernel_from_a_machine_is_that_of_its_bloch_vectors() -> None:
+def test_measured_projected_kernel_is_that_of_bloch_vectors() -> None:
     with Ledger() as ledger:
         service = open_service(BackendSpec("aer"))
         settings = Settings(1 << 14, FAST)
@@ -161,7 +161,7 @@ def test_what_is_in_the_ledger_is_not_measured_again(tmp_path: Path) -> None:
     assert Path(local_jobs(tmp_path / "l.db")).name == "l-local.db"
 
 
-def test_a_feature_map_beyond_eight_qubits_fills_more_than_one_byte() -> None:
+def test_feature_map_beyond_eight_qubits_fills_two_bytes() -> None:
     x = 0.3 * np.random.default_rng(1).normal(size=(2, 9))
     found = Backend("aer", shots=4096, options=FAST).measure_fidelities(feature_map("z").gates, x[:1], x[1:])
     truth = FidelityKernel(feature_map="z", bandwidth=1.0)(x)[0, 1]
@@ -185,7 +185,7 @@ def test_bad_specifications_are_refused_when_they_are_used(
         backend.measure_fidelities(CIRCUIT, X[LEFT], X[RIGHT])
 
 
-def test_new_noise_each_time_is_not_remembered_by_kernels_but_what_a_ledger_keeps_is(tmp_path: Path) -> None:
+def test_kernels_remember_only_what_a_ledger_keeps(tmp_path: Path) -> None:
     new = FidelityKernel(bandwidth=0.5, backend=Backend("aer", shots=100, random_state=None, options=FAST))
     first, second = new(X), new(X)
     assert (first != second).any()
@@ -201,7 +201,7 @@ def test_new_noise_each_time_is_not_remembered_by_kernels_but_what_a_ledger_keep
         assert hash(kept) == hash(pickle.loads(pickle.dumps(kept)))  # noqa: S301
 
 
-def test_the_seed_of_simulators_makes_no_other_job_of_a_real_machine() -> None:
+def test_seed_of_simulators_makes_no_other_job_of_real_machine() -> None:
     assert Backend("ibm_fez", random_state=1).spec() == Backend("ibm_fez", random_state=2).spec()
     assert Backend("fake_fez", random_state=1).spec() != Backend("fake_fez", random_state=2).spec()
 
@@ -232,7 +232,7 @@ def test_a_calibration_between_two_calls_costs_no_second_job(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("layout", [None, (4, 0, 2)])
-def test_wires_of_a_product_state_are_read_where_they_are_whatever_the_layout(
+def test_wires_are_read_where_they_are_in_any_layout(
     layout: tuple[int, ...] | None,
 ) -> None:
     """Three RY of different angles: ⟨X⟩ = sin, ⟨Y⟩ = 0, ⟨Z⟩ = cos on each wire of its own."""
@@ -243,7 +243,7 @@ def test_wires_of_a_product_state_are_read_where_they_are_whatever_the_layout(
     np.testing.assert_allclose(found, expected, atol=0.09)
 
 
-def test_a_machine_in_a_regression_is_searched_cloned_and_pickled() -> None:
+def test_machine_in_regression_is_searched_cloned_and_pickled() -> None:
     backend = Backend("fake_manila", shots=256, options=FAST)
     model = QuantumSVR(FidelityKernel(bandwidth=0.3, backend=backend), C=10.0)
     y = X.sum(axis=1)

@@ -71,7 +71,7 @@ def fails(error: type[Exception], message: str, *arguments: object) -> None:
 
 
 @pytest.mark.parametrize("machine", ["fake_manila", "fake_fez"])
-def test_the_whole_way_from_a_plan_to_a_regression_on_the_collected_matrix(machine: str) -> None:
+def test_whole_way_from_plan_to_regression_on_collected_matrix(machine: str) -> None:
     options = ["--backend", machine, "--labels", "energy", "--bandwidth", 0.2, "--diagonal", "--layout-trials", 1]
     output = call("plan", "table.csv", *options, "--budget-seconds", 60)
     assert "fidelity, full matrix 12 × 12, 2 qubits" in output
@@ -95,7 +95,7 @@ def test_the_whole_way_from_a_plan_to_a_regression_on_the_collected_matrix(machi
     assert "diagonal 1.0000" in lines["depolarising"]
 
 
-def test_a_plan_is_known_by_its_id_and_an_incomplete_matrix_says_what_is_missing(
+def test_incomplete_matrix_says_what_is_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(cost, "MAX_BINDINGS", 30)
@@ -118,7 +118,7 @@ def test_a_plan_is_known_by_its_id_and_an_incomplete_matrix_says_what_is_missing
     assert pd.read_parquet("K.parquet").shape == (N, N)
 
 
-def test_nystroem_and_rectangular_and_projected_matrices_have_their_shapes() -> None:
+def test_nystroem_and_projected_matrices_have_their_shapes() -> None:
     np.save("others.npy", np.zeros((3, 2)))
     fast = ["--backend", "aer", "--layout-trials", 1, "--shots", 64]
     for options, shape in (
@@ -193,7 +193,7 @@ def test_a_matrix_is_written_whatever_becomes_of_its_scores(monkeypatch: pytest.
     assert np.load("K.npy").shape == (N, N)
 
 
-def test_labels_that_are_all_alike_and_a_diagonal_of_noise_alone_have_no_score_and_no_correction() -> None:
+def test_equal_labels_and_pure_noise_have_no_score() -> None:
     assert np.isnan(score(np.eye(4), np.ones(4)))
     assert set(repairs(np.full((4, 4), 0.25), 2, diagonal=True)) == {"nearest"}
 

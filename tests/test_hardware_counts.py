@@ -38,7 +38,7 @@ def test_means_are_those_of_the_shots(n_qubits: int, rows: int, n_shots: int, se
         assert np.array_equal(getattr(again, name), getattr(counts, name))
 
 
-def test_correction_is_the_inverse_of_the_dense_confusion_matrix() -> None:
+def test_correction_is_inverse_of_dense_confusion_matrix() -> None:
     """Frequencies that are exactly A·p give back p."""
     n = 3
     rng = np.random.default_rng(4)
@@ -56,7 +56,7 @@ def test_correction_is_the_inverse_of_the_dense_confusion_matrix() -> None:
     np.testing.assert_allclose(trash, [p[0] + p[1]], atol=1e-7)
 
 
-def test_calibration_finds_the_chances_and_refuses_a_blind_qubit() -> None:
+def test_calibration_finds_chances_and_refuses_blind_qubit() -> None:
     shots = np.array([[0, 0, 0, 1], [3, 3, 2, 0]])  # wire 1 misread once of four as 1; twice of four as 0
     found = Misreading.from_calibration(of_shots(shots, 2))
     np.testing.assert_allclose(found.one_for_zero, [0, 0.25])

@@ -149,9 +149,7 @@ def test_from_plan_to_matrix_through_the_wire(cloud: Cloud, tmp_path: Path) -> N
     assert plan.calibrated is not None
 
 
-def test_several_chunks_are_a_batch_that_is_closed_and_record_found_by_its_tags(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_several_chunks_are_a_batch_found_by_its_tags(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cost, "MAX_BINDINGS", 6)
     service = IBMService("ibm_manila", cloud)
     plan = planned(service, shots=32, twirl_gates=False, twirl_measurement=False, dynamical_decoupling=None)
@@ -211,7 +209,7 @@ def test_no_account_is_one_line_that_says_what_to_set(account: Path, monkeypatch
     check_account()
 
 
-def test_a_damaged_account_store_is_reported_without_its_content(account: Path) -> None:
+def test_damaged_account_store_is_reported_without_its_content(account: Path) -> None:
     account.write_text(f'{{"token": "{TOKEN}"')
     with pytest.raises(AccountError, match="cannot be read") as error:
         check_account()
@@ -219,9 +217,7 @@ def test_a_damaged_account_store_is_reported_without_its_content(account: Path) 
     assert without_secrets("all is well") == "all is well"
 
 
-def test_secrets_are_found_within_proxies_addresses_and_tokens_of_an_hour(
-    account: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_secrets_are_found_in_proxies_and_tokens(account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QISKIT_IBM_INSTANCE", CRN)
     proxy = "http://someone:passw0rd@proxy.example:8080"
     entry = {"channel": "ibm_quantum_platform", "token": TOKEN, "proxies": {"urls": {"https": proxy}}}
@@ -231,9 +227,7 @@ def test_secrets_are_found_within_proxies_addresses_and_tokens_of_an_hour(
     assert told == "*** refused /instances/*** with Bearer *** for ***"
 
 
-def test_a_machine_whose_error_rates_cannot_be_had_tells_no_secret(
-    cloud: Cloud, account: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_error_rates_tell_no_secret(cloud: Cloud, account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved(account)
 
     def refuse(*arguments: Any, **options: Any) -> None:

@@ -83,7 +83,7 @@ def states(ledger: Ledger, plan: Plan) -> list[str]:
     return [attempt.state for attempt in ledger.attempts(plan.plan_id)]
 
 
-def test_the_matrix_is_symmetric_with_ones_and_close_to_the_exact_one(plan: Plan, undisturbed: np.ndarray) -> None:
+def test_matrix_is_symmetric_with_ones_and_close_to_exact_one(plan: Plan, undisturbed: np.ndarray) -> None:
     from qperov.quantum.kernels.fidelity import FidelityKernel
 
     exact = FidelityKernel(bandwidth=1.0)(X)
@@ -108,7 +108,7 @@ def test_the_matrix_is_symmetric_with_ones_and_close_to_the_exact_one(plan: Plan
     indirect=True,
     ids=["calm", "lost before", "lost after", "mixed", "twice", "asking", "queue"],
 )
-def test_each_job_is_sent_exactly_once_and_the_matrix_is_that_of_a_calm_run(
+def test_each_job_is_sent_exactly_once(
     cloud: UnreliableService, plan: Plan, ledger: Ledger, undisturbed: np.ndarray
 ) -> None:
     jobs.submit(plan, cloud, ledger, no_sleep)
@@ -145,9 +145,7 @@ def test_a_queue_that_never_ends_is_left_after_the_time_given(
 
 
 @pytest.mark.parametrize("cloud", [{"later": {1: "fails", 2: "forgotten"}}], indirect=True)
-def test_partial_results_name_what_is_missing_and_only_on_request_it_is_sent_again(
-    cloud: UnreliableService, plan: Plan, ledger: Ledger
-) -> None:
+def test_partial_results_are_sent_again_only_on_request(cloud: UnreliableService, plan: Plan, ledger: Ledger) -> None:
     jobs.submit(plan, cloud, ledger, no_sleep)
     found = jobs.collect(plan, cloud, ledger, sleep=no_sleep)
     assert states(ledger, plan) == ["collected", "failed", "lost", "collected"]
@@ -204,7 +202,7 @@ def test_cancelled_jobs_are_told_and_done_ones_kept(
     assert jobs.collect(plan, cloud, ledger, sleep=no_sleep).complete
 
 
-def test_a_crash_between_sending_and_recording_is_healed_by_the_tag(
+def test_crash_between_sending_and_recording_is_healed_by_tag(
     cloud: UnreliableService, plan: Plan, ledger: Ledger, undisturbed: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def crash(*arguments: object) -> None:
@@ -221,7 +219,7 @@ def test_a_crash_between_sending_and_recording_is_healed_by_the_tag(
     np.testing.assert_array_equal(jobs.collect(plan, cloud, ledger, sleep=no_sleep).matrix(), undisturbed)
 
 
-def test_a_service_whose_list_lags_is_given_time_before_a_job_is_sent_again(
+def test_lagging_list_is_given_time_before_resending(
     cloud: UnreliableService, plan: Plan, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cloud, "settling", 30.0)
@@ -231,7 +229,7 @@ def test_a_service_whose_list_lags_is_given_time_before_a_job_is_sent_again(
     assert slept == [30.0]
 
 
-def test_a_repetition_that_could_cost_more_than_the_budget_is_refused(cloud: UnreliableService, ledger: Ledger) -> None:
+def test_repetition_that_could_cost_more_than_budget_is_refused(cloud: UnreliableService, ledger: Ledger) -> None:
     cloud.later = {0: "fails", 1: "fails", 2: "fails", 3: "fails"}
     seconds = 12.0
     made = plan_fidelities(
@@ -260,7 +258,7 @@ def test_a_session_only_if_asked_for_and_job_mode_for_one_chunk(cloud: Unreliabl
         assert cloud.modes[-1] == expected
 
 
-def test_a_result_of_another_shape_is_a_failure_not_a_wrong_matrix(
+def test_result_of_another_shape_is_failure_not_wrong_matrix(
     cloud: UnreliableService, plan: Plan, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from unreliable_service import UnreliableJob
@@ -272,7 +270,7 @@ def test_a_result_of_another_shape_is_a_failure_not_a_wrong_matrix(
     assert "rows of outcomes instead of" in str(ledger.attempts(plan.plan_id)[0].error)
 
 
-def test_a_job_that_was_forgotten_is_taken_when_the_service_remembers_it(
+def test_forgotten_job_is_taken_when_service_remembers_it(
     cloud: UnreliableService, plan: Plan, ledger: Ledger, undisturbed: np.ndarray
 ) -> None:
     jobs.submit(plan, cloud, ledger, no_sleep)
@@ -282,7 +280,7 @@ def test_a_job_that_was_forgotten_is_taken_when_the_service_remembers_it(
     np.testing.assert_array_equal(jobs.collect(plan, cloud, ledger, sleep=no_sleep).matrix(), undisturbed)
 
 
-def test_no_result_is_given_up_because_its_charge_cannot_be_told(
+def test_no_result_is_given_up_for_an_unknown_charge(
     cloud: UnreliableService, plan: Plan, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from unreliable_service import UnreliableJob
@@ -308,9 +306,7 @@ def test_jobs_of_another_ledger_are_found_not_sent_again(
         np.testing.assert_array_equal(jobs.collect(plan, cloud, second, sleep=no_sleep).matrix(), undisturbed)
 
 
-def test_a_job_that_was_lost_is_looked_for_before_it_is_sent_again(
-    cloud: UnreliableService, plan: Plan, ledger: Ledger
-) -> None:
+def test_lost_job_is_looked_for_before_it_is_sent_again(cloud: UnreliableService, plan: Plan, ledger: Ledger) -> None:
     jobs.submit(plan, cloud, ledger, no_sleep)
     cloud.later = {2: "forgotten"}
     assert jobs.collect(plan, cloud, ledger, sleep=no_sleep).states == {"collected": 3, "lost": 1}
@@ -322,9 +318,7 @@ def test_a_job_that_was_lost_is_looked_for_before_it_is_sent_again(
     assert sum(tags(cloud).values()) == 4
 
 
-def test_what_one_process_has_collected_another_cannot_call_lost(
-    cloud: UnreliableService, plan: Plan, ledger: Ledger
-) -> None:
+def test_collected_job_cannot_be_called_lost(cloud: UnreliableService, plan: Plan, ledger: Ledger) -> None:
     jobs.submit(plan, cloud, ledger, no_sleep)
     jobs.collect(plan, cloud, ledger, sleep=no_sleep)
     ledger.record_end(plan.tag(0, 0), "lost", "it was asked a moment too early")
@@ -332,7 +326,7 @@ def test_what_one_process_has_collected_another_cannot_call_lost(
 
 
 @pytest.mark.parametrize("repetition", [True, False])
-def test_after_a_crash_a_lagging_list_is_given_time_however_old_the_first_try_is(
+def test_lagging_list_is_given_time_after_a_crash(
     cloud: UnreliableService, plan: Plan, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, repetition: bool
 ) -> None:
     """The job is accepted and not yet listed; what counts is when it was last sent, not when first."""
@@ -357,7 +351,7 @@ def test_after_a_crash_a_lagging_list_is_given_time_however_old_the_first_try_is
     assert set(tags(cloud).values()) == {1}
 
 
-def test_a_job_that_the_client_library_sent_twice_unseen_is_stopped_before_it_runs_twice(
+def test_job_sent_twice_unseen_is_stopped(
     cloud: UnreliableService, plan: Plan, ledger: Ledger, undisturbed: np.ndarray
 ) -> None:
     cloud.sending = ["", "doubled"]
@@ -445,7 +439,7 @@ def test_outcomes_of_another_width_or_of_no_shots_are_a_failure(
     assert jobs.collect(plan, cloud, ledger, sleep=no_sleep).states == {"failed": 4}
 
 
-def test_a_readout_that_tells_nothing_does_not_keep_back_what_was_measured(
+def test_useless_readout_keeps_back_nothing_measured(
     cloud: UnreliableService, plan: Plan, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from unreliable_service import UnreliableJob
@@ -481,9 +475,7 @@ def test_the_ledger_tells_everything_about_a_run(cloud: UnreliableService, plan:
         ledger.plan("zzz")
 
 
-def test_of_plans_that_share_their_jobs_the_ledger_gives_the_form_that_was_used_last(
-    cloud: UnreliableService, ledger: Ledger
-) -> None:
+def test_plans_that_share_jobs_give_the_form_used_last(cloud: UnreliableService, ledger: Ledger) -> None:
     def made(form: pairs.Pairs) -> Plan:
         return plan_bloch(feature_map("z").gates, X, cloud, BackendSpec("aer", 0.02, 11), Settings(10, OPTIONS), form)
 
@@ -517,7 +509,7 @@ def test_other_files_and_other_versions_are_no_ledger(tmp_path: Path) -> None:
 # --- transport errors ---------------------------------------------------------------------------
 
 
-def test_errors_of_the_connection_are_seen_through_those_of_the_client_library() -> None:
+def test_connection_errors_are_seen_through_the_client() -> None:
     from qiskit_ibm_runtime.api.exceptions import RequestsApiError
     from qiskit_ibm_runtime.exceptions import IBMRuntimeError, RuntimeJobTimeoutError
     from requests.exceptions import ConnectTimeout, HTTPError

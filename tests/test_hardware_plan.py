@@ -66,7 +66,7 @@ def test_chunks_cover_all_rows_within_the_limits(rows: int, shots: int, extra: i
     assert (max(sizes) + extra) * shots <= cost.MAX_EXECUTIONS
 
 
-def test_200_samples_are_three_jobs_of_less_than_4_mb_as_the_client_library_encodes_them() -> None:
+def test_200_samples_are_three_jobs_of_less_than_4_mb() -> None:
     x = 0.1 * np.random.default_rng(1).normal(size=(200, 8))
     service = LocalService("fake_fez")
     settings = Settings(options=Options(layout_trials=1))
@@ -133,7 +133,7 @@ def test_missing_values_leave_nan_on_both_sides_of_the_diagonal() -> None:
 # --- circuits -----------------------------------------------------------------------------------
 
 
-def test_bindings_follow_the_parameters_of_the_compiled_circuit_not_our_own_order() -> None:
+def test_bindings_follow_the_compiled_parameters() -> None:
     """The names basis_… sort before x…, which is where Qiskit asks for them."""
     x = np.random.default_rng(2).normal(size=(3, 2))
     measurement = bloch_measurement(TWO, x)
@@ -156,7 +156,7 @@ def test_a_parameter_without_effect_is_left_out_of_the_bindings() -> None:
     assert ordered_bindings(measurement, found.order).tolist() == [[1.0, 0.0], [1.0, 0.0]]
 
 
-def test_hash_of_a_circuit_is_the_same_each_time_and_sees_every_change() -> None:
+def test_hash_of_a_circuit_sees_every_change() -> None:
     machine = simulator_backend("fake_manila", 2)
 
     def digest(reps: int) -> str:
@@ -236,7 +236,7 @@ def test_equal_plans_share_an_id_and_a_label_makes_another() -> None:
     assert len({small().plan_id, small(label="b").plan_id, small(shots=65).plan_id, small(n=5).plan_id}) == 4
 
 
-def test_projected_kernels_cost_three_rows_a_sample_and_autoencoders_one() -> None:
+def test_projected_kernels_cost_three_rows_a_sample() -> None:
     service = LocalService("aer")
     x = np.random.default_rng(0).normal(size=(6, 2))
     bloch = plan_bloch(TWO, x, service, BackendSpec("aer"), Settings(100, PLAIN))

@@ -34,6 +34,7 @@ def soak(folder: Path, points: int, seed: int) -> None:
         assert point["equal"], point
 
 
+@pytest.mark.slow
 def test_five_kills(tmp_path: Path) -> None:
     soak(tmp_path, points=5, seed=1)
 

@@ -150,7 +150,7 @@ def test_published_preset_has_the_published_sizes() -> None:
     assert pipeline.generator == MaterialsGenerator(heads=(), informed=False)
 
 
-def test_terms_of_the_generator_are_means_and_pass_gradients_to_every_weight() -> None:
+def test_generator_terms_pass_gradients_to_every_weight() -> None:
     torch.manual_seed(0)
     network = MaterialsGenerator(8, 3, 4, 1, (4, 4, 4, 2), 6, 5, ("regressor", "classifier")).build().double()
     codes, elements = torch.rand(5, 3, 8).double(), torch.eye(4).double()[torch.randint(4, (5, 2))]
@@ -181,7 +181,7 @@ def test_an_element_of_no_slot_has_the_log_odds_zero() -> None:
     assert full["elements"].item() == pytest.approx(50)
 
 
-def test_gradients_of_the_image_loss_are_those_of_finite_differences() -> None:
+def test_gradients_of_image_loss_are_finite_differences() -> None:
     torch.manual_seed(0)
     network = ImageCompression(8, (2,), 3).build().double()
     images = torch.rand(2, 1, 8, 8, 8).double()
@@ -230,7 +230,7 @@ def test_sparse_images_are_the_full_ones() -> None:
     assert len(images.basis.places) < 0.1 * basis.size
 
 
-def test_crystals_that_do_not_fit_are_named_by_their_place_in_the_whole_list() -> None:
+def test_crystals_that_do_not_fit_are_named_by_place() -> None:
     wrong = Structure(Lattice.cubic(4.0), ["Fe"], [(0, 0, 0)])
     with pytest.raises(RepresentationError) as raised:
         CrystalImages.of(SMALL, [*CRYSTALS[:CHUNK], wrong, CRYSTALS[0], wrong])
@@ -239,6 +239,7 @@ def test_crystals_that_do_not_fit_are_named_by_their_place_in_the_whole_list() -
         CrystalImages.of(SMALL, [])
 
 
+@pytest.mark.slow
 def test_published_images_teach_less_than_centred_ones() -> None:
     images = SparseImages.of([SMALL.parts(SMALL.encode(CRYSTALS)).cell], 16)
     mean, deviation = images.mean_and_deviation(np.arange(len(images)))
@@ -258,7 +259,7 @@ def test_published_images_teach_less_than_centred_ones() -> None:
 # --- the whole model ------------------------------------------------------------------------------
 
 
-def test_unseen_crystals_are_reconstructed_and_their_property_is_predicted(fitted: IMatGen) -> None:
+def test_unseen_crystals_are_reconstructed_with_property(fitted: IMatGen) -> None:
     errors = reconstruction_errors(OTHERS, fitted.reconstruct(OTHERS)).mean()
     assert errors["species"] > 0.95
     assert errors["lattice"] < 0.1
@@ -282,7 +283,7 @@ def test_classifier_tells_what_lies_below_the_threshold(fitted: IMatGen) -> None
     assert briefly(threshold=-1.5).fit(CRYSTALS[:20], LABELS[:20]).threshold_ == -1.5
 
 
-def test_history_holds_the_losses_of_all_three_networks_and_progress_counts_through() -> None:
+def test_history_holds_losses_of_all_three_networks() -> None:
     seen: list[tuple[int, int, str]] = []
     model = briefly(cell_epochs=2).fit(CRYSTALS[:20], LABELS[:20], progress=lambda *step: seen.append(step))
     assert [step[:2] for step in seen] == [(k, 5) for k in range(1, 6)]
@@ -301,6 +302,7 @@ def test_a_seed_determines_the_model() -> None:
     assert not np.allclose(first.latent_, other.latent_)
 
 
+@pytest.mark.slow
 def test_fine_tuning_goes_on_from_the_weights_and_adds_heads(unlabelled: IMatGen, tmp_path: Path) -> None:
     model = IMatGen.load(unlabelled.save(tmp_path / "broad.safetensors"), representation=SMALL)
     before = dict(model.weights_)

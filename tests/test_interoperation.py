@@ -38,7 +38,7 @@ def test_a_qiskit_machine_learning_kernel_as_one_of_ours():
     )
 
 
-def test_a_foreign_kernel_evaluates_a_pair_once_and_equal_samples_once():
+def test_foreign_kernel_evaluates_each_pair_once():
     class Counting(FidelityStatevectorKernel):
         asked = 0
 
@@ -51,7 +51,7 @@ def test_a_foreign_kernel_evaluates_a_pair_once_and_equal_samples_once():
     assert np.array_equal(K[20:], K[:5])
 
 
-def test_a_sampled_foreign_kernel_is_symmetric_with_unit_diagonal():
+def test_sampled_foreign_kernel_is_symmetric_with_unit_diagonal():
     K = ForeignKernel(FidelityQuantumKernel(feature_map=THEIRS))(X[:5])
     assert np.array_equal(K, K.T)
     assert np.array_equal(np.diag(K), np.ones(5))

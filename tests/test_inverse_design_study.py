@@ -77,7 +77,7 @@ def test_features_of_rock_salt_are_those_of_the_tables() -> None:
     assert row["mean deviation of the angles from 90°"] == pytest.approx(0, abs=1e-9)
 
 
-def test_composition_alone_tells_crystals_of_one_formula_not_apart_and_geometry_does() -> None:
+def test_geometry_tells_crystals_of_one_formula_apart() -> None:
     crystals = [cubic_perovskite(("Sr", "Ti", "O"), edge) for edge in (3.9, 4.1)]
     alone, both = (CrystalFeatures(geometry).fit_transform(crystals) for geometry in (False, True))
     np.testing.assert_array_equal(alone[0], alone[1])
@@ -87,7 +87,7 @@ def test_composition_alone_tells_crystals_of_one_formula_not_apart_and_geometry_
 
 @settings(max_examples=10, deadline=None)
 @given(st.lists(st.floats(-2, 2), min_size=3, max_size=3), st.permutations(range(5)))
-def test_features_do_not_depend_on_origin_order_or_size_of_the_cell(shift: list[float], order: list[int]) -> None:
+def test_features_do_not_depend_on_origin_order_or_size_of_cell(shift: list[float], order: list[int]) -> None:
     crystal = cubic_perovskite(("Sr", "Ti", "O"))
     other = Structure.from_sites([crystal[k] for k in order])
     other.translate_sites(range(5), shift)
@@ -101,7 +101,7 @@ def test_an_atom_alone_has_its_own_images_for_neighbours() -> None:
     assert row_of(polonium)["least nearest-neighbour distance (Å)"] == pytest.approx(3.35)
 
 
-def test_elements_without_a_property_have_the_median_and_bad_crystals_are_named() -> None:
+def test_elements_without_property_have_the_median() -> None:
     argon = Structure(Lattice.cubic(5.0), ["Ar"], [[0, 0, 0]])
     assert np.isfinite(list(row_of(argon).values())).all()
     mixed = Structure(Lattice.cubic(4.0), [{"Na": 0.5, "K": 0.5}], [[0, 0, 0]])
@@ -134,7 +134,7 @@ HELD = [cubic_perovskite(f.split(), 4.2) for f in ("Cs Pb I", "K Mg F", "Na Nb O
 TRUE = np.array([-1.0, -2.0, -3.0, -2.5])
 
 
-def test_the_study_of_training_states_what_was_reached_and_missed() -> None:
+def test_study_of_training_states_what_was_reached_and_missed() -> None:
     near = [cubic_perovskite(f.split(), 4.3) for f in ("Cs Pb I", "K Mg F", "Na Nb O", "Rb Ca F")]
     models = {
         "good": trained(HELD, list(near), TRUE + 0.01),
@@ -306,7 +306,7 @@ def test_the_plain_statement_follows_from_the_bench(generation: Generation) -> N
     assert any(f"valid crystals is not above that of {PERTURBATION} for any of 1 samples" in each for each in alone)
 
 
-def test_the_gallery_shows_what_passed_and_is_nearest_to_the_target(generation: Generation) -> None:
+def test_gallery_shows_what_passed_and_is_nearest_to_target(generation: Generation) -> None:
     chosen = chosen_for_gallery(ASKED, generation)
     assert len(chosen) == IN_GALLERY
     near = {crystal.composition.reduced_formula for crystal in NEW[:6]}
@@ -319,7 +319,7 @@ def test_the_gallery_shows_what_passed_and_is_nearest_to_the_target(generation: 
 # --- asked for and obtained ---------------------------------------------------------------------
 
 
-def test_near_the_target_are_counted_valid_unique_and_novel_ones(generation: Generation) -> None:
+def test_near_target_are_counted_valid_unique_and_novel_ones(generation: Generation) -> None:
     table = nearness_table(ASKED, generation).set_index("sample")
     assert table.loc["training crystals", ["crystals", "near"]].tolist() == [8, 1]
     assert table.loc["maker · search", ["crystals", "near"]].tolist() == [8, 6]
@@ -330,7 +330,7 @@ def test_near_the_target_are_counted_valid_unique_and_novel_ones(generation: Gen
     assert table.loc["maker · search", "95 %"] == f"{100 * exact.low:.1f} to {100 * exact.high:.1f}"
 
 
-def test_a_sample_is_called_better_where_the_intervals_are_apart(generation: Generation) -> None:
+def test_sample_is_called_better_where_intervals_are_apart(generation: Generation) -> None:
     told = " ".join(nearness_study(ASKED, generation).paragraphs)
     assert "No sample has a larger share" in told, "6 of 8 against 1 of 8 is not enough"
     many = replace(generation, labels=np.tile(LABELS, 20))

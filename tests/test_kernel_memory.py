@@ -126,7 +126,7 @@ def test_samples_that_failed_once_do_not_stop_others(kind):
 
 
 @pytest.mark.parametrize("kind", [FidelityKernel, ProjectedKernel])
-def test_what_a_broken_backend_did_not_measure_is_not_asked_of_it_later(kind):
+def test_broken_backend_is_not_asked_again(kind):
     class Unsteady:
         calls: ClassVar[list[int]] = []
 
@@ -156,7 +156,7 @@ def test_a_subclass_with_another_circuit_has_values_of_its_own():
     np.testing.assert_allclose(Product(bandwidth=0.4)(X), expected, atol=1e-12)
 
 
-def test_a_bandwidth_that_went_through_its_logarithm_is_the_same_setting(counted):
+def test_bandwidth_through_its_logarithm_is_the_same(counted):
     kernel = FidelityKernel(bandwidth=0.1)
     again = kernel.clone_with_theta(kernel.theta)
     assert again.bandwidth != 0.1
@@ -216,7 +216,7 @@ def test_what_was_used_last_is_kept():
     assert asked == [*range(13), 1]
 
 
-def test_settings_are_bounded_and_their_numbers_are_not_used_again(monkeypatch):
+def test_settings_are_bounded_and_numbers_not_reused(monkeypatch):
     monkeypatch.setattr("qperov.quantum.kernels.memory.MAX_SETTINGS", 3)
     memory = KernelMemory(max_bytes=10**6)
     for key in range(10):

@@ -93,7 +93,7 @@ def test_the_bandwidth_is_chosen_without_the_test_fold(problem: kernel_findings.
         np.testing.assert_array_equal(predictions[test], useless.predictions[test] if index else problem.y[test])
 
 
-def test_a_gaussian_is_found_to_be_one_and_a_concentrated_kernel_is_not(problem: kernel_findings.KernelProblem) -> None:
+def test_gaussian_is_recognised_and_concentrated_is_not(problem: kernel_findings.KernelProblem) -> None:
     X = problem.features[::2]
     matrices = [RBF(1 / b)(X) for b in kernel_findings.GAUSSIANS]
     likeness = [kernel_findings.likeness(matrices[9], other) for other in matrices]
@@ -128,7 +128,7 @@ def test_shots_cost_runs_by_pairs_or_by_samples(problem: kernel_findings.KernelP
 # --- what is said -------------------------------------------------------------------------------
 
 
-def test_the_study_holds_the_kernels_of_the_comparison_and_an_rbf(study: Study) -> None:
+def test_study_holds_kernels_of_comparison_and_rbf(study: Study) -> None:
     assert study.title == "Is there anything quantum in it?"
     scores, diagnosis, shots = study.tables.values()
     assert scores["kernel"].tolist() == ["QSVR", "QSVR projected", "RBF"]

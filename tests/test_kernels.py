@@ -60,7 +60,7 @@ def empty_cache():
 
 
 @pytest.mark.parametrize("kernel", [*KERNELS, FidelityKernel(rotations), ProjectedKernel(rotations)])
-def test_matrices_are_symmetric_positive_semidefinite_with_unit_diagonal(kernel):
+def test_matrices_are_symmetric_psd_with_unit_diagonal(kernel):
     samples = np.vstack([X, X[:3]])  # duplicates
     K = kernel(samples)
     assert np.array_equal(K, K.T)
@@ -129,7 +129,7 @@ def test_both_kernels_agree_with_the_simulator_aer(name, n_qubits):
     np.testing.assert_allclose(ProjectedKernel(**parameters)(samples), np.exp(-squares), atol=1e-12)
 
 
-def test_projected_kernel_is_a_gaussian_of_reduced_density_matrices():
+def test_projected_kernel_is_gaussian_of_reduced_densities():
     def reduced(x):
         psi = Statevector(to_qiskit(zz(0.4 * x)))
         return np.array([partial_trace(psi, [q for q in range(3) if q != k]).data for k in range(3)])
@@ -218,6 +218,7 @@ def test_single_precision_is_near_double(kernel):
     assert np.array_equal(np.diag(single(X)), np.ones(9))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", [*KERNELS, FidelityKernel(rotations, bandwidth=0.3), ProjectedKernel(rotations)])
 def test_jobs_change_nothing(kernel):
     parallel = clone(kernel).set_params(n_jobs=2)
@@ -272,7 +273,7 @@ def test_a_backend_measures_each_pair_or_sample_once(kernel, monkeypatch):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # of bounds that are met
 @pytest.mark.parametrize("noisy", [{"shots": 400}, {"backend": Exact()}])
 @pytest.mark.parametrize("kind", [FidelityKernel, ProjectedKernel])
-def test_measured_kernels_with_a_fixed_bandwidth_serve_gaussian_processes(kind, noisy):
+def test_measured_kernels_serve_gaussian_processes(kind, noisy):
     fixed = kind(bandwidth=0.3, bandwidth_bounds="fixed", **noisy)
     total = ConstantKernel(2.0) * fixed + WhiteKernel(0.1)
     gradient = total(X, eval_gradient=True)[1]
@@ -328,7 +329,7 @@ def test_clone_pickle_and_parameters(kernel):
 
 
 @pytest.mark.parametrize("kind", [FidelityKernel, ProjectedKernel])
-def test_fitted_kernels_with_numbers_of_numpy_are_written_with_all_digits(kind):
+def test_fitted_kernels_are_written_with_all_digits(kind):
     kernel = kind(
         bandwidth=np.array([1 / 3, 0.2, 0.3]), reps=np.int64(1), bandwidth_bounds=[(0.1, np.float64(2.0))] * 3
     )
@@ -364,7 +365,7 @@ def test_one_sample_and_one_feature():
         2.0 * ProjectedKernel("hubregtsen") ** 3 + WhiteKernel(0.1),
     ],
 )
-def test_gradients_of_combinations_agree_with_finite_differences(kernel):
+def test_gradients_of_combinations_are_finite_differences(kernel):
     gradient = kernel(X, eval_gradient=True)[1]
     assert gradient.shape == (9, 9, len(kernel.theta))
     step = 1e-5 * np.eye(len(kernel.theta))
@@ -374,7 +375,7 @@ def test_gradients_of_combinations_agree_with_finite_differences(kernel):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # of bounds that are met
-def test_gaussian_processes_search_within_bounds_of_each_feature_and_classify():
+def test_gaussian_processes_search_within_bounds():
     bounds = [(0.1, 0.3), (0.05, 0.5), (0.01, 1.0)]
     model = GaussianProcessRegressor(FidelityKernel(bandwidth=[0.2] * 3, bandwidth_bounds=bounds), alpha=1e-2)
     found = model.fit(X, X[:, 0]).kernel_.bandwidth
@@ -403,7 +404,7 @@ def test_kernels_compose_with_those_of_scikit_learn():
         ),
     ],
 )
-def test_gaussian_process_recovers_the_bandwidth_of_its_own_samples(truth, start):
+def test_gaussian_process_recovers_bandwidth_of_its_own_samples(truth, start):
     generator = np.random.default_rng(0)
     samples = generator.uniform(-1, 1, (60, 3))
     y = generator.multivariate_normal(np.zeros(60), truth(samples) + 1e-6 * np.eye(60), method="cholesky")

@@ -107,7 +107,8 @@ for attempt in range(40):
 """
 
 
-def test_kills_at_random_points_neither_repeat_nor_lose_anything(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_kills_at_random_points_lose_nothing(tmp_path: Path) -> None:
     path = stored(tmp_path / "s.db", alloys(10))
     history = run_script(KILLED.format(path=str(path)))
     kills = [signal for signal, _, _ in history]
@@ -254,7 +255,7 @@ def test_a_finished_structure_is_never_repeated(tmp_path: Path) -> None:
     assert len(rows(path)) == 7
 
 
-def test_failures_are_listed_with_their_reason_and_can_be_tried_again(tmp_path: Path) -> None:
+def test_failures_have_a_reason_and_can_be_tried_again(tmp_path: Path) -> None:
     iron = Structure(Lattice.cubic(2.87), ["Fe", "Fe"], [[0, 0, 0], [0.5, 0.5, 0.5]])
     wild = Structure(Lattice.cubic(3.6), ["Cu", "Au"], [[0, 0, 0], [0.5, 0.5, 0.1]])
     good = alloys(2)
@@ -309,7 +310,7 @@ def test_several_processes_and_their_progress(tmp_path: Path) -> None:
 
 
 @given(st.integers(0, 99), st.integers(0, 99), st.integers(1, 9), st.floats(0.1, 1e4))
-def test_the_estimate_is_mean_time_times_what_is_left_over_workers(
+def test_estimate_is_mean_time_times_what_is_left_over_workers(
     waiting: int, done: int, workers: int, seconds: float
 ) -> None:
     found = FactoryCounts(waiting, workers, done, 0, 0, workers, seconds)

@@ -23,7 +23,7 @@ def test_scikit_learn_interface(estimator, check):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("kernel", [KERNEL, ProjectedKernel(bandwidth=0.2), 2.0 * RBF() + KERNEL])
-def test_features_are_exact_on_the_landmarks_and_bounded_elsewhere(method, kernel):
+def test_features_are_exact_on_landmarks_and_bounded_elsewhere(method, kernel):
     features = LandmarkFeatures(kernel, n_landmarks=40, method=method)
     Z = features.fit_transform(X)
     at_landmarks = features.transform(features.landmarks_)
@@ -37,7 +37,7 @@ def test_features_are_exact_on_the_landmarks_and_bounded_elsewhere(method, kerne
     np.testing.assert_allclose(features.transform(X), Z, atol=1e-12)
 
 
-def test_all_samples_as_landmarks_give_the_kernel_machine_itself():
+def test_all_samples_as_landmarks_give_kernel_machine_itself():
     y = np.sin(X[:, 0])
     exact = KernelRidge(alpha=0.1, kernel="precomputed").fit(KERNEL(X), y)
     model = make_pipeline(LandmarkFeatures(KERNEL, tolerance=0.0), Ridge(0.1, fit_intercept=False)).fit(X, y)

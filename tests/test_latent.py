@@ -35,7 +35,7 @@ def opening(a: np.ndarray, b: np.ndarray) -> float:
 # --- draws ----------------------------------------------------------------------------------------
 
 
-def test_prior_has_mean_zero_and_unit_covariance_and_follows_its_seed():
+def test_prior_has_mean_zero_and_unit_covariance():
     z = prior_sample(20_000, 4, 7)
     assert z.shape == (20_000, 4)
     assert np.abs(z.mean(0)).max() < 0.03
@@ -58,7 +58,7 @@ def test_gaussian_fit_of_few_codes_stays_in_their_span():
     assert np.linalg.matrix_rank(np.vstack([moved, codes - codes.mean(0)]), tol=1e-8) == 3
 
 
-def test_jittered_codes_stay_near_the_codes_and_meet_each_of_them():
+def test_jittered_codes_stay_near_codes_and_meet_each_of_them():
     codes = 100.0 * np.eye(5)
     z = posterior_sample(codes, 500, 3, jitter=0.1)
     apart = np.linalg.norm(z[:, np.newaxis] - codes, axis=2)
@@ -81,7 +81,7 @@ def test_spread_scales_the_noise_of_each_dimension():
     np.testing.assert_allclose(z.std(0), [0.5, 5.0, 0.0], rtol=0.03)
 
 
-def test_nearest_to_a_target_come_first_and_ties_keep_their_order():
+def test_nearest_to_target_come_first_and_ties_keep_their_order():
     np.testing.assert_array_equal(nearest_to_target([1.0, -2.0, 3.0, 1.0], 1.2, 3), [0, 3, 2])
     assert len(nearest_to_target([1.0, 2.0], 0.0, 10)) == 2
 
@@ -99,7 +99,7 @@ def test_arc_has_its_ends_the_right_way_round(ends):
 
 
 @given(vectors, st.floats(0, 1))
-def test_arc_between_unit_vectors_stays_on_the_sphere_and_turns_evenly(ends, t):
+def test_arc_stays_on_the_sphere_and_turns_evenly(ends, t):
     a, b = ends
     assume(np.linalg.norm(a) > 1e-3 and np.linalg.norm(b) > 1e-3)
     a, b = a / np.linalg.norm(a), b / np.linalg.norm(b)
@@ -129,7 +129,7 @@ def test_opposite_ends_are_refused(ends, factor):
         slerp(a, -factor * a, 0.5)
 
 
-def test_inner_points_of_all_arcs_come_in_order_and_drawn_ones_never_twice():
+def test_inner_points_of_arcs_come_in_order():
     codes = np.random.default_rng(0).normal(size=(5, 4))
     every = slerp_between(codes, None, 0)
     expected = [slerp(codes[i], codes[j], m / 20) for i, j in combinations(range(5), 2) for m in range(1, 20)]
@@ -156,7 +156,7 @@ def test_arcs_between_opposite_codes_are_passed_over():
 
 @settings(deadline=None, max_examples=20)
 @given(st.integers(1, 4), st.integers(2, 8), st.integers(0, 1000))
-def test_search_reaches_a_target_in_reach_and_does_not_go_further(n, dim, seed):
+def test_search_reaches_target_in_reach_and_does_not_go_further(n, dim, seed):
     rng = np.random.default_rng(seed)
     direction = rng.normal(size=dim)
     direction *= np.sqrt(dim) / np.linalg.norm(direction)
@@ -179,7 +179,7 @@ def test_search_reaches_a_target_in_reach_and_does_not_go_further(n, dim, seed):
     assert (away.values >= predict(starts)).all()
 
 
-def test_search_leaves_a_start_that_is_there_already_and_follows_its_seed():
+def test_search_leaves_a_start_at_the_target():
     def predict(z: np.ndarray) -> np.ndarray:
         return np.sin(3 * z).sum(1)
 

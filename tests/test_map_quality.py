@@ -51,7 +51,7 @@ def test_the_share_is_that_of_a_naive_count(m: int, k: int, seed: int) -> None:
     assert neighbours_kept(cdist(space, space), cdist(flat, flat), k) == pytest.approx(expected)
 
 
-def test_predictions_are_those_of_nearest_neighbours_with_one_group_left_out() -> None:
+def test_predictions_leave_one_group_out() -> None:
     groups = RNG.integers(0, 60, 300)
     expected = cross_val_predict(KNeighborsRegressor(10), PLANE, SMOOTH, groups=groups, cv=LeaveOneGroupOut())
     np.testing.assert_allclose(neighbour_means(D, SMOOTH, groups, 10), expected)

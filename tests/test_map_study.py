@@ -71,7 +71,7 @@ CHOSEN = chosen(
 )
 
 
-def test_matrices_are_those_of_the_last_quantum_descriptor_at_the_parameters_chosen_most_often() -> None:
+def test_matrices_have_the_parameters_chosen_most_often() -> None:
     matrices = kernel_matrices(COMPARED, CHOSEN)
     assert list(matrices) == ["SVR RBF · second", "QSVR · second", "QSVR projected · second"]
     expected = [
@@ -91,7 +91,7 @@ def test_a_bandwidth_in_words_is_found_on_all_crystals() -> None:
     assert np.median(matrix[np.triu_indices(30, 1)]) == pytest.approx(0.5, abs=1e-3)
 
 
-def test_of_many_crystals_some_are_taken_and_the_components_are_those_of_all() -> None:
+def test_some_of_many_crystals_are_taken() -> None:
     some, everything = kernel_matrices(COMPARED, CHOSEN, most=8), kernel_matrices(COMPARED, CHOSEN)
     rows = spaced_rows(30, 8)
     for name, matrix in some.items():

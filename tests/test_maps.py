@@ -64,7 +64,7 @@ def test_a_kernel_that_is_not_normalised_is_normalised() -> None:
     )
 
 
-def test_noise_that_lifts_an_entry_above_one_gives_no_imaginary_distance() -> None:
+def test_entry_above_one_gives_no_imaginary_distance() -> None:
     assert kernel_distances(np.array([[1.0, 1.01], [1.01, 1.0]])).max() == 0
 
 
@@ -86,7 +86,7 @@ def test_what_is_no_kernel_matrix_is_refused(matrix: np.ndarray, message: str) -
 # --- maps ---------------------------------------------------------------------------------------
 
 
-def test_a_kernel_map_keeps_clusters_apart_and_is_the_same_every_time() -> None:
+def test_kernel_map_keeps_clusters_apart_and_is_same_every_time() -> None:
     Z, which = make_blobs(75, n_features=6, centers=3, cluster_std=0.5, random_state=1)
     matrix = RBF(4.0)(Z)
     mapped = map_kernel("rbf", matrix, seed=2)
@@ -107,7 +107,7 @@ def test_trustworthiness_is_scikit_learns() -> None:
     assert of_kernel.trustworthiness == pytest.approx(expected, abs=1e-12)
 
 
-def test_crystals_that_a_kernel_cannot_tell_apart_share_a_point_in_spite_of_rounding() -> None:
+def test_indistinguishable_crystals_share_a_point() -> None:
     mapped = map_kernel("k", K.astype(np.float32).astype(float))
     assert mapped.distinct == len(np.unique(standardise(X), axis=0)) == 105
     np.testing.assert_array_equal(mapped.points[60:75], mapped.points[:15])
@@ -124,7 +124,7 @@ def test_few_crystals_have_kernel_maps(n: int, dimension: int, seed: int) -> Non
         assert (cdist(mapped.points, mapped.points) <= mapped.distances + 1e-6).all()
 
 
-def test_below_ten_crystals_the_kernel_map_is_the_principal_coordinates() -> None:
+def test_below_ten_crystals_kernel_map_is_principal_coordinates() -> None:
     flat = states(7, 3, 2)
     mapped = map_kernel("k", flat @ flat.T)
     assert mapped.method == "principal coordinates"
@@ -151,7 +151,7 @@ def test_a_crystal_on_the_map_is_placed_at_its_own_point() -> None:
     np.testing.assert_array_equal(mapped.place(OLD), mapped.points, err_msg="placing others moves nothing")
 
 
-def test_a_crystal_that_hardly_differs_is_placed_beside_its_twin() -> None:
+def test_crystal_that_hardly_differs_is_placed_beside_its_twin() -> None:
     shift = 5e-3 * X.std(axis=0)
     mapped = map_descriptor("x", OLD)
     matrix = RBF(3.0)(standardise(np.concatenate([OLD, OLD + shift])))
@@ -182,7 +182,7 @@ def test_placed_crystals_keep_their_neighbours() -> None:
     assert np.median(away) < 0.35 * np.median(at_random)
 
 
-def test_on_a_map_of_principal_components_places_are_projections() -> None:
+def test_on_map_of_principal_components_places_are_projections() -> None:
     few = map_descriptor("x", X[:9])
     np.testing.assert_allclose(few.place(X[:9]), few.points, atol=1e-9)
     line = np.linspace(0, 1, 8)[:, None] * np.ones(3)
@@ -193,7 +193,7 @@ def test_on_a_map_of_principal_components_places_are_projections() -> None:
     )
 
 
-def test_principal_coordinates_place_a_crystal_where_it_would_have_been() -> None:
+def test_principal_coordinates_place_a_new_crystal() -> None:
     flat = states(9, 5, 2)
     mapped = map_kernel("k", (flat @ flat.T)[:8, :8])
     placed = mapped.place((flat @ flat.T)[8:, :8])
@@ -218,7 +218,7 @@ def panels(axes: list[Axes], ending: str) -> list[Axes]:
     return [a for a in axes if a.get_title().endswith(ending)]
 
 
-def test_label_and_predictions_share_one_scale_and_residuals_another_about_zero() -> None:
+def test_label_and_predictions_share_one_scale() -> None:
     mapped = map_descriptor("powder pattern", X)
     figure = draw_map(COMPARISON, mapped.points, NAMES[:3])
     values, errors = panels(figure.axes, "label") + panels(figure.axes, "prediction"), panels(figure.axes, "residual")
@@ -234,7 +234,7 @@ def test_label_and_predictions_share_one_scale_and_residuals_another_about_zero(
         assert prediction.get_position().x1 < residual.get_position().x0
 
 
-def test_a_dots_colour_is_the_mean_of_its_crystals_and_its_area_grows_with_them() -> None:
+def test_dot_has_mean_colour_and_area_of_its_crystals() -> None:
     mapped = map_descriptor("powder pattern", X)
     figure = draw_map(COMPARISON, mapped.points, NAMES[:1])
     (residual,) = panels(figure.axes, "residual")
@@ -272,7 +272,7 @@ def deuteranope(rgb: np.ndarray) -> np.ndarray:
     return np.clip(rgb @ np.array(matrix).T, 0, 1)
 
 
-def test_colours_keep_their_order_for_readers_who_are_colour_blind() -> None:
+def test_colours_keep_their_order_for_the_colour_blind() -> None:
     value, error = (linear(colormaps[name](np.linspace(0, 1, 64))[:, :3]) for name in (VALUE_COLOURS, RESIDUAL_COLOURS))
     for seen in (np.asarray, deuteranope):
         assert (np.diff(lightness(seen(value))) > 0).all(), "the label grows with the lightness"
@@ -296,7 +296,7 @@ def test_no_panel_hides_another(models: int, with_label: bool) -> None:
 # --- the section --------------------------------------------------------------------------------
 
 
-def test_the_section_has_every_descriptor_and_kernel_with_its_files_and_quality(tmp_path: Path) -> None:
+def test_section_has_every_descriptor_and_kernel(tmp_path: Path) -> None:
     kernels = {NAMES[2]: K, "another": K[:60, :60] * 0.5 + 0.5 * np.eye(60)}
     formulas = [f"CsPbBr{i}" for i in range(len(X))]
     record = write_record(
@@ -322,7 +322,7 @@ def test_the_section_has_every_descriptor_and_kernel_with_its_files_and_quality(
     assert [entry["interactive"].count("<style>") for entry in section] == [0, 0, 0, 1]
 
 
-def test_a_matrix_without_a_map_says_why_and_the_others_have_theirs(tmp_path: Path) -> None:
+def test_matrix_without_map_says_why_and_others_have_theirs(tmp_path: Path) -> None:
     case = replace(COMPARISON, features={"pair correlations": COMPARISON.features["pair correlations"]})
     record = write_record(tmp_path / "run", case, task=TASK, dataset=DATASET, kernels={"k": -np.eye(120)})
     first, second = map_section(record, tmp_path)

@@ -48,7 +48,7 @@ def test_mean_counts_an_absent_peak_as_zero():
     assert list(mean) == sorted(mean)
 
 
-def test_differences_are_taken_at_equal_angles_when_peak_counts_differ():
+def test_differences_are_taken_at_equal_angles():
     """By place in the list, every peak behind the missing one would be compared with its neighbour."""
     pattern, reference = peaks([30.0, 40.0, 50.0], [60, 100, 30]), peaks([20.0, 30.0, 40.0, 50.0], [10, 60, 100, 20])
     found = difference_peaks(pattern, mean_pattern([reference]), n_peaks=4)
@@ -140,7 +140,7 @@ def test_gram_matrix_is_the_inner_product_of_peaks():
     assert abs(matrix.sum(axis=1)).min() > 0, "rows of a Laplacian would sum to zero"
 
 
-def test_matganip_matrix_is_the_root_of_the_inner_product_of_sines_and_shares():
+def test_matganip_matrix_is_root_of_an_inner_product():
     matrix = matganip_matrix(THREE, 3)
     assert matrix[0, 2] == pytest.approx(np.sqrt(np.sin(np.radians(20)) * 1 + 0.03 * 0.4))
     assert matrix[1, 1] == pytest.approx(np.sqrt(0.25 + 1))

@@ -140,7 +140,7 @@ def test_other_encodings_are_read(tmp_path):
     np.testing.assert_array_equal(read_measured_pattern(tmp_path / "old.txt").intensity, COUNTS)
 
 
-def test_equal_angles_become_their_mean_and_negative_counts_stay(tmp_path):
+def test_equal_angles_become_their_mean(tmp_path):
     path = written(
         tmp_path, "twice.xy", rows("{x} {y}") + f"{ANGLES[-1]} {COUNTS[-1] + 10}\n{ANGLES[-1] + 0.02} -3.5\n"
     )
@@ -246,7 +246,7 @@ SCAN = np.arange(10.0, 70.0, 0.02)
 SLOW = 200 + 800 * np.exp(-(SCAN - 10) / 15)
 
 
-def test_background_is_found_under_peaks_and_through_the_middle_of_noise():
+def test_background_runs_under_peaks_and_through_noise():
     pattern = gaussian_scan([20, 30, 30.6, 45], SLOW, noise=15)
     clean = subtract_background(pattern)
     left = SLOW - (pattern.intensity - clean.intensity)
@@ -258,7 +258,7 @@ def test_background_is_found_under_peaks_and_through_the_middle_of_noise():
     np.testing.assert_array_equal(clean.two_theta, pattern.two_theta)
 
 
-def test_background_is_the_reweighted_smoothing_spline_written_out_in_full():
+def test_background_is_the_reweighted_smoothing_spline():
     pattern = gaussian_scan([20, 33], SLOW, noise=10)
     part = MeasuredPattern(SCAN[:500], pattern.intensity[:500])
     found = part.intensity - subtract_background(part, width=3.0).intensity
@@ -276,7 +276,7 @@ def test_background_is_the_reweighted_smoothing_spline_written_out_in_full():
     np.testing.assert_allclose(found, background, atol=1e-3)
 
 
-def test_a_pattern_without_background_keeps_its_peaks_and_a_straight_line_is_all_background():
+def test_pattern_without_background_keeps_its_peaks():
     pattern = gaussian_scan([20, 30], np.zeros_like(SCAN), noise=0.5)
     np.testing.assert_allclose(subtract_background(pattern).intensity, pattern.intensity, atol=3)
     line = MeasuredPattern(SCAN, 50 + 3 * SCAN)
@@ -331,7 +331,7 @@ def test_rachinger_leaves_what_kalpha1_makes(centre):
     np.testing.assert_array_equal(strip_kalpha2(pattern, ratio=0.0).intensity, pattern.intensity)
 
 
-def test_stripping_takes_a_third_off_a_flat_pattern_and_needs_the_wavelengths():
+def test_stripping_takes_a_third_off_a_flat_pattern():
     flat = MeasuredPattern(np.arange(-1.0, 20.0, 0.05), np.full(420, 300.0), name="flat.xy")
     np.testing.assert_allclose(strip_kalpha2(flat, "CuKa").intensity, 200, rtol=1e-3)
     with pytest.raises(DescriptorError, match=r"flat\.xy: Kα₁ and Kα₂ are not known"):
@@ -375,7 +375,7 @@ def test_a_measured_file_gives_the_profile_of_its_crystal(normalization, tmp_pat
     assert np.linalg.norm(raw - expected) > 0.2 * np.linalg.norm(expected), "the background matters"
 
 
-def test_a_pipeline_trained_on_computed_profiles_predicts_from_a_measured_file(tmp_path):
+def test_computed_profiles_predict_from_a_measured_file(tmp_path):
     featurizer = PXRDFeaturizer(
         "profile", wavelength=DOUBLET, two_theta_range=(10, 80), width=0.8, step=0.1, normalization="area"
     )

@@ -54,7 +54,7 @@ def test_weights_are_repetitions(y: np.ndarray, prediction: np.ndarray, weights:
         assert found[name][1] == pytest.approx(value, rel=1e-9, abs=1e-9, nan_ok=True), name
 
 
-def test_maer_is_the_mean_relative_error_and_depends_on_the_zero_of_energy() -> None:
+def test_maer_depends_on_the_zero_of_energy() -> None:
     once = np.ones((1, 2))
     y, prediction = np.array([2.0, -4.0]), np.array([3.0, -5.0])
     assert weighted_scores(y, prediction, once)["maer"][0] == pytest.approx((1 / 2 + 1 / 4) / 2)
@@ -186,7 +186,7 @@ def test_ceiling_is_the_r2_of_group_means(y: np.ndarray, rows: np.ndarray) -> No
 
 
 @given(smooth.filter(lambda y: np.ptp(y) > 0))
-def test_ceiling_is_one_where_all_rows_are_distinct_and_zero_where_all_are_one(y: np.ndarray) -> None:
+def test_ceiling_is_one_for_distinct_and_zero_for_equal_rows(y: np.ndarray) -> None:
     assert ceiling_r2(y, np.arange(len(y))) == 1
     assert ceiling_r2(y, np.zeros(len(y), dtype=int)) == pytest.approx(0, abs=1e-9)
 
@@ -197,7 +197,7 @@ def test_no_function_of_the_rows_beats_the_ceiling(y: np.ndarray, rows: np.ndarr
     assert r2_score(y, function[rows + 2]) <= ceiling_r2(y, rows) + 1e-9
 
 
-def test_no_regressor_beats_the_ceiling_even_on_its_training_data() -> None:
+def test_no_regressor_beats_ceiling_even_on_its_training_data() -> None:
     rng = np.random.default_rng(4)
     X = rng.integers(0, 3, size=(120, 3)).astype(float)
     y = X @ [1.0, -2.0, 0.5] + rng.normal(size=120)

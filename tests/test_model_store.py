@@ -121,9 +121,7 @@ def signed(folder: Path, change: Callable[[dict], Any] = lambda body: None) -> P
 # --- what comes back ----------------------------------------------------------------------------
 
 
-def test_every_model_of_the_suite_predicts_the_same_when_read_back(
-    dataset: CrystalDataset, new: list, tmp_path: Path
-) -> None:
+def test_every_model_of_suite_predicts_same_when_read_back(dataset: CrystalDataset, new: list, tmp_path: Path) -> None:
     models = build_suite(dataset, descriptors=("structure_factors",), quick=True).pipelines
     models["QSVR as published"] = published_qsvr(dataset).pipeline
     short = {"CNN-Gen": {"epochs": 1}, "WSP-GAN": {"steps": 4}}
@@ -159,7 +157,7 @@ def test_every_descriptor_comes_back_to_the_last_bit(
     assert again.steps[0][1].get_params() == featurizer.get_params()
 
 
-def test_a_reference_crystal_with_partial_occupancies_comes_back(
+def test_reference_crystal_with_partial_occupancies_comes_back(
     dataset: CrystalDataset, new: list, tmp_path: Path
 ) -> None:
     reference = dataset.structures[0].copy()
@@ -378,7 +376,7 @@ class Payload:
         return os.mkdir, (str(self.file),)
 
 
-def test_a_pickle_in_the_place_of_the_model_is_refused_and_not_run(stored: Path, tmp_path: Path) -> None:
+def test_pickle_in_place_of_model_is_refused_and_not_run(stored: Path, tmp_path: Path) -> None:
     (stored / PIPELINE).write_bytes(pickle.dumps(Payload(tmp_path / "ran")))
     with pytest.raises(RecordError, match="no stored pipeline could be read"):
         load_model(signed(stored))
@@ -467,9 +465,7 @@ def test_a_damaged_part_is_refused_or_harmless(data: st.DataObject, parts: dict[
         ("_dual_coef_", np.full((1, 30), np.nan)),
     ],
 )
-def test_support_vectors_that_do_not_fit_are_refused_before_libsvm_reads_past_them(
-    attribute: str, value: np.ndarray, stored: Path
-) -> None:
+def test_support_vectors_that_do_not_fit_are_refused(attribute: str, value: np.ndarray, stored: Path) -> None:
     pipeline = read_pipeline(stored)
     setattr(pipeline.steps[-1][1], attribute, value)
     write_pipeline(pipeline, stored)

@@ -66,7 +66,7 @@ def test_only_the_elements_named_and_the_distances_given_count():
     assert len(merge_sites(crystal, {"V": 1.5})) == 6  # not closer than 1.5
 
 
-def test_without_distances_a_pair_must_keep_the_least_distance_of_a_valid_crystal():
+def test_pair_keeps_the_least_distance_of_valid_crystals():
     # covalent radius of O 0.66 Å: 0.7 of two of them are 0.924
     assert len(merge_sites(Structure(CUBE, ["O", "O"], [(0, 0, 0), (0.092, 0, 0)]))) == 1
     assert len(merge_sites(Structure(CUBE, ["O", "O"], [(0, 0, 0), (0.093, 0, 0)]))) == 2
@@ -79,7 +79,7 @@ def test_merged_atoms_count_for_as_many_as_they_were():
     np.testing.assert_allclose(merged.cart_coords[0], [(1 + 1.5 + 2.5) / 3, 0, 0])
 
 
-def test_chain_through_the_cell_is_thinned_to_atoms_that_are_apart():
+def test_chain_through_cell_is_thinned_to_atoms_that_are_apart():
     chain = Structure(CUBE, ["O"] * 10, [(k / 10, 0.2, 0.3) for k in range(10)])
     merged = merge_sites(chain, {"O": 1.3})
     assert 1 < len(merged) < 10
@@ -89,7 +89,7 @@ def test_chain_through_the_cell_is_thinned_to_atoms_that_are_apart():
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 10_000), st.tuples(*[st.floats(-2, 2)] * 3))
-def test_merging_is_idempotent_leaves_nothing_close_and_knows_no_origin(seed, shift):
+def test_merging_is_idempotent_and_knows_no_origin(seed, shift):
     crystal = crowd(seed)
     merged = merge_sites(crystal, MERGED)
     again = merge_sites(merged, MERGED)
@@ -161,7 +161,7 @@ def test_standards_have_their_symmetry_and_whole_octahedra(standard, number, ato
             np.testing.assert_allclose(bonds, b_to_x, atol=0.03)
 
 
-def test_a_standard_is_nearest_to_itself_in_any_cell_with_any_elements():
+def test_standard_is_nearest_to_itself_in_any_cell():
     for standard in STANDARDS:
         crystal = standard.structure()
         crystal.make_supercell([[1, 1, 0], [0, 1, 0], [0, 0, 2]])
@@ -172,7 +172,7 @@ def test_a_standard_is_nearest_to_itself_in_any_cell_with_any_elements():
         assert (likeness.standard, round(likeness.difference, 9)) == (standard.formula, 0)
 
 
-def test_difference_is_symmetric_blind_to_the_names_of_a_and_b_and_grows_with_noise():
+def test_difference_is_symmetric_and_grows_with_noise():
     one, two = STANDARDS[0].structure(), STANDARDS[1].structure()
     assert position_difference(one, two) == pytest.approx(position_difference(two, one), abs=1e-12)
     swapped = two.copy()
@@ -216,6 +216,6 @@ def test_what_is_no_abx3_resembles_nothing():
 
 
 @needs_shared
-def test_published_finds_of_tlvae_are_no_perovskites_by_their_positions():
+def test_published_finds_of_tlvae_are_no_perovskites():
     for path in sorted((SHARED / "cifs").glob("tlvae_*.cif")):
         assert nearest_standard(Structure.from_file(path)).difference > 0.15

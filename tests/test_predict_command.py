@@ -163,9 +163,7 @@ def test_all_three_files_hold_the_same(models: Path, new: Path, tmp_path: Path) 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "out.csv", "out.json", "out.parquet"]
 
 
-def test_a_foreign_crystal_is_outside_the_domain_where_the_descriptor_takes_it(
-    models: Path, new: Path, foreign: Path
-) -> None:
+def test_foreign_crystal_is_outside_the_domain(models: Path, new: Path, foreign: Path) -> None:
     result = call(models, new / "c7", foreign, "--model", PROFILE)
     [row] = [line for line in result.stdout.splitlines() if "RbPbBr3" in line]
     assert "outside" in row
@@ -174,7 +172,7 @@ def test_a_foreign_crystal_is_outside_the_domain_where_the_descriptor_takes_it(
     assert "times as far from the training crystals as 95% of them" in result.stderr
 
 
-def test_another_composition_of_known_elements_is_no_better_than_unusual(models: Path, new: Path) -> None:
+def test_another_composition_is_at_best_unusual(models: Path, new: Path) -> None:
     model = load_model(models / "models" / "gpr-pair-correlations")
     crystal = qperov.load_dataset("cpx321").structures[7].copy()
     crystal[crystal.indices_from_symbol("Br")[0]] = "I"
@@ -272,7 +270,7 @@ def test_names_tell_entries_apart(new: Path, tmp_path: Path) -> None:
     assert [failure.kind for failure in failures] == ["FileFormatError", "DuplicateIdError"]
 
 
-def test_one_bad_crystal_among_many_is_found_and_the_others_are_as_alone(ridge: StoredModel) -> None:
+def test_one_bad_crystal_among_many_is_found(ridge: StoredModel) -> None:
     crystals = list(qperov.load_dataset("cpx321").structures[1:960:60])
     crystals[5] = perovskite()
     entries = [Entry(str(i), crystal) for i, crystal in enumerate(crystals)]

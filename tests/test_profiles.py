@@ -116,7 +116,7 @@ def test_a_fine_measurement_of_a_profile_is_that_profile():
         np.testing.assert_allclose(grid.resample(measured, "CuKa"), expected, atol=0.006 * expected.max())
 
 
-def test_another_wavelength_is_brought_to_the_one_of_the_features():
+def test_another_wavelength_is_brought_to_one_of_features():
     """Kinematic intensities differ by the Lorentz–polarisation factor alone, so Mo and Cu give one profile."""
     lines = {"MoKa": 0.71073, "CuKa": 1.54184}
     [pattern] = powder_patterns([perovskite()], wavelength="MoKa", two_theta_range=(5, 45))

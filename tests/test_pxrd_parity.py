@@ -112,7 +112,7 @@ def test_the_whole_sphere_up_to_backscattering():
         assert_equal(pattern, structure, None, wavelength="CrKa")
 
 
-def test_orderings_of_one_lattice_with_substitution_vacancies_and_mixing():
+def test_orderings_with_vacancies_and_mixing():
     """One batch on shared sites: what is left out of the product must come back from the first crystal."""
     rng = np.random.default_rng(5)
     lattice, positions = random_lattice("monoclinic", rng), rng.random((8, 3))

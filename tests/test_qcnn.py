@@ -92,7 +92,7 @@ def test_published_entangles_by_its_pools_alone():
 
 @pytest.mark.parametrize(("n", "k"), [(2, 1), (3, 1), (3, 2), (4, 2)])
 @pytest.mark.parametrize("shared", [False, True])
-def test_entangling_is_unitary_and_real_but_for_its_global_phase(n, k, shared):
+def test_entangling_is_unitary_and_real_up_to_a_phase(n, k, shared):
     theta = np.random.default_rng(n).uniform(-3, 3, entangling_size(n, k, 2, shared))
     unitary = matrix(entangling(theta, n, k, 2, shared), n)
     np.testing.assert_allclose(unitary @ unitary.conj().T, np.eye(2**n), atol=1e-12)
@@ -110,7 +110,7 @@ def test_a_convolution_is_the_product_of_its_six_exponentials():
     np.testing.assert_allclose(matrix(entangling(theta, 2, 1, layers=1), 2), cx @ expected, atol=1e-12)
 
 
-def test_six_real_generators_span_the_rotations_of_four_dimensions():
+def test_six_real_generators_span_rotations_of_four_dimensions():
     generators = [1j * Pauli(word).to_matrix() for word in ("YI", "IY", "YX", "XY", "YZ", "ZY")]
     assert np.abs(np.imag(generators)).max() == 0
     assert np.linalg.matrix_rank(np.real(generators).reshape(6, -1)) == 6  # the dimension of so(4)

@@ -126,9 +126,7 @@ def test_jobs_stay_within_the_circuits_that_a_backend_takes(backend: Misbehaving
         planned(readout=False)
 
 
-def test_a_job_whose_sending_was_interrupted_is_not_sent_again_in_silence(
-    backend: MisbehavingBackend, tmp_path: Path
-) -> None:
+def test_interrupted_sending_is_not_repeated_in_silence(backend: MisbehavingBackend, tmp_path: Path) -> None:
     backend.__init__(retrievable=True, lost="after")  # type: ignore[misc]
     plan, path = planned(), tmp_path / "ledger.db"
     assert run(plan, path).states == {"failed": 1}

@@ -73,7 +73,7 @@ def test_precomputed_matrix_gives_the_same_model():
     assert np.isfinite(cross_val_score(QuantumSVR("precomputed"), kernel(X), Y)).all()
 
 
-def test_prediction_evaluates_the_kernel_at_support_vectors_only():
+def test_prediction_evaluates_kernel_at_support_vectors_only():
     shapes = []
 
     class Watched(RBF):
@@ -117,7 +117,7 @@ def test_kernel_ridge_is_the_mean_of_a_gaussian_process(kernel):
     np.testing.assert_allclose(model.predict(X[:7] + 0.1), process.predict(X[:7] + 0.1) + Y.mean(), atol=1e-10)
 
 
-def test_kernel_ridge_takes_several_targets_and_precomputed_matrices():
+def test_kernel_ridge_takes_several_targets():
     kernel = FidelityKernel(bandwidth=0.4)
     both = np.column_stack([Y, X[:, 2] + 5])
     direct = QuantumKernelRidge(kernel, alpha=0.1).fit(X, both).predict(X[:5])
@@ -131,7 +131,7 @@ def test_kernel_ridge_takes_several_targets_and_precomputed_matrices():
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_classification_is_that_of_scikit_learn_with_fewer_evaluations(n_classes):
+def test_classification_is_that_of_scikit_learn(n_classes):
     labels = np.array(["a", "b", "c"])[np.argsort(np.argsort(Y)) * n_classes // 60]
     kernel = FidelityKernel(bandwidth=0.6)
     ours, theirs = QuantumSVC(kernel, C=5.0).fit(X, labels), SVC(kernel=kernel, C=5.0).fit(X, labels)
@@ -157,7 +157,7 @@ def test_a_concentrated_kernel_is_warned_of(model):
     model(FidelityKernel(bandwidth="median")).fit(wide, target)  # a warning would be an error
 
 
-def test_labels_are_numbers_for_regression_and_classes_for_classification():
+def test_labels_are_numbers_or_classes():
     kernel = FidelityKernel("z", reps=1, bandwidth="aligned")
     counts, classes = np.round(10 * Y).astype(int), np.digitize(X[:, 0], [-0.5, 0.5])
     for model, y, same in (
@@ -170,7 +170,7 @@ def test_labels_are_numbers_for_regression_and_classes_for_classification():
         assert found == pytest.approx(other)
 
 
-def test_a_projected_kernel_is_not_judged_by_the_noise_of_fidelities():
+def test_projected_kernel_is_not_judged_by_noise_of_fidelities():
     QuantumSVR(ProjectedKernel(bandwidth=0.02, shots=1000)).fit(X, Y)  # a warning would be an error
     with pytest.warns(ConcentratedKernelWarning, match="1000 shots do not resolve"):
         QuantumSVR(FidelityKernel("z", bandwidth=0.01, shots=1000)).fit(X, Y)

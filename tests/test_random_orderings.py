@@ -142,7 +142,7 @@ def test_draws_are_different_members_of_the_enumeration(uniform_over):
 
 
 @pytest.mark.parametrize("uniform_over", ["decorations", "classes"])
-def test_small_multiplicities_come_rarely_only_where_decorations_are_uniform(uniform_over):
+def test_uniform_decorations_draw_multiplicities_rightly(uniform_over):
     """Classes that fill a list of half of all: of 17 classes with 2 I in 3×2×1, drawn 8 at a time."""
     parent = perovskite((3, 2, 1))
     rng = np.random.default_rng(0)
@@ -159,7 +159,7 @@ def test_small_multiplicities_come_rarely_only_where_decorations_are_uniform(uni
         assert np.mean(drawn) > sizes.mean() + 5 * sizes.std() / np.sqrt(len(drawn))
 
 
-def test_every_class_comes_when_as_many_are_asked_for_and_one_more_is_refused():
+def test_every_class_comes_and_one_more_is_refused():
     parent = perovskite((3, 2, 1))
     found = random_orderings(parent, "Br", ("Br", "I"), 3, 61, random_state=0)
     assert {o.occupied for o in found} == {o.occupied for o in orderings(parent, "Br", ("Br", "I"), 3)}
@@ -182,7 +182,7 @@ def test_a_cell_of_320_atoms_has_no_duplicates_and_full_orbits():
     assert (least == codes).all()
 
 
-def test_all_pairs_in_a_large_cell_are_the_distances_between_its_sites():
+def test_all_pairs_are_distances_between_sites():
     """2 of 192 sites, a class is a kind of neighbour: more classes than half cannot be drawn by luck alone."""
     parent = perovskite((4, 4, 4))
     there_are = count_orderings(parent, "Br", ("Br", "I"), 2)

@@ -255,7 +255,7 @@ def test_absurd_volumes_are_refused(tmp_path: Path) -> None:
         check_cell(Structure(Lattice.cubic(15), ["H"], [[0, 0, 0]]), "x")
 
 
-def test_atoms_on_top_of_each_other_are_refused_across_the_boundary(tmp_path: Path) -> None:
+def test_atoms_on_top_of_each_other_are_refused_across_boundary(tmp_path: Path) -> None:
     write(tmp_path / "bad" / "POSCAR", NACL.replace("0.5 0.5 0.5", "0.97 0.98 0.99"))
     reason = issue_of(tmp_path, ImplausibleCellError).reason
     assert "atoms 1 (Na) and 5 (Cl)" in reason
@@ -836,7 +836,7 @@ def test_contcar_of_another_ordering(tmp_path: Path) -> None:
     assert "the files do not match" in issue_of(tmp_path, FileFormatError).reason
 
 
-def test_contcar_of_vasp4_does_not_take_elements_from_the_outcar(tmp_path: Path) -> None:
+def test_contcar_of_vasp4_does_not_take_elements_from_outcar(tmp_path: Path) -> None:
     run_folder(tmp_path / "run", outcar(), contcar=VASP4.replace("Na Cl", "unknown", 1))
     assert "add a line" in issue_of(tmp_path, UnknownElementError).reason
 
@@ -928,6 +928,7 @@ def test_generated_cifs() -> None:
     assert [s.composition.reduced_formula for s in dataset.structures] == ["AlPtS3", "AlPtO3", "GaPd3O", "GaPdO3"]
 
 
+@pytest.mark.slow
 @needs_shared
 def test_all_6666_orderings_are_read_in_ten_seconds() -> None:
     started = time.process_time()

@@ -59,7 +59,7 @@ def test_charges_are_no_species_and_mixtures_are() -> None:
     assert table["species"].tolist() == pytest.approx([1, 1, 0.8])
 
 
-def test_what_could_not_be_decoded_counts_for_species_and_not_for_geometry() -> None:
+def test_undecoded_crystals_count_for_species_only() -> None:
     table = reconstruction_errors([perovskite(), perovskite()], [None, perovskite(edge=6.6)])
     means = table.mean()
     assert means["undecodable"] == 0.5

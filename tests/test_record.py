@@ -56,7 +56,7 @@ def test_a_comparison_comes_back_bit_by_bit(tmp_path: Path) -> None:
     assert record.versions["numpy"] == np.__version__
 
 
-def test_the_directory_holds_the_stated_parts_and_nothing_that_names_this_machine(tmp_path: Path) -> None:
+def test_directory_names_no_machine(tmp_path: Path) -> None:
     path = write(tmp_path / "run")
     files = {str(p.relative_to(path)) for p in path.rglob("*") if p.is_file()}
     assert files == {

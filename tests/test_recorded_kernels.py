@@ -29,7 +29,7 @@ def write(path: Path, kernels: dict[str, np.ndarray] | None = None, formulas: li
     return write_record(path, COMPARISON, task=TASK, dataset=DATASET, kernels=kernels, compositions=formulas)
 
 
-def test_kernels_come_back_as_float32_and_compositions_as_they_were(tmp_path: Path) -> None:
+def test_kernels_come_back_as_float32(tmp_path: Path) -> None:
     written, read = write(tmp_path / "run"), read_record(tmp_path / "run")
     for record in (written, read):
         assert list(record.kernels) == ["QSVR · |F|²"]

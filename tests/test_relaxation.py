@@ -82,6 +82,7 @@ def test_relaxation_takes_the_very_steps_of_ase(optimiser: str, cell: Any) -> No
     assert found.greatest_force == pytest.approx(np.linalg.norm(atoms.get_forces(), axis=1).max(), abs=1e-10)
 
 
+@pytest.mark.slow
 def test_side_by_side_is_one_by_one() -> None:
     crystals = [copper_gold(seed) for seed in range(3)]
     protocol = Protocol(fmax=0.1, steps=40)

@@ -52,7 +52,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert again.read_bytes() == path.read_bytes()
 
 
-def test_the_dataset_holds_energies_of_mixing_and_says_whose_they_are() -> None:
+def test_dataset_says_whose_energies_it_holds() -> None:
     made = relaxed_set(ordering(0, -35.0), ordering(2, -33.5), ordering(3, -33.1, converged=False), ordering(6, -31.0))
     data = made.dataset()
     assert data.ids == ("o0", "o2", "o6"), "what did not converge has no label"

@@ -89,9 +89,7 @@ def test_pages_are_whole_at_the_width_of_a_desk_and_of_a_phone(
     assert opened.requests() == [pages[name].resolve().as_uri()], "nothing is fetched but the page itself"
 
 
-def test_on_a_phone_wide_tables_scroll_in_their_own_boxes_and_text_is_readable(
-    opened: Browser, pages: dict[str, Path]
-) -> None:
+def test_wide_tables_scroll_in_their_boxes_on_a_phone(opened: Browser, pages: dict[str, Path]) -> None:
     opened.open(pages["report"], PHONE, mobile=True)
     boxes = opened.evaluate(
         "[...document.querySelectorAll('figure.table .scroll')].filter(b => b.checkVisibility())"

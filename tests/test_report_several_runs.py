@@ -199,7 +199,7 @@ def test_pairs_are_tested_fold_by_fold_with_the_corrected_test() -> None:
     assert pairs[RIDGE, RIDGE].tested.rope == pytest.approx(0.01 * COMPARISON.y.std())
 
 
-def test_the_best_of_each_are_tested_where_they_are_other_models() -> None:
+def test_best_of_each_are_tested_where_they_are_other_models() -> None:
     leader = "Ridge · pair correlations"
     pairs = [(pair.a, pair.b) for pair in paired_differences(COMPARISON, without(COMPARISON, leader))]
     best = COMPARISON.table.set_index("model")["mae"].drop([leader, "mean", "median"]).idxmin()
@@ -299,6 +299,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_one_run_is_rebuilt_where_it_is_or_where_it_is_wanted(runs: Path, tmp_path: Path) -> None:
     done = call(runs / "a")
     assert done.exit_code == 0, done.output
@@ -333,7 +334,7 @@ def test_nothing_usable_is_an_error(runs: Path) -> None:
         assert all(str(path) in str(done.exception) for path in arguments)
 
 
-def test_with_one_sound_run_among_bad_ones_its_report_is_rebuilt(runs: Path, tmp_path: Path) -> None:
+def test_one_sound_run_among_bad_ones_is_rebuilt(runs: Path, tmp_path: Path) -> None:
     done = call(runs / "empty", runs / "b", "--out", tmp_path / "page.html")
     assert done.exit_code == 0
     assert "left out: " in done.stderr

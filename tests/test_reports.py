@@ -109,7 +109,7 @@ def test_only_scripts_of_our_own_may_run(page: Page, record: Record) -> None:
     assert script_policy(["<p>", "<script type='application/json'>1</script>"]) == "", "no script, none allowed"
 
 
-def test_links_lead_somewhere_and_everything_is_numbered_in_order(page: Page) -> None:
+def test_links_lead_somewhere_and_numbers_are_in_order(page: Page) -> None:
     inside = [link for link in page.links if link.startswith("#")]
     assert len(inside) > 12
     assert {link[1:] for link in inside} <= set(page.ids)
@@ -141,7 +141,7 @@ def test_the_page_reads_like_a_paper(page: Page, record: Record) -> None:
     )
 
 
-def test_what_a_model_costs_in_memory_has_a_column_where_it_is_known(tmp_path: Path, page: Page) -> None:
+def test_memory_of_a_model_has_a_column(tmp_path: Path, page: Page) -> None:
     table = COMPARISON.table.assign(memory_mb=np.linspace(1, 97.5, len(COMPARISON.table)))
     known = Page(report_of(tmp_path / "run", replace(COMPARISON, table=table, features={})))
     assert "time s memory MB" in known.text
@@ -197,7 +197,7 @@ sys.exit(str([name for name in models if name in sys.modules] or "") or 0)
     assert {name.name for name in after if name.parent.name == "figures"} >= {"scores.svg", "parity.png"}
 
 
-def test_the_page_goes_where_it_is_sent_and_replaces_the_old_one(record: Record, page: Page, tmp_path: Path) -> None:
+def test_page_goes_where_it_is_sent_and_replaces_old_one(record: Record, page: Page, tmp_path: Path) -> None:
     target = tmp_path / "page.html"
     target.write_text("old")
     sealed = (record.path / "record.json").stat().st_mtime_ns
@@ -231,6 +231,7 @@ def test_nothing_from_files_is_executed_or_breaks_the_page(tmp_path: Path) -> No
     assert NASTY in page.text, "shown as it is, not run as a template"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case",
     [
@@ -343,7 +344,7 @@ def test_records_without_probabilities_have_no_columns_for_them(page: Page) -> N
     assert "p (Holm) verdict" in page.text
 
 
-def test_no_better_than_a_constant_is_judged_against_the_better_one() -> None:
+def test_no_better_than_constant_is_judged_against_better_one() -> None:
     table = COMPARISON.table.set_index("model")
     assert say.best_baseline(COMPARISON)["model"] == table.loc[["mean", "median"], "mae"].idxmin()
     rows = {row["model"]: row for _, row in say.scored_models(COMPARISON).iterrows()}
@@ -404,7 +405,7 @@ def test_scores_draw_each_model_where_its_numbers_are() -> None:
     assert low > high, "best first, from the top"
 
 
-def test_parity_shows_out_of_fold_predictions_on_shared_square_axes() -> None:
+def test_parity_shows_out_of_fold_predictions() -> None:
     figure = draw_parity(COMPARISON)
     panels = [axes for axes in figure.axes if axes.collections]
     assert len(panels) == len(MODELS)

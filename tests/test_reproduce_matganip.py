@@ -59,6 +59,7 @@ def published_folder(tmp_path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_six_settings_in_one_table(matganip, published_folder, tmp_path):
     out = tmp_path / "out"
     table = matganip.main(matganip.Task(data=published_folder, out=out, epochs=1, steps=2))
@@ -81,7 +82,7 @@ def test_six_settings_in_one_table(matganip, published_folder, tmp_path):
     }
 
 
-def test_files_without_elements_are_found_and_misread_as_pymatgen_does(matganip, published_folder):
+def test_files_without_elements_are_found(matganip, published_folder):
     assert matganip.vasp4_ids(published_folder / "poscars.tar.gz") == {f"train/{flag}" for flag in range(1, 36, 2)}
     crystal = perovskite((2, 1, 1))
     false = matganip.misread(crystal)
@@ -140,7 +141,7 @@ def test_given_energies_are_joined_by_formula_and_ordering(double, tmp_path):
         double.given_energies(path, table)
 
 
-def test_the_tolerance_task_has_both_cells_of_a_composition_in_one_group(double):
+def test_both_cells_of_a_composition_are_one_group(double):
     dataset = double.tolerance_task(double.Task(compositions=12))
     assert len(np.unique(dataset.groups)) == 12
     for group in np.unique(dataset.groups):

@@ -125,7 +125,7 @@ def test_rounding_with_a_scale_does_not_depend_on_the_batch():
     assert not np.array_equal(np.concatenate([rounded(v[None], 1e-3) for v in values]), whole)
 
 
-def test_twins_cannot_be_told_apart_by_noise_that_whitening_raises():
+def test_whitened_noise_tells_no_twins_apart():
     """A descriptor of 3 numbers with rounding noise: beyond its rank lies a hash by which twins are recognised.
 
     The target is pure chance for each distinct descriptor value; every crystal has one twin on each side of the split,

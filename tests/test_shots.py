@@ -59,7 +59,7 @@ def test_seeds_and_settings_draw_apart():
 
 
 @pytest.mark.parametrize("kernel", NOISY)
-def test_the_type_of_a_number_and_a_way_through_its_logarithm_change_no_measurement(kernel):
+def test_type_of_a_number_changes_no_measurement(kernel):
     names = ("reps", "shots", "random_state", "bandwidth")
     numpys = {name: np.asarray(getattr(kernel, name))[()] for name in names}
     expected = kernel(X)
@@ -83,7 +83,7 @@ def test_bloch_vectors_are_counted_in_three_bases():
     assert 0.8 < scores[abs(exact) < 0.99].std() < 1.2
 
 
-def test_qubits_measured_together_are_correlated_as_the_state_is():
+def test_qubits_measured_together_are_correlated_as_state_is():
     bell = np.array([[0.5, 0, 0, 0.5]])
     found = measured_expectations(bell, np.array([3], np.uint64), 1000)[0]
     assert found[0] == found[1]

@@ -145,9 +145,7 @@ def test_the_posterior_is_student_t_around_the_mean(a: np.ndarray, b: np.ndarray
 
 
 @given(scores, scores, st.floats(0, 1))
-def test_without_a_region_half_the_two_sided_p_is_left_on_the_wrong_side(
-    a: np.ndarray, b: np.ndarray, share: float
-) -> None:
+def test_without_region_half_two_sided_p_is_left_on_wrong_side(a: np.ndarray, b: np.ndarray, share: float) -> None:
     paired = corrected_resampled_t_test(a, b, share)
     found = bayesian_correlated_t_test(a, b, share, 0.0)
     if np.ptp(a - b) > 0:
@@ -172,7 +170,7 @@ def test_with_more_overlap_the_region_is_less_sure() -> None:
     assert inside[0] > 0.9
 
 
-def test_the_signed_rank_test_of_one_sided_and_of_tiny_differences() -> None:
+def test_signed_rank_test_of_one_sided_and_of_tiny_differences() -> None:
     b = np.arange(12.0)
     assert bayesian_signed_rank_test(b - 1, b, 0.1).lower > 0.99
     assert bayesian_signed_rank_test(b + 0.01, b, 0.1).equivalent == 1

@@ -154,7 +154,7 @@ def folds_of(seed: int, repeats: int) -> list[tuple[int, ...]]:
     return [tuple(test) for *_, test in make_folds(60, groups, folds=5, repeats=repeats, random_state=seed)]
 
 
-def test_folds_repeat_by_seed_and_differ_between_repeats_and_seeds() -> None:
+def test_folds_repeat_by_seed_and_differ_between_seeds() -> None:
     assert folds_of(3, 4) == folds_of(3, 4)
     assert folds_of(3, 4)[:5] == folds_of(3, 1), "more repeats add folds and change none"
     assert len(set(folds_of(3, 4))) == 20

@@ -49,7 +49,7 @@ def naive_state(gates, n_qubits):
 
 @given(batched_circuits())
 @settings(max_examples=60, deadline=None)
-def test_any_circuit_agrees_with_qiskit_and_pennylane_sample_by_sample(gates):
+def test_any_circuit_agrees_with_qiskit_and_pennylane(gates):
     ours = states(gates, N_QUBITS, N_SAMPLES)
     for i in range(N_SAMPLES):
         one = sample(gates, i)
@@ -98,7 +98,7 @@ def test_zz_states_agree_with_a_product_of_gate_matrices(entanglement):
         np.testing.assert_allclose(row, naive_state(list(zz(list(x), 3, entanglement)), 4), atol=1e-12)
 
 
-def test_a_feature_map_is_one_hadamard_and_one_phase_layer_per_repetition():
+def test_feature_map_has_one_phase_layer_per_repetition():
     program, angles = layers(zz([0.1, 0.2, 0.3], reps=2), 3)
     assert [type(layer) for layer in program] == [HadamardLayer, PhaseLayer] * 2
     assert program[1].terms == program[3].terms
@@ -154,7 +154,7 @@ def test_torch_states_are_differentiable():
     assert torch.autograd.gradcheck(probabilities, (x,))
 
 
-def test_circuit_without_batched_angles_gives_the_same_state_for_all():
+def test_circuit_without_batched_angles_gives_one_state():
     ours = states([Gate("h", (0,))], 1, 4)
     np.testing.assert_allclose(ours, np.full((4, 2), 2**-0.5))
 

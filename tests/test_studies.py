@@ -177,7 +177,7 @@ def test_forged_studies_are_refused(tmp_path: Path, forge: object, message: str)
         read_record(path)
 
 
-def test_data_that_are_no_numbers_or_text_are_refused_and_leave_nothing(tmp_path: Path) -> None:
+def test_other_data_are_refused_and_leave_nothing(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="Compression, odd cannot be recorded"):
         write(tmp_path / "run", Study("Compression", data={"odd": pd.DataFrame({"x": [1, "a", object()]})}))
     assert list(tmp_path.iterdir()) == []
@@ -186,7 +186,7 @@ def test_data_that_are_no_numbers_or_text_are_refused_and_leave_nothing(tmp_path
 # --- the page -----------------------------------------------------------------------------------
 
 
-def test_a_report_has_the_numbers_and_pictures_of_a_study_and_is_the_same_twice(tmp_path: Path) -> None:
+def test_report_of_a_study_is_the_same_twice(tmp_path: Path) -> None:
     path = write(tmp_path / "run", STUDY)
     page = build_report(read_record(path))
     text = page.read_text(encoding="utf-8")

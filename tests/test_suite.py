@@ -24,7 +24,7 @@ def mixed_lattices(n: int) -> qperov.datasets.CrystalDataset:
     return qperov.datasets.CrystalDataset("mixed", structures, ids, rng.normal(size=n), "gap", "eV")
 
 
-def test_crystals_of_many_lattices_are_compared_by_profiles_and_no_model_leaves_the_range_of_the_labels() -> None:
+def test_crystals_of_many_lattices_are_compared_by_profiles() -> None:
     dataset = mixed_lattices(24)
     suite = build_suite(dataset, quick=True)
     assert all("broadened profile" in name for name in suite.models)
@@ -33,7 +33,7 @@ def test_crystals_of_many_lattices_are_compared_by_profiles_and_no_model_leaves_
     assert table["mae"].max() < 3 * dataset.y.std()
 
 
-def test_networks_stand_among_the_models_where_there_are_crystals_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_networks_need_crystals_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = qperov.load_dataset("cpx321").take(range(0, 986, 8))
     suite = build_suite(dataset, quick=True)
     networks = [suite.models[f"{name} · structure factors"] for name in ("CNN-Gen", "WSP-GAN")]
@@ -45,7 +45,7 @@ def test_networks_stand_among_the_models_where_there_are_crystals_enough(monkeyp
     assert any("left out" in note for note in build_suite(dataset.take(range(50))).notes)
 
 
-def test_decorations_of_one_lattice_get_resolved_features_and_references() -> None:
+def test_decorations_of_one_lattice_get_resolved_features() -> None:
     dataset = qperov.load_dataset("cpx321").take(range(0, 986, 40))
     suite = build_suite(dataset)
     models = suite.models.values()
@@ -58,7 +58,7 @@ def test_decorations_of_one_lattice_get_resolved_features_and_references() -> No
 
 @pytest.mark.filterwarnings("ignore::qperov.errors.ConcentratedKernelWarning")  # which is what is wrong with it
 @pytest.mark.parametrize(("unit", "scale"), [("meV/cell", 1), ("meV/atom", 1 / 30), ("eV/cell", 1e-3)])
-def test_the_published_setting_does_not_depend_on_the_unit_of_the_labels(unit: str, scale: float) -> None:
+def test_published_setting_does_not_depend_on_unit_of_labels(unit: str, scale: float) -> None:
     dataset = qperov.load_dataset("cpx321").take(range(0, 986, 20)).in_unit(unit)
     model = published_qsvr(dataset).pipeline
     assert (model[-1].C, model[-1].epsilon) == pytest.approx((scale, 0.1 * scale))
@@ -69,14 +69,14 @@ def test_the_published_setting_does_not_depend_on_the_unit_of_the_labels(unit: s
     assert ours / scale == pytest.approx(theirs, abs=0.01 * shifted[1].std())
 
 
-def test_published_setting_is_left_out_where_labels_are_no_energies() -> None:
+def test_published_setting_needs_energies() -> None:
     from dataclasses import replace
 
     dataset = replace(qperov.load_dataset("cpx321").take(range(0, 986, 20)), target="gap", unit="eV")
     assert not any("published" in name for name in build_suite(dataset).models)
 
 
-def test_description_of_crystals_without_labels_or_a_common_lattice() -> None:
+def test_description_without_labels_or_common_lattice() -> None:
     mixed = mixed_lattices(6)
     text = description(qperov.datasets.CrystalDataset("bare", mixed.structures, mixed.ids))
     assert "bare: 6 crystals, 6 symmetry classes, lattices: 6" in text

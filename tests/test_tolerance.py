@@ -64,7 +64,7 @@ def test_calcium_titanate_by_hand():
 
 
 @given(RADII, RADII, RADII, st.floats(0.5, 2))
-def test_factors_do_not_depend_on_the_unit_and_grow_with_the_a_cation(r_a, r_b, r_x, scale):
+def test_factors_do_not_depend_on_unit_and_grow_with_cation(r_a, r_b, r_x, scale):
     t = goldschmidt_factor(r_a, r_b, r_x)
     assert goldschmidt_factor(scale * r_a, scale * r_b, scale * r_x) == pytest.approx(t)
     assert octahedral_factor(scale * r_b, scale * r_x) == pytest.approx(r_b / r_x)
@@ -109,7 +109,7 @@ def test_sites_of_mixed_perovskites(formula, expected):
     assert ions(assign_sites(formula)) == expected
 
 
-def test_sites_of_a_crystal_are_told_by_its_octahedra_and_not_by_radii():
+def test_sites_are_told_by_octahedra_not_by_radii():
     """Ca in the octahedra of a made-up crystal is B there, though it is the larger cation."""
     positions = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
     right = Structure(Lattice.cubic(3.9), ["Ca", "Ti", "O", "O", "O"], positions)
@@ -122,7 +122,7 @@ def test_sites_of_a_crystal_are_told_by_its_octahedra_and_not_by_radii():
         tolerance_factors(swapped)
 
 
-def test_orderings_and_partial_occupancy_of_one_formula_have_one_t():
+def test_partial_occupancy_has_the_t_of_orderings():
     parent = perovskite((2, 1, 1))
     halides = halide_sites(parent)
     mixed = parent.copy()
@@ -205,7 +205,7 @@ def test_cubic_cell_has_its_space_group_and_ions():
 
 @pytest.mark.filterwarnings("ignore:Set OLD_ERROR_HANDLING:DeprecationWarning")
 @pytest.mark.parametrize("formula", ["CaTiO3", "CsPbI3", "GdFeO3", "NaMgF3"])
-def test_tilted_cell_is_pbnm_with_equal_bonds_and_shared_corners(formula):
+def test_tilted_cell_is_pbnm_with_equal_bonds(formula):
     sites = assign_sites(formula)
     cell = perovskite_cell(sites, "a-a-c+")
     assert cell.get_space_group_info()[1] == 62
@@ -232,7 +232,7 @@ def test_tilts_grow_as_t_falls_and_vanish_at_one():
         perovskite_cell(assign_sites("CaTiO3"), "a0a0c+")  # type: ignore[arg-type]
 
 
-def test_generated_compositions_balance_are_different_and_are_as_many_as_the_task_needs():
+def test_generated_compositions_balance_and_differ():
     found = perovskite_compositions()
     assert len(found) >= 1300
     assert {sites.x[0][0].symbol for sites in found} == {"O", "F", "Cl", "Br", "I", "S"}

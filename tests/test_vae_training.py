@@ -98,7 +98,7 @@ def test_entries_that_never_vary_take_no_part_in_the_mean() -> None:
     assert block_losses(out, true, LAYOUT, varies)["sizes"].item() == 0
 
 
-def test_cross_entropy_of_choices_is_pytorchs_with_one_more_class() -> None:
+def test_cross_entropy_is_pytorchs_with_one_more_class() -> None:
     out = torch.randn(6, 4, 5)
     chosen = torch.tensor([0, 1, 2, 3, 4, 1])  # 4: nothing
     true = torch.nn.functional.one_hot(chosen, 5).float()[:, :4, None].expand(6, 4, 5)
@@ -110,7 +110,7 @@ def test_cross_entropy_of_choices_is_pytorchs_with_one_more_class() -> None:
     )
 
 
-def test_scaling_inverts_numbers_and_makes_probabilities_of_choices() -> None:
+def test_scaling_inverts_and_gives_probabilities() -> None:
     arrays = (3 + 2 * small_arrays(50)).astype(np.float32)
     arrays[:, :3] = small_arrays(50)[:, :3]
     arrays[:, 4, 1] = 7.0  # never varies
@@ -283,7 +283,7 @@ def test_the_learning_rate_rises_and_falls_to_nothing(steps: int) -> None:
     assert top + 1 == max(1, round(0.1 * steps))
 
 
-def test_a_seed_determines_the_weights_and_leaves_pytorchs_stream_alone() -> None:
+def test_seed_determines_weights_and_nothing_else() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -341,7 +341,7 @@ def test_every_epoch_is_reported() -> None:
     assert set(trained.history) == {"loss", "loss_of_fit", "validation_loss", "validation_loss_of_fit"}
 
 
-def test_batches_of_an_epoch_are_nearly_equal_and_see_every_crystal_once() -> None:
+def test_batches_of_an_epoch_see_every_crystal_once() -> None:
     sizes: list[int] = []
     seen: list[float] = []
 
@@ -356,7 +356,7 @@ def test_batches_of_an_epoch_are_nearly_equal_and_see_every_crystal_once() -> No
     assert sorted(seen) == sorted(data[1].tolist())
 
 
-def test_the_weight_of_kl_warms_up_and_validation_takes_it_in_full() -> None:
+def test_weight_of_kl_warms_up_and_validation_takes_it_in_full() -> None:
     warming = plan(weights={"kl": 0.4, "fit": 2.0}, warm_up=4)
     assert [warming.weights_in(epoch)["kl"] for epoch in range(6)] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4, 0.4])
     assert {warming.weights_in(epoch)["fit"] for epoch in range(6)} == {2.0}

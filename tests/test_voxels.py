@@ -81,7 +81,7 @@ def test_an_image_is_the_sum_over_atoms_at_every_point():
         assert image[point] == pytest.approx(expected, abs=1e-12)
 
 
-def test_the_cell_image_is_one_atom_in_the_middle_seen_along_the_axes():
+def test_cell_image_is_one_atom_in_middle_seen_along_axes():
     lattice = Lattice.from_parameters(3.1, 4.2, 5.3, 75, 100, 112)
     image = cell_image(lattice.matrix, 8)
     for point in itertools.product(range(8), repeat=3):
@@ -92,7 +92,7 @@ def test_the_cell_image_is_one_atom_in_the_middle_seen_along_the_axes():
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6))
-def test_a_lattice_comes_back_from_its_image_unless_that_is_reported(seed):
+def test_lattice_comes_back_or_that_is_reported(seed):
     rng = np.random.default_rng(seed)
     lattice = physical_lattice(rng.uniform(2, 23, 3), rng.uniform(50, 130, 3))
     if lattice is not None and cell_fault(lattice.matrix, 32) is None:
@@ -101,14 +101,14 @@ def test_a_lattice_comes_back_from_its_image_unless_that_is_reported(seed):
         assert np.allclose(angles, lattice.angles, atol=1e-4)
 
 
-def test_the_published_inversion_gives_the_same_lattice_without_noise():
+def test_published_inversion_gives_same_lattice_without_noise():
     lattice = triclinic().lattice
     lengths, angles = published_inversion(cell_image(lattice.matrix, 32))
     assert np.allclose(lengths, lattice.abc)
     assert np.allclose(angles, lattice.angles)
 
 
-def test_with_noise_the_fitted_lattice_is_several_times_nearer_than_the_published_one():
+def test_fitted_lattice_is_nearer_than_the_published_one():
     lattice = triclinic().lattice
     clean = cell_image(lattice.matrix, 32)
     rng = np.random.default_rng(0)
@@ -126,7 +126,7 @@ def test_with_noise_the_fitted_lattice_is_several_times_nearer_than_the_publishe
     ("edges", "fits"),
     [((22.9, 4, 4), True), ((23.3, 4, 4), False), ((16.4, 16.4, 4), True), ((16.6, 16.6, 4), False)],
 )
-def test_cells_come_back_as_long_as_edges_and_diagonals_of_faces_are_seen(edges, fits):
+def test_cells_come_back_from_edges_and_face_diagonals(edges, fits):
     lattice = Lattice.orthorhombic(*edges)
     image = cell_image(lattice.matrix, 32).astype(np.float32)
     assert (cell_fault(lattice.matrix, 32) is None) == fits
@@ -234,7 +234,7 @@ def test_published_crystals_come_back(voxels):
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10**6))
-def test_the_order_of_sites_their_cells_and_turning_in_space_change_nothing(seed):
+def test_order_of_sites_and_rotation_change_nothing(seed):
     structure = random_crystal(seed)
     array, *others = SMALL.encode(
         [structure, shuffled(structure, seed), moved_by_cells(structure, seed), rotated(structure, seed)]
@@ -287,7 +287,7 @@ def test_crystals_that_do_not_fit_are_named_with_their_reasons():
     assert max(differences(wide, larger.decode(larger.encode([wide]))[0])) < 1e-4
 
 
-def test_an_array_without_crystal_gives_none_and_its_neighbours_theirs():
+def test_array_without_crystal_gives_none():
     good = SMALL.encode([perovskite()])[0]
     many = np.stack([good] * 7)
     parts = SMALL.parts(many)
@@ -305,7 +305,7 @@ def test_random_numbers_give_none():
     assert SMALL.decode(np.random.default_rng(0).random((2, *SMALL.shape))) == [None, None]
 
 
-def test_an_empty_list_arrays_of_another_shape_and_impossible_grids_are_refused():
+def test_empty_lists_and_wrong_arrays_are_refused():
     with pytest.raises(EmptyDatasetError):
         SMALL.encode([])
     with pytest.raises(ValueError, match="arrays of this representation"):
