@@ -154,7 +154,7 @@ def compare(
 ) -> None:
     """Compare quantum and classical regression on your crystals.
 
-    Symmetry copies stay in one fold; constant baselines, intervals and ceilings stand beside every score. The run
+    Symmetry copies stay in one fold; every score comes with baselines, intervals and upper bounds. The run
     directory holds the record, the predictions, the figures and report.html.
 
     \b
