@@ -9,10 +9,10 @@ demo: $(VENV)/.user
 	$(BIN)/qperov demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow" -n auto --durations=10
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --durations=10
 
 slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --durations=10
 
 # What must be true before a release and takes longer than a test: attack and kills, into docs/robustness.md
 release: $(VENV)/.dev
