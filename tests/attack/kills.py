@@ -7,7 +7,6 @@ import importlib
 import json
 import os
 import random
-import runpy
 import signal
 import sys
 import tempfile
@@ -45,9 +44,11 @@ class Target:
 
 def command(*arguments: object) -> None:
     """The command line, in this process."""
+    from qperov.commands.main import main
+
     sys.argv = ["qperov", *map(str, arguments)]
     with contextlib.suppress(SystemExit):
-        runpy.run_module("qperov.commands.main", run_name="__main__")
+        main()
 
 
 def _crystals(folder: Path, n: int) -> None:
