@@ -64,6 +64,7 @@ def test_compare_lists_what_is_left_out_and_writes_report(
     assert (run_directory / "report.html").read_bytes() == page
 
 
+@pytest.mark.slow
 def test_demo_has_sections_on_second_task_and_autoencoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = {"cpx321": qperov.load_dataset("cpx321").take(range(0, 960, 40))}
     small["cpx222"] = qperov.load_dataset("cpx222").take(range(0, 440, 20))

@@ -38,6 +38,7 @@ def test_scikit_learn_conventions(estimator, check, monkeypatch):
     check(estimator)
 
 
+@pytest.mark.slow
 def test_scikit_learn_conventions_with_time_to_learn():
     check_regressors_train("WSPGAN", WSPGAN(steps=200, learning_rate=3e-3))
 

@@ -24,6 +24,7 @@ def mixed_lattices(n: int) -> qperov.datasets.CrystalDataset:
     return qperov.datasets.CrystalDataset("mixed", structures, ids, rng.normal(size=n), "gap", "eV")
 
 
+@pytest.mark.slow
 def test_crystals_of_many_lattices_are_compared_by_profiles() -> None:
     dataset = mixed_lattices(24)
     suite = build_suite(dataset, quick=True)
