@@ -533,6 +533,7 @@ def test_training_has_the_same_defaults_inside_and_outside():
 # --- a property from the code --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @parametrize_with_checks(
     [
         TorchHead(epochs=20),

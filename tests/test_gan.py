@@ -29,6 +29,7 @@ Y = 5 + 0.1 * (X[:, 0] - 2 * X[:, 5] + X[:, 10])
 SHORT = {"steps": 6, "batch_size": 8}
 
 
+@pytest.mark.slow
 @parametrize_with_checks(
     [WSPGAN(steps=6)],
     expected_failed_checks=lambda model: {"check_regressors_train": "six steps teach nothing: see the next test"},
