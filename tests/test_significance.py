@@ -11,10 +11,13 @@ from scipy import stats
 from sklearn.model_selection import KFold
 
 from qperov.evaluation.significance import (
+    PracticalTest,
     bayesian_correlated_t_test,
     bayesian_signed_rank_test,
     corrected_resampled_t_test,
+    detectable_difference,
     holm,
+    region_half_width,
 )
 
 
@@ -199,3 +202,81 @@ def test_a_region_has_a_width(rope: float) -> None:
         bayesian_correlated_t_test(np.zeros(3), np.ones(3), 0.25, rope)
     with pytest.raises(ValueError, match="must not be negative"):
         bayesian_signed_rank_test(np.zeros(3), np.ones(3), rope)
+
+
+# --- outcomes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lower", "equivalent", "higher", "outcome"),
+    [
+        (0.95, 0.05, 0.0, "better"),
+        (0.949, 0.051, 0.0, "likely better"),
+        (0.80, 0.10, 0.10, "likely better"),
+        (0.79, 0.21, 0.0, "undecidable"),
+        (0.03, 0.95, 0.02, "practically the same"),
+        (0.03, 0.94, 0.03, "undecidable"),
+        (0.05, 0.14, 0.81, "likely worse"),
+        (0.0, 0.04, 0.96, "worse"),
+    ],
+)
+def test_one_of_six_outcomes(lower: float, equivalent: float, higher: float, outcome: str) -> None:
+    assert PracticalTest(lower, equivalent, higher, 0.01).outcome == outcome
+
+
+MIRROR = {"better": "worse", "likely better": "likely worse", "likely worse": "likely better", "worse": "better"}
+
+
+@given(scores, scores, st.floats(0, 1), st.floats(0, 20))
+def test_outcomes_mirror_under_exchange(a: np.ndarray, b: np.ndarray, share: float, rope: float) -> None:
+    one, other = (bayesian_correlated_t_test(*pair, share, rope).outcome for pair in ((a, b), (b, a)))
+    assert other == MIRROR.get(one, one)
+
+
+def fold_differences(mean: float, folds: int, share: float, trials: int) -> np.ndarray:
+    """Differences of unit variance whose folds are correlated by ρ = n_test/(n_train + n_test), shape (trials, J)."""
+    rng, rho = np.random.default_rng(3), share / (1 + share)
+    common, own = rng.normal(size=(trials, 1)), rng.normal(size=(trials, folds))
+    return mean + np.sqrt(rho) * common + np.sqrt(1 - rho) * own
+
+
+def outcomes(differences: np.ndarray, share: float, rope: float) -> list[str]:
+    return [bayesian_correlated_t_test(row, np.zeros_like(row), share, rope).outcome for row in differences]
+
+
+def test_false_better_is_rare_and_large_effects_are_found() -> None:
+    share, folds = 0.2, 12
+    equal = outcomes(fold_differences(0.0, folds, share, 2000), share, rope=0.1)
+    assert equal.count("better") / 2000 <= 0.05
+    assert equal.count("worse") / 2000 <= 0.05
+    large = outcomes(fold_differences(-4.0, folds, share, 200), share, rope=0.1)
+    assert set(large) == {"better"}
+    alike = outcomes(1e-3 * fold_differences(0.0, folds, share, 200), share, rope=0.1)
+    assert set(alike) == {"practically the same"}
+
+
+def test_a_detectable_difference_is_found_in_four_of_five() -> None:
+    """Against the noncentral t distribution, which says the power exactly."""
+    rng = np.random.default_rng(0)
+    for n, share in ((5, 0.25), (12, 0.2), (100, 0.1)):
+        difference = rng.normal(size=n)
+        detectable, floor = detectable_difference(difference, np.zeros(n), share)
+        error = np.sqrt((1 / n + share) * difference.var(ddof=1))
+        quantile = stats.t.ppf(0.975, n - 1)
+        assert stats.nct.sf(quantile, n - 1, detectable / error) == pytest.approx(0.8, abs=0.03)
+        assert floor == pytest.approx((1.959964 + 0.841621) * np.sqrt(share * difference.var(ddof=1)), rel=1e-6)
+        assert floor < detectable
+    assert detectable_difference(np.ones(4), np.zeros(4), 0.25) == (0, 0)
+
+
+def test_the_region_is_a_width_or_a_share_of_the_best_constant() -> None:
+    y = np.array([0.0, 1.0, 2.0, 10.0])  # median 1.5: absolute errors 1.5, 0.5, 0.5, 8.5
+    assert region_half_width("5%", y) == pytest.approx(0.05 * 2.75)
+    assert region_half_width(0.2, y) == region_half_width("0.2", y) == 0.2
+    assert region_half_width(0, y) == 0
+
+
+@pytest.mark.parametrize("rope", [-0.1, np.nan, np.inf, "-5%", "much", "", "5 meV"])
+def test_no_region_of_such_a_width(rope: float | str) -> None:
+    with pytest.raises(ValueError, match="region of practical equivalence"):
+        region_half_width(rope, np.zeros(3))

@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 from qperov.commands import datasets, screen
 from qperov.commands.design import design
 from qperov.commands.hardware import commands as hardware
-from qperov.commands.options import DEFAULT_STORE, Source, StorePath, check_writable, with_values
+from qperov.commands.options import DEFAULT_STORE, Source, StorePath, check_rope, check_writable, with_values
 from qperov.commands.predict import predict
 from qperov.commands.relax import inputs, relax
 from qperov.commands.report import report
@@ -62,7 +62,17 @@ SECOND_TASK = "second_task"
 Runs = Annotated[Path, typer.Option("--runs", help="Folder that receives a new run directory for each run.")]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes; −1 for all cores.")]
 Folds = Annotated[int, typer.Option(help="Folds of cross-validation, grouped; at most one per group.", min=2)]
-Repeats = Annotated[int, typer.Option(help="Repetitions of the cross-validation with new folds.", min=1)]
+Repeats = Annotated[
+    int, typer.Option(help="Repetitions of the cross-validation with new folds, fixed beforehand.", min=1, max=10)
+]
+Rope = Annotated[
+    str,
+    typer.Option(
+        "--rope",
+        help="Difference of two MAE that is practically nothing: a number in the label's unit, or a share of the best "
+        "constant's MAE.",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Seed of folds and bootstrap.", min=0)]
 Quick = Annotated[bool, typer.Option("--quick", help="Small hyperparameter grids.")]
 Studies = Annotated[
@@ -97,7 +107,8 @@ def demo(
     folds: Annotated[
         int | None, typer.Option(help="Folds of cross-validation, grouped; by default 6, or 5 with --quick.", min=2)
     ] = None,
-    repeats: Repeats = 1,
+    repeats: Repeats = 2,
+    rope: Rope = "5%",
     seed: Seed = 0,
     jobs: Jobs = -1,
     quick: Quick = False,
@@ -118,13 +129,14 @@ def demo(
     from qperov import load_dataset
 
     chosen = _chosen_studies(studies, (SECOND_TASK, *STUDIES))
+    check_rope(rope)
     check_writable(runs, "--runs")
     with screen.status("Enumerating 986 orderings of CsPb(Br2I)"):
         dataset = load_dataset("cpx321")
     if quick:
         dataset = dataset.take(range(0, len(dataset), QUICK_STEP))
     folds = folds or (5 if quick else 6)
-    _compare_and_report(dataset, runs, "demo", folds, repeats, seed, jobs, quick, (), "grouped", chosen)
+    _compare_and_report(dataset, runs, "demo", folds, repeats, rope, seed, jobs, quick, (), "grouped", chosen)
 
 
 @app.command()
@@ -146,6 +158,7 @@ def compare(
     runs: Runs = Path("qperov-runs"),
     folds: Folds = 10,
     repeats: Repeats = 1,
+    rope: Rope = "5%",
     seed: Seed = 0,
     jobs: Jobs = -1,
     quick: Quick = False,
@@ -169,6 +182,7 @@ def compare(
         )
     if source.labels is not None and source.target is None:
         raise typer.BadParameter("name the column of the table to be predicted", param_hint="--target")
+    check_rope(rope)
     check_writable(runs, "--runs")
     if source.target is None and source.path.exists():
         source = replace(source, target="energy_per_atom")
@@ -184,7 +198,9 @@ def compare(
         typer.echo(f"{n_classes} symmetry classes: leaving out one at a time instead of {folds} folds", err=True)
         folds = max(n_classes, 2)
     kept = tuple(keep or ())
-    _compare_and_report(dataset, runs, dataset.name, folds, repeats, seed, jobs, quick, kinds, split, chosen, kept)
+    _compare_and_report(
+        dataset, runs, dataset.name, folds, repeats, rope, seed, jobs, quick, kinds, split, chosen, kept
+    )
 
 
 def _compare_and_report(
@@ -193,6 +209,7 @@ def _compare_and_report(
     name: str,
     folds: int,
     repeats: int,
+    rope: str,
     seed: int,
     jobs: int,
     quick: bool,
@@ -225,6 +242,7 @@ def _compare_and_report(
             repeats=repeats,
             random_state=seed,
             split=split,
+            rope=rope,
             n_jobs=jobs,
             progress=advance,
             resume=folds_done,
@@ -236,6 +254,7 @@ def _compare_and_report(
         "name": name,
         "folds": folds,
         "repeats": repeats,
+        "rope": rope,
         "seed": seed,
         "quick": quick,
         "split": split,

@@ -106,6 +106,16 @@ def as_typed() -> Iterator[None]:
         raise OptionError(as_options(str(error))) from error
 
 
+def check_rope(rope: str) -> None:
+    """Raise OptionError, before anything is computed, if no region of practical equivalence is as wide."""
+    import numpy as np
+
+    from qperov.evaluation.significance import region_half_width
+
+    with checking("--rope"):
+        region_half_width(rope, np.zeros(1))
+
+
 def check_writable(folder: Path, option: str) -> None:
     """Raise OptionError, before anything is computed, if no file can be made in a folder or where it is to be made."""
     from qperov.errors import OptionError

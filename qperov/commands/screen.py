@@ -107,23 +107,25 @@ def tell_issues(
 
 
 def print_table(comparison: Comparison) -> None:
-    """Scores by descriptor, below what the labels are and the cautions on them."""
+    """Scores by descriptor and planned questions, below what the labels are and the cautions on them."""
     from rich.console import Console
     from rich.table import Table
 
     from qperov.evaluation.problem import BASELINES
     from qperov.reports.words.findings import interval
+    from qperov.reports.words.planned import planned_lines
 
     label = comparison.label
     unit = label["unit"] or ""
     for sentence in label["provenance"]:
-        typer.echo(f"labels: {sentence}")
-    typer.echo(f"{label['target']}: mean {label['mean']:.6g}, standard deviation {label['sd']:.4g} {unit}")
-    typer.echo(comparison.settings["split"])
+        _wrapped(f"labels: {sentence}")
+    _wrapped(f"{label['target']}: mean {label['mean']:.6g}, standard deviation {label['sd']:.4g} {unit}")
+    _wrapped(comparison.settings["split"])
     for warning in comparison.warnings:
-        typer.echo(f"warning: {warning}", err=True)
+        _wrapped(f"warning: {warning}", err=True)
     table = Table(
-        caption="out-of-fold scores with 95 % intervals by bootstrap over groups; R² ≤: ceiling of the descriptor"
+        caption="out-of-fold scores with 95 % intervals by bootstrap over groups, without variation of the training; "
+        "R² ≤: ceiling of the descriptor"
     )
     for column in ("model", f"MAE {unit}", "R²", "ρ", "s"):
         table.add_column(column, justify="left" if column == "model" else "right")
@@ -142,3 +144,12 @@ def print_table(comparison: Comparison) -> None:
             )
         table.add_section()
     Console().print(table)
+    for line in planned_lines(comparison):
+        _wrapped(line)
+
+
+def _wrapped(text: str, err: bool = False) -> None:
+    """Print a sentence in lines as wide as the terminal."""
+    from rich.console import Console
+
+    Console(stderr=err).print(escape_controls(text), markup=False, highlight=False, emoji=False)

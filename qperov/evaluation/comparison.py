@@ -18,11 +18,13 @@ from qperov.evaluation.problem import Model, Problem
 from qperov.evaluation.progress import Progress
 from qperov.evaluation.results import Comparison
 from qperov.evaluation.searches import ungrouped_parameters
+from qperov.evaluation.significance import ROPE, region_half_width
 from qperov.evaluation.splits import check_folds, honest_groups, make_folds
 from qperov.evaluation.tables import (
     descriptor_table,
     fold_table,
     parameter_table,
+    planned_table,
     prediction_table,
     score_table,
     significance_table,
@@ -30,6 +32,12 @@ from qperov.evaluation.tables import (
 
 #: Fewer crystals than this, and a warning stands above the scores.
 FEW_CRYSTALS = 100
+#: What the intervals of a comparison leave out, and what they take in.
+INTERVALS = (
+    "Intervals of scores are a bootstrap over groups of crystals, with the models as trained: they do not include how "
+    "scores vary with the training crystals. Intervals of differences come from the scatter over folds, widened for "
+    "training sets that overlap: they do."
+)
 
 
 def compare(
@@ -42,6 +50,7 @@ def compare(
     repeats: int = 1,
     random_state: int = 0,
     split: str = "grouped",
+    rope: float | str = ROPE,
     n_bootstrap: int = 2000,
     n_jobs: int | None = None,
     families: Mapping[str, str] | None = None,
@@ -54,6 +63,10 @@ def compare(
     Folds never part crystals that a symmetry operation connects or that a used descriptor cannot tell apart. A model
     that is (or ends in) a scikit-learn search chooses its hyperparameters inside the training folds, on grouped
     inner folds. Features are computed from all crystals at once, without labels.
+
+    Where a descriptor has quantum and classical candidates, one question is planned: the best of each family, chosen
+    inside each training fold, against the other. Models without a search are fitted to inner folds once more for that
+    choice. All other pairs are exploratory.
 
     Parameters
     ----------
@@ -68,8 +81,12 @@ def compare(
     groups : ndarray of int, shape (n,), optional
         With arrays only; by default every row stands alone.
     folds, repeats, random_state : int
+        Fixed beforehand: to add repeats until a test comes out as hoped makes its error unknown.
     split : {"grouped", "random"}
         ``"random"`` ignores the groups, to show what that does to the scores; the result carries a warning.
+    rope : float or str
+        Half-width of the region of practical equivalence: a number in the label's unit, or a share of the best
+        constant's MAE, mean |y − median(y)|.
     n_bootstrap : int
         Resamples of groups for the intervals.
     n_jobs : int, optional
@@ -92,7 +109,8 @@ def compare(
     ------
     ValueError
         Without models or labels; with labels, features or predictions that are not finite or not of one length; with
-        fewer groups than folds; with a search whose splitter ignores groups; with a model named like a baseline.
+        fewer groups than folds; with a search whose splitter ignores groups; with a model named like a baseline; with
+        a ``rope`` that is neither.
 
     Examples
     --------
@@ -108,13 +126,17 @@ def compare(
         random_state = seed
     check_folds(folds, repeats, split)
     problem = Problem.of(models, data, y, groups, families)
+    half_width = region_half_width(rope, problem.y)
     grouped = honest_groups(problem.groups, list(problem.features.values()))
     dealt = list(
         make_folds(len(problem.y), grouped, folds=folds, repeats=repeats, random_state=random_state, split=split)
     )
     inner_groups = grouped if split == "grouped" else np.arange(len(grouped))
     finished = None if resume is None else FinishedFolds(Path(resume))
-    results = evaluate_folds(problem, dealt, inner_groups, n_jobs=n_jobs, progress=progress, finished=finished)
+    rivals = {name for families in problem.questions.values() for names in families if len(names) > 1 for name in names}
+    results = evaluate_folds(
+        problem, dealt, inner_groups, n_jobs=n_jobs, progress=progress, finished=finished, inner=rivals
+    )
     descriptors = descriptor_table(problem)
     by_fold = fold_table(problem, results)
     weights = bootstrap_weights(grouped, n_bootstrap, random_state)
@@ -123,7 +145,8 @@ def compare(
         table=score_table(problem, results, weights, descriptors),
         predictions=prediction_table(problem, results, grouped),
         folds=by_fold,
-        significance=significance_table(problem, by_fold),
+        significance=significance_table(problem, by_fold, half_width),
+        planned=planned_table(problem, by_fold, half_width),
         descriptors=descriptors,
         parameters=parameter_table(results),
         features=dict(problem.features),
@@ -135,6 +158,8 @@ def compare(
             "seed": random_state,
             "split": _split_sentence(problem, grouped, folds, repeats, split),
             "bootstrap": n_bootstrap,
+            "rope": half_width,
+            "intervals": INTERVALS,
         },
         warnings=_warnings(problem, grouped, dealt, split) + _warned(results),
     )

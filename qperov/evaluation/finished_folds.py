@@ -22,13 +22,17 @@ from qperov.storage.versions import installed_versions
 #: Packages that are told by their version, by the names under which they are imported; all others by their code.
 PACKAGES = {"numpy": "numpy", "scipy": "scipy", "sklearn": "scikit-learn", "torch": "torch"}
 
+#: Number of the format of a kept fold: part of its name, so that a file of another format is never found.
+FORMAT = 2
+
 Fold = tuple[int, int, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
 class FoldResult:
     """One model on one fold: rows tested, predictions, hyperparameters chosen (None without a search), seconds, what it
-    warned of (nothing for a search, which tries things that are worth a warning), and peak memory in MB."""
+    warned of (nothing for a search, which tries things that are worth a warning), peak memory in MB, and the MAE on
+    inner folds of the training fold (NaN where it was not asked for)."""
 
     model: str
     repeat: int
@@ -40,6 +44,7 @@ class FoldResult:
     seconds: float
     warned: tuple[str, ...] = ()
     memory_mb: float = float("nan")
+    inner_mae: float = float("nan")
 
 
 class FinishedFolds:
@@ -67,7 +72,7 @@ class FinishedFolds:
         digest = hashlib.blake2b(digest_size=16)
         ours = [self._source(package) for package in ("qperov", "qperov_circuits")]
         versions = installed_versions(PACKAGES.values())
-        digest.update(repr((name, self._described(model), fold[:2], ours, versions)).encode())
+        digest.update(repr((FORMAT, name, self._described(model), fold[:2], ours, versions)).encode())
         for array in (X, y, groups, fold[2], fold[3]):
             contiguous = np.ascontiguousarray(array)
             digest.update(repr((contiguous.shape, str(contiguous.dtype))).encode())

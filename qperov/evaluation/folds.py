@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 import warnings
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, clone
 from sklearn.dummy import DummyRegressor
+from sklearn.model_selection import GroupKFold, cross_val_score
+from sklearn.pipeline import Pipeline
 
 from qperov.evaluation.finished_folds import FinishedFolds, Fold, FoldResult
 from qperov.evaluation.peak_memory import peak_memory
 from qperov.evaluation.problem import BASELINES, Problem
 from qperov.evaluation.progress import Progress
-from qperov.evaluation.searches import search_of, with_grouped_search
+from qperov.evaluation.searches import INNER_FOLDS, search_of, with_grouped_search
+
+#: Score of inner folds, by which candidates are chosen.
+INNER_SCORING = "neg_mean_absolute_error"
 
 
 def evaluate_folds(
@@ -27,6 +34,7 @@ def evaluate_folds(
     n_jobs: int | None = None,
     progress: Progress | None = None,
     finished: FinishedFolds | None = None,
+    inner: Collection[str] = (),
 ) -> list[FoldResult]:
     """Fit every baseline and model on every fold.
 
@@ -42,6 +50,9 @@ def evaluate_folds(
         Told the name of each model.
     finished : FinishedFolds, optional
         Where each result is kept as soon as it is there, and looked for before it is computed.
+    inner : collection of str
+        Models whose MAE on inner folds is needed, as :func:`inner_mae` gives it; of others it is told where it costs
+        nothing.
 
     Returns
     -------
@@ -69,8 +80,9 @@ def evaluate_folds(
     if finished is not None:
         paths = [finished.path(*task, problem.y, groups) for task in tasks]
         results = [finished.read(path) for path in paths]
+        results = [None if kept and kept.model in inner and math.isnan(kept.inner_mae) else kept for kept in results]
     left = [i for i, result in enumerate(results) if result is None]
-    jobs = (delayed(_numbered)(i, *tasks[i], problem.y, groups) for i in left)
+    jobs = (delayed(_numbered)(i, *tasks[i], problem.y, groups, tasks[i][0] in inner) for i in left)
     computed = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
     for done, (i, result) in enumerate(computed, start=len(tasks) - len(left) + 1):
         results[i] = result
@@ -86,7 +98,7 @@ def _numbered(i: int, *task: Any) -> tuple[int, FoldResult]:
 
 
 def _fit_and_predict(
-    name: str, model: BaseEstimator, X: np.ndarray, fold: Fold, y: np.ndarray, groups: np.ndarray
+    name: str, model: BaseEstimator, X: np.ndarray, fold: Fold, y: np.ndarray, groups: np.ndarray, inner: bool = False
 ) -> FoldResult:
     repeat, number, train, test = fold
     start = time.perf_counter()
@@ -104,7 +116,56 @@ def _fit_and_predict(
     seconds = time.perf_counter() - start
     said = dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, UserWarning))
     warned = () if chosen is not None else tuple(said)
-    return FoldResult(name, repeat, number, len(train), test, prediction, chosen, seconds, warned, memory.megabytes)
+    chosen_by = _search_mae(estimator)
+    if inner and math.isnan(chosen_by):
+        chosen_by = inner_mae(estimator, X[train], y[train], groups[train])
+    return FoldResult(
+        name, repeat, number, len(train), test, prediction, chosen, seconds, warned, memory.megabytes, chosen_by
+    )
+
+
+def inner_mae(estimator: BaseEstimator, X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> float:
+    """MAE of a fitted estimator's settings on grouped inner folds of the rows that it was fitted on.
+
+    The same for all: as in a search at the end of a pipeline, the steps before the last stay fitted to all rows. A
+    search keeps the hyperparameters that it has chosen; one by the same score on the same folds knows the MAE already.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : ndarray, shape (n, d)
+    y : ndarray, shape (n,)
+    groups : ndarray of int, shape (n,)
+
+    Returns
+    -------
+    float
+        NaN with fewer than two groups.
+    """
+    known = _search_mae(estimator)
+    folds = min(INNER_FOLDS, len(np.unique(groups)))
+    if not math.isnan(known) or folds < 2:
+        return known
+    _, search = search_of(estimator)
+    if isinstance(estimator, Pipeline):
+        X = estimator[:-1].transform(X) if len(estimator) > 1 else X
+        estimator = estimator[-1]
+    last = clone(estimator if search is None else search.best_estimator_)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        scores = cross_val_score(
+            last, X, y, groups=groups, cv=GroupKFold(folds), scoring=INNER_SCORING, error_score="raise"
+        )
+    return float(-scores.mean())
+
+
+def _search_mae(estimator: BaseEstimator) -> float:
+    """The MAE on inner folds by which a search has chosen, if it is that of `inner_mae`; else NaN."""
+    _, search = search_of(estimator)
+    if search is None or search.scoring != INNER_SCORING or repr(search.cv) != repr(GroupKFold(INNER_FOLDS)):
+        return math.nan
+    # successive halving scores on part of the rows
+    return math.nan if hasattr(search, "n_resources_") else float(-search.best_score_)
 
 
 def _plain(value: Any) -> Any:

@@ -110,6 +110,20 @@ class Problem:
     label: dict[str, Any]
     cautions: tuple[str, ...] = ()
 
+    @property
+    def questions(self) -> dict[str, tuple[list[str], list[str]]]:
+        """Quantum and classical candidates of each descriptor that has both: what is planned to be tested."""
+        found = {}
+        for descriptor in self.features:
+            models = [(name, model) for name, model in self.models.items() if self.descriptor_of[name] == descriptor]
+            quantum, classical = (
+                [name for name, model in models if (model.family, model.role) == (family, "candidate")]
+                for family in ("quantum", "classical")
+            )
+            if quantum and classical:
+                found[descriptor] = (quantum, classical)
+        return found
+
     @classmethod
     def of(
         cls,

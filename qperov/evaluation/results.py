@@ -10,6 +10,11 @@ import numpy as np
 import pandas as pd
 
 METRICS = ("mae", "rmse", "r2", "spearman", "maer")
+#: Columns of the planned questions.
+PLANNED = (
+    "descriptor", "quantum", "classical", "quantum_mae", "classical_mae", "delta_mae", "low", "high", "p", "p_holm",
+    "prob_better", "prob_equivalent", "prob_worse", "rope", "detectable", "floor", "folds", "outcome",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -32,12 +37,14 @@ class Comparison:
     predictions : DataFrame
         Out-of-fold predictions, long: ``id``, ``group``, ``repeat``, ``fold``, ``model``, ``y_true``, ``y_pred``.
     folds : DataFrame
-        ``model``, ``repeat``, ``fold``, ``n_train``, ``n_test``, ``mae``, ``rmse``, ``r2``.
+        ``model``, ``repeat``, ``fold``, ``n_train``, ``n_test``, ``mae``, ``rmse``, ``r2``, and ``inner_mae`` (on inner
+        folds of the training fold; NaN where nothing was to be chosen by it).
     significance : DataFrame
         Each pair of models on one descriptor, in their order, and each model against both baselines, the model
         first: ``model_a``, ``model_b``, ``delta_mae`` (a − b, mean over folds), ``low``, ``high``, ``t``, ``p``,
-        ``p_holm`` (Holm over the rows of one question: models against each other, against the mean, against
-        the median); corrected resampled t-test (Nadeau and Bengio 2003).
+        ``exploratory`` (True for two models: seen in the data first, so no test of a plan), ``p_holm`` (against the
+        mean, or the median: Holm over the models; NaN where exploratory), ``prob_better``, ``prob_equivalent``,
+        ``prob_worse`` and ``rope``, as in ``planned``; corrected resampled t-test (Nadeau and Bengio 2003).
     descriptors : DataFrame
         ``descriptor``, ``columns``, ``rank`` (numerical), ``distinct`` (rows), ``ceiling_r2``.
     parameters : DataFrame
@@ -50,6 +57,17 @@ class Comparison:
         ``folds``, ``repeats``, ``seed``, ``split`` (sentence), ``bootstrap`` and whatever else must be told.
     warnings : tuple of str
         Sentences that a reader must see beside the scores.
+    planned : DataFrame
+        The planned questions: best quantum against best classical model, one row a descriptor that has candidates of
+        both families. In each training fold the best of each family is chosen by MAE on grouped inner folds, and the
+        difference of the two held-out errors is tested. ``descriptor``; ``quantum``, ``classical`` (the model chosen
+        most often); ``quantum_mae``, ``classical_mae`` (of those chosen, mean over folds); ``delta_mae`` (quantum −
+        classical), ``low``, ``high`` (95 %), ``p`` (corrected resampled t-test, Nadeau and Bengio 2003), ``p_holm``
+        (Holm over descriptors); ``prob_better``, ``prob_equivalent``, ``prob_worse`` (that the quantum error is smaller
+        by more than ``rope``, differs by no more, is larger by more: Corani and Benavoli 2015); ``detectable`` and
+        ``floor`` (true difference that is found with power 80 %, with these folds and with infinitely many repeats);
+        ``folds`` (their number, J) and ``outcome`` ("better", "likely better", "practically the same", "likely worse",
+        "worse" or "undecidable"). Without rows in records of 0.1 and 0.2.
     """
 
     label: dict[str, Any]
@@ -64,6 +82,7 @@ class Comparison:
     y: np.ndarray
     settings: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    planned: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(PLANNED)))
 
     def __repr__(self) -> str:
         return f"<Comparison of {len(self.table)} models on {self.label['n']} crystals of {self.label['name']}>"

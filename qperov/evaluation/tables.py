@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,10 +13,11 @@ import pandas as pd
 from qperov.evaluation.finished_folds import FoldResult
 from qperov.evaluation.metrics import ceiling_r2, scores, weighted_scores
 from qperov.evaluation.problem import BASELINES, Problem
+from qperov.evaluation.results import PLANNED
 from qperov.evaluation.significance import (
-    ROPE_SHARE,
     bayesian_correlated_t_test,
     corrected_resampled_t_test,
+    detectable_difference,
     holm,
 )
 from qperov.evaluation.splits import identical_rows
@@ -117,7 +119,7 @@ def prediction_table(problem: Problem, results: Sequence[FoldResult], groups: np
 
 
 def fold_table(problem: Problem, results: Sequence[FoldResult]) -> pd.DataFrame:
-    """MAE, RMSE and R² of each model on each fold."""
+    """MAE, RMSE and R² of each model on each fold, and its MAE on the inner folds."""
     rows = []
     for result in results:
         of_fold = weighted_scores(problem.y[result.test], result.prediction, np.ones((1, len(result.test))))
@@ -129,6 +131,7 @@ def fold_table(problem: Problem, results: Sequence[FoldResult]) -> pd.DataFrame:
                 "n_train": result.n_train,
                 "n_test": len(result.test),
                 **{metric: float(of_fold[metric][0]) for metric in ("mae", "rmse", "r2")},
+                "inner_mae": result.inner_mae,
             }
         )
     return pd.DataFrame(rows)
@@ -144,18 +147,56 @@ def parameter_table(results: Sequence[FoldResult]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["model", "repeat", "fold", "parameters"])
 
 
-def significance_table(problem: Problem, folds: pd.DataFrame) -> pd.DataFrame:
-    """Paired tests of models on one descriptor, and of every model against each baseline.
+def planned_table(problem: Problem, folds: pd.DataFrame, rope: float) -> pd.DataFrame:
+    """Best quantum against best classical model on each descriptor that has both; see ``Comparison.planned``.
 
-    Holm's correction counts the tests of one question: which of the models on the same descriptors differ, which models
-    differ from the mean, which from the median. ``prob_better``, ``prob_equivalent`` and ``prob_worse`` are
-    probabilities that the first model's MAE is smaller by more than ``rope``, differs by no more, or is larger by more:
-    the Bayesian correlated t-test, ``rope`` a hundredth of the label's standard deviation, in the label's unit.
+    In each fold the best of a family is the candidate with the least inner MAE, or the first where none has any: the
+    held-out errors say nothing in the choice.
+
+    Parameters
+    ----------
+    folds : DataFrame
+        From :func:`fold_table`.
+    rope : float
+        Half-width of the region of practical equivalence, in the label's unit.
     """
-    rope = ROPE_SHARE * float(problem.y.std())
+    held_out, inner = (folds.pivot(index=["repeat", "fold"], columns="model", values=v) for v in ("mae", "inner_mae"))
+    share = _test_share(folds)
+    rows = []
+    for descriptor, families in problem.questions.items():
+        most_often, maes = [], []
+        for names in families:
+            best = inner[names].fillna(np.inf).to_numpy().argmin(axis=1)
+            most_often.append(names[Counter(best.tolist()).most_common(1)[0][0]])
+            maes.append(held_out[names].to_numpy()[np.arange(len(best)), best])
+        quantum, classical = maes
+        test = corrected_resampled_t_test(quantum, classical, share)
+        bayes = bayesian_correlated_t_test(quantum, classical, share, rope)
+        detectable, floor = detectable_difference(quantum, classical, share)
+        rows.append(
+            {
+                "descriptor": descriptor, "quantum": most_often[0], "classical": most_often[1],
+                "quantum_mae": float(quantum.mean()), "classical_mae": float(classical.mean()),
+                "delta_mae": test.difference, "low": test.low, "high": test.high, "p": test.p,
+                "prob_better": bayes.lower, "prob_equivalent": bayes.equivalent, "prob_worse": bayes.higher,
+                "rope": rope, "detectable": detectable, "floor": floor, "folds": len(held_out),
+                "outcome": bayes.outcome,
+            }
+        )  # fmt: skip
+    table = pd.DataFrame(rows, columns=[name for name in PLANNED if name != "p_holm"])
+    return table.assign(p_holm=holm(table["p"].to_list()))[list(PLANNED)]
+
+
+def significance_table(problem: Problem, folds: pd.DataFrame, rope: float) -> pd.DataFrame:
+    """Paired tests of models on one descriptor, which are exploratory, and of every model against each baseline.
+
+    Holm's correction counts the tests of one question: which models differ from the mean, which from the median. Two
+    models that are picked by their scores were not planned to be compared, and no correction over all pairs mends that:
+    their p stands alone; see ``Comparison.significance``.
+    """
     ordered = folds.sort_values(["repeat", "fold"])
     mae = {name: part["mae"].to_numpy() for name, part in ordered.groupby("model")}
-    share = float((folds["n_test"] / folds["n_train"]).mean())
+    share = _test_share(folds)
     names = [*problem.models, *BASELINES]
     rows = []
     for i, a in enumerate(names[: len(problem.models)]):
@@ -168,6 +209,12 @@ def significance_table(problem: Problem, folds: pd.DataFrame) -> pd.DataFrame:
     tested = ["model_a", "model_b", "delta_mae", "low", "high", "t", "p"]
     probable = ["prob_better", "prob_equivalent", "prob_worse"]
     table = pd.DataFrame(rows, columns=[*tested, *probable])
-    question = table["model_b"].where(table["model_b"].isin(BASELINES), "each other")
-    corrected = table["p"].groupby(question).transform(lambda p: holm(p.to_list()))
-    return table.assign(p_holm=corrected, rope=rope)[[*tested, "p_holm", *probable, "rope"]]
+    exploratory = ~table["model_b"].isin(BASELINES)
+    corrected = table["p"].groupby(table["model_b"]).transform(lambda p: holm(p.to_list())).mask(exploratory)
+    table = table.assign(p_holm=corrected, rope=rope, exploratory=exploratory)
+    return table[[*tested, "p_holm", *probable, "rope", "exploratory"]]
+
+
+def _test_share(folds: pd.DataFrame) -> float:
+    """n_test / n_train, its mean over folds."""
+    return float((folds["n_test"] / folds["n_train"]).mean())

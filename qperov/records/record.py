@@ -29,7 +29,7 @@ from qperov.storage.plain_values import decode, decode_frame, symmetric
 from qperov.storage.versions import check_version
 
 SCHEMA = 1
-FRAMES = ("table", "folds", "significance", "descriptors", "parameters")
+FRAMES = ("table", "folds", "significance", "descriptors", "parameters", "planned")
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +91,8 @@ def read_record(directory: str | Path) -> Record:
         tables = {name: _read_part(path, name, files) for name in ("labels.parquet", "predictions.parquet")}
         comparison = Comparison(
             label=decode(stored["label"]),
-            **{name: decode_frame(stored[name]) for name in FRAMES[1:]},
+            # records of 0.1 and 0.2 have no planned questions
+            **{name: decode_frame(stored[name]) for name in FRAMES[1:] if name in stored or name != "planned"},
             table=_named(decode_frame(stored["table"])),
             predictions=tables["predictions.parquet"].to_pandas(),
             features={item["name"]: _matrix(_read_part(path, item["file"], files)) for item in features},

@@ -24,8 +24,11 @@
     Names of the constants, the better one first.
 ``significance``
     Tested pairs: ``model_a``, ``model_b``, ``delta_mae`` (a − b), ``low``, ``high``, ``t``, ``p``, ``p_holm``;
-    ``prob_better``, ``prob_equivalent``, ``prob_worse`` (of a), ``rope`` (null in older records); ``significant``
-    (``p_holm`` < 0.05) and ``verdict``, in which a is the first.
+    ``prob_better``, ``prob_equivalent``, ``prob_worse`` (of a), ``rope``, ``exploratory`` (null in older records);
+    ``significant`` (``p_holm`` < 0.05; ``p_holm`` is null where exploratory) and ``verdict``, in which a is the first.
+``planned``
+    Best quantum against best classical model of each descriptor, chosen inside the folds; keys as the columns of
+    ``Comparison.planned``. Empty in older records.
 ``descriptors``
     ``descriptor``, ``columns``, ``rank``, ``distinct``, ``ceiling_r2``.
 ``parameters``
@@ -65,7 +68,7 @@ ABOUT = {
 #: Columns of a tested pair; older records lack some of the last.
 PAIR = (
     "model_a", "model_b", "delta_mae", "low", "high", "t", "p", "p_holm",
-    "prob_better", "prob_equivalent", "prob_worse", "rope",
+    "prob_better", "prob_equivalent", "prob_worse", "rope", "exploratory",
 )  # fmt: skip
 
 
@@ -102,6 +105,7 @@ def metrics(record: Record) -> dict[str, Any]:
             "confidence": CONFIDENCE,
             "models": _models(comparison),
             "baselines": _baselines(comparison),
+            "planned": _rows(comparison.planned),
             "significance": _pairs(comparison),
             "descriptors": _rows(comparison.descriptors),
             "parameters": [

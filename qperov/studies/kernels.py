@@ -14,12 +14,13 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import Pipeline
 
 from qperov.evaluation.significance import (
-    ROPE_SHARE,
+    ROPE,
     PairedTest,
     PracticalTest,
     bayesian_correlated_t_test,
     corrected_resampled_t_test,
     holm,
+    region_half_width,
 )
 from qperov.evaluation.splits import honest_groups
 from qperov.quantum.kernels.feature_map_kernel import FeatureMapKernel
@@ -177,7 +178,7 @@ def _score_table(
     unit: str | None,
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Nested scores beside the RBF's, with a sentence for each quantum kernel."""
-    rope = ROPE_SHARE * float(data.y.std())
+    rope = region_half_width(ROPE, data.y)
     share = float(np.mean([len(test) / len(train) for train, test in data.folds]))
     maes = {
         name: np.array([mean_absolute_error(data.y[test], p[test]) for _, test in data.folds])

@@ -11,6 +11,7 @@ from qperov.evaluation.metrics import bootstrap_weights, scores
 from qperov.evaluation.progress import Progress
 from qperov.evaluation.results import Comparison
 from qperov.records.study import Chart, Reference, Study
+from qperov.reports.words.planned import planned_lines
 from qperov.studies.models import build_suite
 
 #: Models that take part; the second for ``--quick``.
@@ -125,7 +126,7 @@ def _study(dataset: CrystalDataset, comparison: Comparison, element: str, share:
             f"Labels: {'; '.join(label['provenance'])}.",
             *comparison.warnings,
             _what_composition_tells(table, mae, best, unit),
-            *_best_against_best(comparison, best, unit),
+            *planned_lines(comparison),
         ),
         tables={"Scores": table},
         charts=(
@@ -159,22 +160,4 @@ def _what_composition_tells(table: pd.DataFrame, mae: str, best: list[str], unit
     return (
         f"The mean label of the training crystals of the same composition has MAE {alone[mae]:.2f} {unit}; {said}; "
         f"{verdict}."
-    )
-
-
-def _best_against_best(comparison: Comparison, best: list[str], unit: str) -> tuple[str, ...]:
-    """The paired test of the best classical against the best quantum model."""
-    if len(best) < 2:
-        return ()
-    pairs = comparison.significance
-    found = pairs[pairs["model_a"].isin(best) & pairs["model_b"].isin(best)].iloc[0]
-    sign = 1 if found["model_a"] == best[1] else -1
-    low, high = sorted((sign * found["low"], sign * found["high"]))
-    known = "is not distinguishable from"
-    if found["p_holm"] < 0.05:
-        known = "is better than" if sign * found["delta_mae"] < 0 else "is worse than"
-    delta, low, high = (f"{value:+.2f}".replace("-", "−") for value in (sign * found["delta_mae"], low, high))
-    return (
-        f"{best[1]} {known} {best[0]} at n = {comparison.label['n']} (ΔMAE {delta} [{low}, {high}] {unit}, corrected "
-        f"resampled t-test, p = {found['p_holm']:.2g} after Holm).",
     )

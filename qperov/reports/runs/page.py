@@ -11,13 +11,12 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from qperov.evaluation.significance import ROPE_SHARE
 from qperov.records.record import Record
 from qperov.reports.figures.style import style
 from qperov.reports.page import Section, plain, render
 from qperov.reports.runs.figure import draw_runs
 from qperov.reports.runs.sets import NOT_COMPARABLE, Run, cautions, comparable_sets, named_runs, run_names
-from qperov.reports.runs.tests import RunPair, paired_differences, same_folds
+from qperov.reports.runs.tests import RunPair, paired_differences, region, same_folds
 from qperov.reports.words import findings as say
 from qperov.reports.words.introduction import listed, target
 from qperov.reports.words.number_format import significant
@@ -164,7 +163,7 @@ def _set(runs: list[Run], number: int, total: int) -> dict[str, Any]:
         "label": first.label,
         "target": target(first),
         "unit": first.label.get("unit") or "",
-        "rope": f"{significant(ROPE_SHARE * float(first.y.std()), 2)}{say.with_unit(first)}",
+        "rope": f"{significant(region(first), 2)}{say.with_unit(first)}",
         "groups": groups,
         "models": len(models),
         "picture": _picture(draw_runs({run.name: run.record.comparison for run in runs}, models)) if models else "",

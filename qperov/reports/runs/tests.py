@@ -9,10 +9,11 @@ import pandas as pd
 
 from qperov.evaluation.results import Comparison
 from qperov.evaluation.significance import (
-    ROPE_SHARE,
+    ROPE,
     bayesian_correlated_t_test,
     corrected_resampled_t_test,
     holm,
+    region_half_width,
 )
 from qperov.reports.words.findings import Difference, best, scored_models
 
@@ -45,11 +46,16 @@ def _fold_assignment(comparison: Comparison) -> pd.DataFrame:
     return comparison.predictions[columns].drop_duplicates().sort_values(columns, ignore_index=True)
 
 
+def region(comparison: Comparison) -> float:
+    """Half the width of a run's region of practical equivalence; the default one in records that have none."""
+    return float(comparison.settings.get("rope", region_half_width(ROPE, comparison.y)))
+
+
 def paired_differences(a: Comparison, b: Comparison) -> list[RunPair]:
     """Each model that both runs have, and the best of one against the best of the other, where that is another pair.
 
     ΔMAE is that of the first run minus that of the second, fold by fold: corrected resampled t-test with Holm's
-    correction over the list, Bayesian correlated t-test with a region of a hundredth of the label's standard deviation.
+    correction over the list, Bayesian correlated t-test with the region of practical equivalence of the first run.
 
     Parameters
     ----------
@@ -68,7 +74,7 @@ def paired_differences(a: Comparison, b: Comparison) -> list[RunPair]:
     if leaders[0] is not None and leaders[1] is not None:
         pairs = list(dict.fromkeys([(str(leaders[0]["model"]), str(leaders[1]["model"])), *pairs]))
     share = float((a.folds["n_test"] / a.folds["n_train"]).mean())
-    rope = ROPE_SHARE * float(np.std(a.y))
+    rope = region(a)
     scores = [(one, other, maes[0][one], maes[1][other]) for one, other in pairs]
     scores = [(one, other, x, y) for one, other, x, y in scores if len(x) == len(y) > 1]
     tests = [corrected_resampled_t_test(x, y, share) for _, _, x, y in scores]

@@ -32,7 +32,7 @@ def score_sentence(
     return (
         f"{name} {verdict} on the same components with the same search (ΔMAE {_difference(paired)}{per} at 95 % "
         f"confidence, R² {fixed(r2[0], 2)} against {fixed(r2[1], 2)}). Probability that it is better by more than "
-        f"{rope:.2g}{per}, 1 % of the label's standard deviation: {practical.lower:.2f}; that they are equivalent: "
+        f"{rope:.2g}{per}, 5 % of the best constant's MAE: {practical.lower:.2f}; that they are equivalent: "
         f"{practical.equivalent:.2f}; that it is worse: {practical.higher:.2f}."
     )
 
