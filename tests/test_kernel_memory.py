@@ -51,8 +51,8 @@ def test_a_grid_search_prepares_each_sample_once_a_bandwidth(kernel, counted, mo
     grid = [{"kernel__bandwidth": [b], "C": [0.1, 1.0, 10.0]} for b in (0.05, 0.2)]
     GridSearchCV(QuantumSVR(kernel, epsilon=0.0), grid, cv=KFold(5, shuffle=True, random_state=0)).fit(samples, y)
     assert sum(prepared) == 2 * 60
-    each = 5 * (48 * 47 // 2 + 12 * 48) + 60 * 59 // 2  # five folds, and all samples for the best
-    assert sum(counted) <= (0 if isinstance(kernel, ProjectedKernel) else 2 * each)
+    each = 60 * 59 // 2  # five folds have all but few pairs in common
+    assert sum(counted) <= (0 if isinstance(kernel, ProjectedKernel) else 2 * 1.1 * each)
 
 
 def test_prediction_touches_support_vectors_only(counted):
@@ -81,9 +81,11 @@ def test_results_are_remembered_by_content(counted):
     assert len(counted) == 1
     for _ in range(2):
         np.testing.assert_allclose(kernel(X[3:5], X[2:]), expected[3:5, 2:], atol=1e-15)
-    assert counted[1:] == [2 * 7]
-    np.testing.assert_allclose(kernel(X[3:5], X), expected[3:5], atol=1e-15)
-    assert counted[2:] == [2 * 2]  # the columns that were not known
+        np.testing.assert_allclose(kernel(X[5:] + 1, X), kernel(X[5:] + 1, X), atol=1e-15)
+    assert counted[1:] == [4 * 9]
+    kernel(np.concatenate([X[5:] + 1, X + 2]), X)
+    kernel(np.concatenate([X, X + 1]))
+    assert counted[2:] == [9 * 9, 9 * 5, 9 * 8 // 2]  # what was not known
     del counted[1:]
     others = [{"bandwidth": 0.3}, {"reps": 1}, {"precision": "single"}, {"entanglement": "full"}, {"feature_map": "z"}]
     for i, changed in enumerate(others):
@@ -202,7 +204,7 @@ def test_memory_stays_bounded(requests):
         assert np.array_equal(
             memory.rows((key, width), samples, lambda new, w=width: rows_of(new, w))[:, 0], 2 * samples[:, 0]
         )
-        memory.matrix(key + 10, samples, None, lambda X, Y: np.eye(len(X)))
+        memory.matrix(key + 10, samples, None, lambda X, Y: np.equal(X, (X if Y is None else Y).T).astype(float))
         memory.pairs(key + 20, samples, None, lambda rows, columns: rows / (1 + columns))
         assert memory.n_bytes <= memory.max_bytes
         memory.clear() if key == 5 else None

@@ -1,4 +1,4 @@
-"""What kernels of this process remember: states, training matrices and measured pairs, found again by content.
+"""What kernels of this process remember: states, values between them and measured pairs, found again by content.
 
 Cross-validation asks for the same samples in many arrays, and a search over the parameters of an estimator for the same
 matrices. Each thing is kept under one setting of one kernel (feature map, bandwidth, …) and the bytes of its samples.
@@ -10,8 +10,8 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from hashlib import blake2b
 from itertools import count, islice, repeat
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +22,50 @@ MAX_SETTINGS = 1000
 
 #: Memory that the entry of one array takes beside its numbers, and one remembered pair.
 ENTRY_BYTES, PAIR_BYTES = 300, 128
+
+#: Blocks into which the unknown values of one matrix are divided at most.
+MAX_BLOCKS = 8
+
+#: Samples by which known values are found again, and for which there is room when more samples come.
+PROBES, SPARE = 16, 128
+
+
+class KnownValues:
+    """Values between samples that were asked for together, NaN where one was not asked for yet.
+
+    Parameters
+    ----------
+    name : bytes
+        What they are kept under.
+    contents : list of bytes
+        The samples, all different.
+    values : ndarray of shape (n_samples, n_samples)
+    """
+
+    def __init__(self, name: bytes, contents: list[bytes], values: np.ndarray) -> None:
+        self.name = name
+        self.places = {content: i for i, content in enumerate(contents)}
+        self.values = values
+
+    def shares(self, contents: list[bytes]) -> bool:
+        """Whether it has samples in common with others, by a look at a few."""
+        return any(content in self.places for content in contents[:: -(-len(contents) // PROBES)])
+
+    def placed(self, contents: list[bytes]) -> np.ndarray:
+        """Rows of samples, of new ones too."""
+        before = len(self.places)
+        rows = np.array([self.places.setdefault(content, len(self.places)) for content in contents], dtype=np.intp)
+        if len(self.places) > len(self.values):
+            room = max(len(self.places), before + SPARE)
+            values = np.full((room, room), np.nan)
+            values[:before, :before] = self.values[:before, :before]
+            self.values = values
+        return rows
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that they take."""
+        return self.values.nbytes + len(self.places) * (ENTRY_BYTES + len(next(iter(self.places))))
 
 
 class KernelMemory:
@@ -45,13 +89,12 @@ class KernelMemory:
         """Forget everything."""
         with self._lock:
             self._settings: OrderedDict[Hashable, int] = OrderedDict()
-            self._arrays: OrderedDict[tuple[int, bytes], np.ndarray] = OrderedDict()
-            self._pairs: dict[int, float] = {}
+            self._arrays: OrderedDict[tuple[int, bytes], tuple[Any, int]] = OrderedDict()
             self._array_bytes = 0
+            self._known: dict[int, list[KnownValues]] = {}
+            self._pairs: dict[int, float] = {}
 
-    def rows(
-        self, key: Hashable | None, X: np.ndarray, compute: Callable[[np.ndarray], np.ndarray], beside: bytes = b""
-    ) -> np.ndarray:
+    def rows(self, key: Hashable | None, X: np.ndarray, compute: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """One row of values for each sample of X, shape (n_samples, n_values); not to be written to.
 
         Parameters
@@ -61,14 +104,12 @@ class KernelMemory:
         X : ndarray of shape (n_samples, n_features)
         compute : callable
             Gives the rows of samples that are all different; called at most once, with those that are not known.
-        beside : bytes
-            What else the values depend on.
         """
         samples, positions = distinct(X)
         if key is None:
             return _repeated(compute(samples), positions)
         setting = self._setting(key)
-        contents = [(setting, beside + row.tobytes()) for row in samples]
+        contents = [(setting, row.tobytes()) for row in samples]
         with self._lock:
             known = [self._get(content) for content in contents]
         missing = [i for i, row in enumerate(known) if row is None]
@@ -94,8 +135,8 @@ class KernelMemory:
     ) -> np.ndarray:
         """K(X, Y) of a symmetric kernel with K(x, x) = 1, shape (n_samples, m_samples), the caller's own.
 
-        K(X, X) is remembered as a whole, K(X, Y) by its columns: an estimator asks again for the same test samples X,
-        with other support vectors Y.
+        The values of K(X, X) are remembered, and those with samples that come later: the folds of a search find what
+        they have in common, and test samples the support vectors of one estimator among those of another.
 
         Parameters
         ----------
@@ -107,18 +148,34 @@ class KernelMemory:
             K of two sets of samples, the samples of each all different.
         """
         samples, rows = distinct(X)
-        everything = blake2b(samples.tobytes() + repr(samples.shape).encode(), digest_size=16).digest()
-        if Y is not None:
-            K = self.rows(key, Y, lambda new: compute(samples, new).T, everything).T
-            return K[rows] if len(samples) < len(X) else K.copy()
-        content = None if key is None else (self._setting(key), everything)
+        others, columns = (None, rows) if Y is None else distinct(Y)
+        contents = [row.tobytes() for row in samples]
+        other_contents = contents if others is None else [row.tobytes() for row in others]
+        setting = 0 if key is None else self._setting(key)
         with self._lock:
-            known = None if content is None else self._get(content)
-        K = compute(samples, None) if known is None else known.copy()
-        if known is None and content is not None and 2 * K.nbytes <= self.max_bytes:
-            with self._lock:
-                self._put(content, K.copy())
-        return K if len(samples) == len(X) else K[np.ix_(rows, rows)]
+            known = self._known_values(setting, contents, other_contents)
+            if known is not None:
+                down, across = known.placed(contents), known.placed(other_contents)
+                self._put((setting, known.name), known)
+                K = known.values[np.ix_(down, across)]
+        complete = known is not None and not np.isnan(K).any()
+        if known is None:
+            K = compute(samples, others)
+        elif not complete:
+            _complete(K, samples, others, compute)
+        if others is not None:
+            places = {content: i for i, content in enumerate(contents)}
+            same = [(places[content], j) for j, content in enumerate(other_contents) if content in places]
+            K[tuple(np.array(same, dtype=np.intp).reshape(-1, 2).T)] = 1.0
+        with self._lock:
+            if known is not None and not complete:
+                known.values[np.ix_(down, across)] = K
+                known.values[np.ix_(across, down)] = K.T
+            elif known is None and key is not None and others is None and self._has_room(len(K), contents[0]):
+                known = KnownValues(b"%d" % next(self._numbers), contents, K.copy())
+                self._known.setdefault(setting, []).append(known)
+                self._put((setting, known.name), known)
+        return K if K.shape == (len(rows), len(columns)) else K[np.ix_(rows, columns)]
 
     def pairs(
         self,
@@ -175,18 +232,33 @@ class KernelMemory:
             self._settings.move_to_end(key)
             return self._settings[key]
 
-    def _get(self, content: tuple[int, bytes]) -> np.ndarray | None:
-        if content in self._arrays:
-            self._arrays.move_to_end(content)
-        return self._arrays.get(content)
+    def _known_values(self, setting: int, contents: list[bytes], others: list[bytes]) -> KnownValues | None:
+        """Values of which some of these samples are rows already, if there is room for the rest."""
+        for known in reversed(self._known.get(setting, ())):
+            if known.shares(contents) or known.shares(others):
+                together = {*known.places, *contents, *others}
+                return known if self._has_room(len(together), contents[0]) else None
+        return None
 
-    def _put(self, content: tuple[int, bytes], array: np.ndarray) -> None:
-        if content in self._arrays:
-            self._array_bytes -= _entry_bytes(content, self._arrays.pop(content))
-        self._arrays[content] = array
-        self._array_bytes += _entry_bytes(content, array)
+    def _has_room(self, n_samples: int, content: bytes) -> bool:
+        return 2 * n_samples * (8 * n_samples + ENTRY_BYTES + len(content)) <= self.max_bytes
+
+    def _get(self, content: tuple[int, bytes]) -> np.ndarray | None:
+        if content not in self._arrays:
+            return None
+        self._arrays.move_to_end(content)
+        return self._arrays[content][0]
+
+    def _put(self, content: tuple[int, bytes], array: np.ndarray | KnownValues) -> None:
+        self._array_bytes -= self._arrays.pop(content, (None, 0))[1]
+        n_bytes = array.nbytes + len(content[1]) + ENTRY_BYTES
+        self._arrays[content] = array, n_bytes
+        self._array_bytes += n_bytes
         while 4 * self._array_bytes > 3 * self.max_bytes and self._arrays:
-            self._array_bytes -= _entry_bytes(*self._arrays.popitem(last=False))
+            (setting, _), (forgotten, n_bytes) = self._arrays.popitem(last=False)
+            self._array_bytes -= n_bytes
+            if isinstance(forgotten, KnownValues):
+                self._known[setting].remove(forgotten)
 
 
 def distinct(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -197,8 +269,32 @@ def distinct(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (X, positions) if len(places) == len(X) else (X[np.unique(positions, return_index=True)[1]], positions)
 
 
-def _entry_bytes(content: tuple[int, bytes], array: np.ndarray) -> int:
-    return array.nbytes + len(content[1]) + ENTRY_BYTES
+def _complete(
+    K: np.ndarray,
+    samples: np.ndarray,
+    others: np.ndarray | None,
+    compute: Callable[[np.ndarray, np.ndarray | None], np.ndarray],
+) -> None:
+    """Fill in what is NaN, block by block: the rows that lack the same columns together."""
+    for left in range(MAX_BLOCKS, 0, -1):
+        unknown = np.isnan(K)
+        incomplete = unknown.any(axis=1)
+        if not incomplete.any():
+            return
+        rows, columns = incomplete, unknown.any(axis=0)
+        if left > 1:
+            columns = unknown[incomplete.argmax()]
+            rows = (unknown == columns).all(axis=1)
+        if others is None:
+            inside = rows & columns  # all of the rows, or none
+            if inside.any():
+                K[np.ix_(rows, rows)] = compute(samples[rows], None)
+                columns = columns & ~rows
+            if columns.any():
+                K[np.ix_(rows, columns)] = block = compute(samples[rows], samples[columns])
+                K[np.ix_(columns, rows)] = block.T
+        else:
+            K[np.ix_(rows, columns)] = compute(samples[rows], others[columns])
 
 
 def _repeated(rows: np.ndarray, positions: np.ndarray) -> np.ndarray:

@@ -8,6 +8,9 @@ from scipy.linalg.blas import get_blas_funcs
 #: Rows and columns of a square that is mirrored at once.
 BLOCK = 128
 
+#: Memory of the states whose expectations are found at once, in the processor's cache.
+BLOCK_BYTES = 2**19
+
 
 def fidelities(bras: np.ndarray, kets: np.ndarray | None = None) -> np.ndarray:
     """|⟨a|b⟩|² of all pairs of states, shape (n_bras, n_kets).
@@ -54,12 +57,19 @@ def fidelities_and_rates(
 def expectations(psi: np.ndarray, phi: np.ndarray, n_qubits: int) -> np.ndarray:
     """Re⟨ψ|P|φ⟩ for P = X, Y, Z on each qubit, shape (n_samples, 3·n_qubits)."""
     result = np.empty((len(psi), n_qubits, 3))
-    for qubit in range(n_qubits):
-        bra, ket = (s.T.reshape(2**qubit, 2, -1, len(psi)) for s in (psi, phi))
-        to_one, to_zero, zeros, ones = (
-            np.einsum("lrs,lrs->s", bra[:, i].conj(), ket[:, j]) for i, j in ((0, 1), (1, 0), (0, 0), (1, 1))
-        )
-        result[:, qubit] = np.stack([(to_one + to_zero).real, (to_one - to_zero).imag, (zeros - ones).real], axis=1)
+    basis = np.arange(2**n_qubits)[:, None] >> np.arange(n_qubits)[::-1]
+    signs = 1.0 - 2.0 * (basis & 1)
+    width = max(1, BLOCK_BYTES // (psi.itemsize * 2**n_qubits))
+    for start in range(0, len(psi), width):
+        here = slice(start, start + width)
+        bras, kets = psi[here], phi[here]
+        result[here, :, 2] = (bras.real * kets.real + bras.imag * kets.imag) @ signs
+        for qubit in range(n_qubits):
+            bra, ket = (s.reshape(len(s), 2**qubit, 2, -1) for s in (bras, kets))
+            to_one = np.einsum("slr,slr->s", bra[:, :, 0].conj(), ket[:, :, 1])
+            to_zero = to_one.conj() if psi is phi else np.einsum("slr,slr->s", bra[:, :, 1].conj(), ket[:, :, 0])
+            result[here, qubit, 0] = (to_one + to_zero).real
+            result[here, qubit, 1] = (to_one - to_zero).imag
     return result.reshape(len(psi), -1)
 
 

@@ -121,7 +121,9 @@ def _simulate(gates: Iterable[Gate], n_qubits: int, n_samples: int, dtype: DType
         tangents = [
             angle_values(angle.tangent if isinstance(angle, Dual) else 0.0, n_samples, real) for angle in angles
         ]
-    psi: np.ndarray = np.empty((2**n_qubits, n_samples), dtype)
+    keep_freed_memory()
+    # a state lies in memory as a row, since states are kept, and gathered, one by one
+    psi: np.ndarray = np.empty((n_samples, 2**n_qubits), dtype).T
     tangent: Array | None = None if tangents is None else np.empty_like(psi)
     width = min(BLOCK_SAMPLES, max(1, BLOCK_BYTES // (dtype.itemsize * 2**n_qubits)))
     for start in range(0, n_samples, width):
@@ -346,6 +348,15 @@ def physical_memory() -> float:
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):
         return float("inf")
+
+
+def keep_freed_memory() -> None:
+    """Have glibc's malloc use freed arrays again, instead of returning them to the system after each operation.
+
+    Getting their pages back may cost more than the arithmetic. What is freed is kept up to the largest array that was
+    ever freed, of at most 32 MiB (mallopt(3), M_MMAP_THRESHOLD); this one is never touched.
+    """
+    np.empty(2**25 - 2**16, np.uint8)
 
 
 def readable(n_bytes: float) -> str:
