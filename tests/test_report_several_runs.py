@@ -196,7 +196,9 @@ def test_pairs_are_tested_fold_by_fold_with_the_corrected_test() -> None:
     assert pairs[RIDGE, RIDGE].tested.delta < 0, "the first run is better"
     assert pairs[RIDGE, RIDGE].tested.p_holm >= pairs[RIDGE, RIDGE].tested.p
     assert pairs[RIDGE, RIDGE].tested.p_holm == pytest.approx(min(ps) * len(ps))
-    assert pairs[RIDGE, RIDGE].tested.rope == pytest.approx(0.01 * COMPARISON.y.std())
+    assert pairs[RIDGE, RIDGE].tested.rope == pytest.approx(
+        0.05 * np.abs(COMPARISON.y - np.median(COMPARISON.y)).mean()
+    )
 
 
 def test_best_of_each_are_tested_where_they_are_other_models() -> None:

@@ -10,11 +10,14 @@ import numpy as np
 import pandas as pd
 
 METRICS = ("mae", "rmse", "r2", "spearman", "maer")
-#: Columns of the planned questions.
-PLANNED = (
-    "descriptor", "quantum", "classical", "quantum_mae", "classical_mae", "delta_mae", "low", "high", "p", "p_holm",
-    "prob_better", "prob_equivalent", "prob_worse", "rope", "detectable", "floor", "folds", "outcome",
-)  # fmt: skip
+#: Columns of the planned questions, and their types.
+PLANNED = {
+    **dict.fromkeys(("descriptor", "quantum", "classical"), "str"),
+    **dict.fromkeys(("quantum_mae", "classical_mae", "delta_mae", "low", "high", "p", "p_holm"), "float64"),
+    **dict.fromkeys(("prob_better", "prob_equivalent", "prob_worse", "rope", "detectable", "floor"), "float64"),
+    "folds": "int64",
+    "outcome": "str",
+}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -82,7 +85,7 @@ class Comparison:
     y: np.ndarray
     settings: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    planned: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(PLANNED)))
+    planned: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(PLANNED)).astype(PLANNED))
 
     def __repr__(self) -> str:
         return f"<Comparison of {len(self.table)} models on {self.label['n']} crystals of {self.label['name']}>"

@@ -184,7 +184,7 @@ def planned_table(problem: Problem, folds: pd.DataFrame, rope: float) -> pd.Data
             }
         )  # fmt: skip
     table = pd.DataFrame(rows, columns=[name for name in PLANNED if name != "p_holm"])
-    return table.assign(p_holm=holm(table["p"].to_list()))[list(PLANNED)]
+    return table.assign(p_holm=holm(table["p"].to_list()))[list(PLANNED)].astype(PLANNED)
 
 
 def significance_table(problem: Problem, folds: pd.DataFrame, rope: float) -> pd.DataFrame:
