@@ -75,8 +75,8 @@ def label_dataset(
         Crystals that a process relaxes side by side, which pays on a GPU.
     retry : bool
         Also what failed or did not converge before.
-    progress : Progress, optional
-        Called after each batch.
+    progress : Progress or bool, optional
+        Called after each batch; True for a bar, which is the default at a prompt and in a notebook.
 
     Raises
     ------

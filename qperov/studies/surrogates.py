@@ -121,7 +121,8 @@ def surrogate_studies(
     ]
     if not kernels:
         return ()
-    rope, unit = region_half_width(ROPE, np.asarray(comparison.y)), comparison.label.get("unit") or ""
+    rope = comparison.settings.get("rope", region_half_width(ROPE, np.asarray(comparison.y)))
+    unit = comparison.label.get("unit") or ""
     table = pd.concat([surrogate_table(chosen, rope, seed) for chosen in kernels], ignore_index=True)
     classical = table[~table["surrogate"].isin((QUANTUM, REORDERED))]
     about = (
@@ -133,7 +134,7 @@ def surrogate_studies(
         "alignment. Random Fourier features: as many as there are crystals, with frequencies drawn from the map's "
         f"spectrum; mean of {DRAWS} draws. Qubits reordered: the components on other qubits; mean of {ORDERS} random "
         "orders, whose scatter is an accident of the wiring. P(better): that the quantum kernel is better by more than "
-        f"{rope:.2g}{f' {unit}' if unit else ''}, 5 % of the best constant's MAE."
+        f"{rope:.2g}{f' {unit}' if unit else ''}, the region of practical equivalence."
     )
     of = {kernel.name: table[table["kernel"] == kernel.name] for kernel in kernels}
     sentences = [surrogate_sentence(kernel.setting, of[kernel.name], classical, unit) for kernel in kernels]
