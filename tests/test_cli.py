@@ -73,7 +73,7 @@ def test_demo_has_sections_on_second_task_and_autoencoder(tmp_path: Path, monkey
     monkeypatch.setattr(cli, "QUICK_STEP", 1)
     call("demo", "--quick", "--folds", 2, "--jobs", 1, "--runs", tmp_path)
     record = qperov.records.read_record(tmp_path / "demo-1")
-    assert record.task["studies"] == ["second_task", "kernels", "noise", "autoencoder"]
+    assert record.task["studies"] == ["second_task", "kernels", "surrogates", "noise", "autoencoder"]
     autoencoder = [study for study in record.studies if study.title.startswith("Quantum autoencoder")]
     assert len(autoencoder) == 3
     assert record.studies[0].title == "A second task: cpx222, mixing energy"
