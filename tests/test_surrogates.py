@@ -25,7 +25,7 @@ from qperov.quantum.kernels.fidelity import FidelityKernel
 from qperov.quantum.kernels.projected import ProjectedKernel
 from qperov.records.study import Study
 from qperov.reports.figures.charts import draw_chart
-from qperov.reports.words.kernel_findings import surrogate_conclusion
+from qperov.reports.words.kernel_findings import surrogate_conclusion, surrogate_sentence
 from qperov.studies import surrogates
 from qperov.studies.surrogate_kernels import (
     closed_form,
@@ -209,7 +209,7 @@ def test_crystals_are_drawn_by_group(models: dict[str, Model], comparison: Compa
     rows = surrogates._drawn_rows(comparison, 21, seed=3)
     assert len(rows) == 20
     assert (rows[::2] + 1 == rows[1::2]).all(), "pairs of equal group stay together"
-    chosen = surrogates.chosen_kernel("QSVR", models["QSVR"], comparison, rows)
+    chosen = surrogates.quantum_kernel_of("QSVR", models["QSVR"], comparison, rows)
     assert chosen is not None
     for train, test in chosen.folds:
         assert sorted([*train, *test]) == list(range(20))
@@ -235,4 +235,19 @@ def test_conclusion_says_what_is_left(rows: list[tuple[str, float, str]], expect
     table = table.assign(surrogate="fitted RBF", mae=1.0, delta=-0.5, low=-0.9, high=-0.1)
     text = surrogate_conclusion(table, "eV")
     assert expected in text
-    assert ("nothing of P" in text) == (len(rows) == 2)
+    assert ("; nothing of P." in text) == (len(rows) == 2)
+
+
+def test_a_kernel_without_entanglement_is_called_classical() -> None:
+    columns = ["kernel", "surrogate", "alignment", "mae", "spread", "delta", "low", "high", "outcome"]
+    rows = [
+        ("Q", surrogates.QUANTUM, 1.0, 0.2, np.nan, np.nan, np.nan, np.nan, ""),
+        ("Q", "without entanglement", 1.0, 0.2, np.nan, 0.0, 0.0, 0.0, "practically the same"),
+        ("Q", surrogates.REORDERED, 1.0, 0.2, 1e-16, 0.0, -1e-17, 1e-17, "practically the same"),
+    ]
+    own = pd.DataFrame(rows, columns=columns)
+    text = surrogate_sentence("z", own, own.iloc[[1]], "eV")
+    assert "practically the same (ΔMAE 0.000 [0.000 … 0.000] eV)" in text
+    assert text.endswith("Its map does not entangle: it is a classical kernel already.")
+    entangled = surrogate_sentence("iqp", own.assign(alignment=[1, 0.9, 1], spread=0.01), own.iloc[[1]], "eV")
+    assert entangled.endswith("Random orders of its qubits scatter by 0.010 eV.")

@@ -28,7 +28,7 @@ from qperov.quantum.kernels.bandwidth import resolved_kernel
 from qperov.quantum.kernels.feature_map_kernel import FeatureMapKernel
 from qperov.quantum.kernels.fidelity import FidelityKernel
 from qperov.records.study import Chart, Reference, Study
-from qperov.reports.words.kernel_findings import interval_text, surrogate_conclusion, surrogate_sentence
+from qperov.reports.words.kernel_findings import TWIN, interval_text, surrogate_conclusion, surrogate_sentence
 from qperov.studies.kernel_findings import likeness
 from qperov.studies.surrogate_kernels import (
     closed_form,
@@ -50,9 +50,7 @@ MOST, QUICK_MOST = 250, 120
 ORDERS, DRAWS = 8, 4
 #: Rows of the table; those between the first and the last are classical kernels.
 QUANTUM, REORDERED = "quantum kernel", "qubits reordered"
-TWIN, CLOSED_FORM, GAUSSIAN, FOURIER = (
-    "without entanglement", "closed form", "fitted RBF", "random Fourier features",
-)  # fmt: skip
+CLOSED_FORM, GAUSSIAN, FOURIER = "closed form", "fitted RBF", "random Fourier features"
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +62,7 @@ class ChosenKernel:
     name : str
         Of the model.
     kernel : FeatureMapKernel
-        Exact, with numbers for its bandwidth.
+        Exact, in double precision, with numbers for its bandwidth.
     machine : estimator
         Regressor on a precomputed matrix.
     X : ndarray, shape (n, n_features)
@@ -117,7 +115,7 @@ def surrogate_studies(
         for name, model in models.items()
         if model.family == "quantum"
         and model.role == "candidate"
-        and (chosen := chosen_kernel(name, model, comparison, rows)) is not None
+        and (chosen := quantum_kernel_of(name, model, comparison, rows)) is not None
     ]
     if not kernels:
         return ()
@@ -167,7 +165,7 @@ def surrogate_studies(
 # --- what is studied ----------------------------------------------------------------------------
 
 
-def chosen_kernel(name: str, model: Model, comparison: Comparison, rows: np.ndarray) -> ChosenKernel | None:
+def quantum_kernel_of(name: str, model: Model, comparison: Comparison, rows: np.ndarray) -> ChosenKernel | None:
     """The quantum kernel of a compared model on some of the crystals; None where it has none."""
     estimator = clone(model.of_features)
     _, search = search_of(estimator)
@@ -192,7 +190,7 @@ def chosen_kernel(name: str, model: Model, comparison: Comparison, rows: np.ndar
     machine: BaseEstimator = clone(estimator).set_params(kernel="precomputed")
     if target is not None:
         machine = TransformedTargetRegressor(machine, transformer=target)
-    exact = resolved_kernel(clone(kernel).set_params(shots=None, backend=None), X, y)
+    exact = resolved_kernel(clone(kernel).set_params(shots=None, backend=None, precision="double"), X, y)
     return ChosenKernel(name, exact, machine, X, y, _outer_folds(comparison, name, rows))
 
 

@@ -14,6 +14,12 @@ from qperov.reports.words.number_format import decimals, fixed, significant
 
 #: A kernel whose centred matrix makes this cosine with a Gaussian's is effectively one.
 GAUSSIAN_ALREADY = 0.98
+#: The surrogate that is the same feature map without its entanglement, and what tells it from the map.
+TWIN, ENTANGLED = "without entanglement", 1e-9
+#: So many kernels are named of which nothing is left.
+FEW_NAMES = 2
+#: A difference of scores has no more decimals.
+MOST_DECIMALS = 5
 #: Shots are enough where they cost less R² than this.
 ENOUGH = 0.05
 
@@ -112,7 +118,7 @@ def interval_text(row: Mapping[str, Any]) -> str:
     delta, low, high = row["delta"], row["low"], row["high"]
     if math.isnan(delta):
         return ""
-    places = decimals(delta, low, high)
+    places = min(decimals(delta, low, high), MOST_DECIMALS)
     return "{} [{} … {}]".format(*(fixed(value, places, sign=True) for value in (delta, low, high)))
 
 
@@ -123,8 +129,10 @@ def surrogate_sentence(setting: str, own: pd.DataFrame, classical: pd.DataFrame,
     text = (
         f"{quantum['kernel']}, {setting}: MAE {significant(quantum['mae'])}{per}. Its best classical surrogate, "
         f"{best['surrogate']}, has {significant(best['mae'])}{per} and a centred alignment of {best['alignment']:.3f} "
-        f"with it; against this surrogate the quantum kernel is {best['outcome']} (ΔMAE {interval_text(best)}{per})."
+        f"with it; quantum against surrogate: {best['outcome']} (ΔMAE {interval_text(best)}{per})."
     )
+    if (own.loc[own["surrogate"] == TWIN, "alignment"] > 1 - ENTANGLED).any():
+        return f"{text} Its map does not entangle: it is a classical kernel already."
     for row in own[~own.index.isin(classical.index)].iloc[1:].to_dict(orient="records"):
         text += f" Random orders of its qubits scatter by {significant(row['spread'], 2)}{per}."
     return text
@@ -153,7 +161,10 @@ def surrogate_conclusion(classical: pd.DataFrame, unit: str) -> str:
         for row in open_
     ]
     if nothing:
-        parts.append(f"nothing of {', '.join(str(row['kernel']) for row in nothing)}")
+        named = " and ".join(str(row["kernel"]) for row in nothing)
+        parts.append(
+            f"nothing of {named if len(nothing) <= FEW_NAMES else f'the other {len(nothing)} quantum kernels'}"
+        )
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}."
 
