@@ -73,7 +73,7 @@ def test_demo_has_sections_on_second_task_and_autoencoder(tmp_path: Path, monkey
     monkeypatch.setattr(cli, "QUICK_STEP", 1)
     call("demo", "--quick", "--folds", 2, "--jobs", 1, "--runs", tmp_path)
     record = qperov.records.read_record(tmp_path / "demo-1")
-    assert record.task["studies"] == ["second_task", "kernels", "noise", "autoencoder"]
+    assert record.task["studies"] == ["second_task", "kernels", "surrogates", "noise", "autoencoder"]
     autoencoder = [study for study in record.studies if study.title.startswith("Quantum autoencoder")]
     assert len(autoencoder) == 3
     assert record.studies[0].title == "A second task: cpx222, mixing energy"
@@ -87,7 +87,7 @@ def test_demo_has_sections_on_second_task_and_autoencoder(tmp_path: Path, monkey
 @pytest.mark.parametrize("command", [["demo"], ["compare", "cpx321"]])
 def test_unknown_study_is_refused_before_computing(command: list[str]) -> None:
     output = call(*command, "--studies", "autoencoder,palm reading", code=2)
-    assert "kernels, noise, autoencoder, learning_curve" in " ".join(output.split())
+    assert "kernels, surrogates, noise, autoencoder, learning_curve" in " ".join(output.split())
 
 
 def test_a_run_that_was_stopped_takes_its_finished_folds_along(

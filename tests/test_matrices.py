@@ -160,7 +160,9 @@ def test_autoencoder_vector_holds_middling_peaks_by_their_angle():
 def test_graph_of_two_peaks_by_hand():
     pattern = peaks([20.0, 23.0], [100.0, 96.0])
     np.testing.assert_allclose(adjacency_matrix(pattern, 2), [[0, 5], [5, 0]])
-    np.testing.assert_allclose(degree_matrix(pattern, 2), 5 * np.eye(2))
+    np.testing.assert_allclose(degree_matrix(pattern, 2, weights=True), 5 * np.eye(2))
+    np.testing.assert_array_equal(degree_matrix(pattern, 4), np.diag([1, 1, 0, 0]))
+    np.testing.assert_array_equal(degree_matrix(THREE, 3), 2 * np.eye(3))
     np.testing.assert_allclose(laplacian_matrix(pattern, 2), [[5, -5], [-5, 5]])
     assert np.count_nonzero(laplacian_matrix(pattern, 4)) == 4, "places without a peak have no edges"
 

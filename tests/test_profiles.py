@@ -47,6 +47,20 @@ def test_peaks_of_every_shape_have_one_area(shape):
     assert grid.broaden(pattern).sum() * 0.01 == pytest.approx(area, rel=1e-6 if shape == "gaussian" else 3e-3)
 
 
+@pytest.mark.parametrize(("shape", "share"), [("gaussian", 0.0), ("lorentzian", 1.0), ("pseudo-voigt", 0.5)])
+def test_intensity_is_conserved_but_for_tails_beyond_the_grid(shape, share):
+    """A Lorentzian has (arctan 2b/w + arctan 2a/w)/π between its ends; the profile holds that of every peak."""
+    [pattern] = powder_patterns([perovskite()], two_theta_range=(15, 80))
+    grid = ProfileGrid((0.0, 90.0), 0.05, 0.3, shape)
+    to_ends = np.array([pattern.two_theta + 0.025, 90.025 - pattern.two_theta])
+    inside = 1 - share + share * np.arctan(2 * to_ends / 0.3).sum(axis=0) / np.pi
+    area = 0.3 * np.sqrt(np.pi / (4 * np.log(2)))
+    assert grid.broaden(pattern).sum() * 0.05 == pytest.approx(area * pattern.intensity @ inside, rel=1e-6)
+    lost = share * 0.3 / (2 * np.pi) * (1 / to_ends).sum(axis=0)
+    np.testing.assert_allclose(1 - inside, lost, rtol=2e-3, atol=1e-12)
+    assert lost[(pattern.two_theta > 20) & (pattern.two_theta < 70)].max() < 0.0031
+
+
 def test_gaussians_are_summed_over_the_whole_grid():
     for width, step in ((0.3, 0.1), (0.02, 0.5), (20.0, 1.0)):
         grid = ProfileGrid((5.0, 60.0), step, width)

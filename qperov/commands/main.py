@@ -22,6 +22,7 @@ from qperov.commands.report import report
 
 if TYPE_CHECKING:
     from qperov.datasets.dataset import CrystalDataset
+    from qperov.evaluation.results import Comparison
     from qperov.records.study import Study
     from qperov.studies.models import Suite
 
@@ -53,7 +54,7 @@ for command in (predict, relax, inputs, report, design, datasets.describe):
     app.command()(command)
 
 #: Sections that a report may have beside the comparison.
-STUDIES = ("kernels", "noise", "autoencoder", "learning_curve")
+STUDIES = ("kernels", "surrogates", "noise", "autoencoder", "learning_curve")
 #: The quick demo takes one crystal of so many.
 QUICK_STEP = 4
 #: The section that belongs to the demo: another dataset.
@@ -117,14 +118,15 @@ def demo(
         typer.Option(
             help=f"Further sections of the report, separated by commas: {', '.join((SECOND_TASK, *STUDIES))}; or none."
         ),
-    ] = "second_task,kernels,noise,autoencoder",
+    ] = "second_task,kernels,surrogates,noise,autoencoder",
 ) -> None:
     """Compare quantum and classical regression on the embedded dataset cpx321; a few minutes on two cores.
 
     Linear, kernel and Gaussian-process regression, classical SVRs, quantum-kernel SVRs, a quantum autoencoder and the
     papers' networks on powder patterns and structure factors; the published quantum SVR and a cluster expansion for
-    contrast. The report has sections on a second task (the relaxed crystals of cpx222), the quantum kernels, device
-    noise and the autoencoder. With --quick: a quarter of the crystals and small grids, about a minute.
+    contrast. The report has sections on a second task (the relaxed crystals of cpx222), the quantum kernels, classical
+    surrogates of them, device noise and the autoencoder. With --quick: a quarter of the crystals and small grids, about
+    a minute.
     """
     from qperov import load_dataset
 
@@ -260,7 +262,7 @@ def _compare_and_report(
         "split": split,
         "studies": list(studies),
     }
-    sections = _sections(studies, dataset, suite, quick, seed, jobs)
+    sections = _sections(studies, dataset, suite, comparison, quick, seed, jobs)
     with screen.status("Computing kernel matrices for the maps"):
         kernels = kernel_matrices(suite.models, comparison)
     with screen.status("Writing the record, drawing figures and maps"):
@@ -298,7 +300,13 @@ def _chosen_studies(names: str, known: tuple[str, ...] = STUDIES) -> tuple[str, 
 
 
 def _sections(
-    studies: tuple[str, ...], dataset: CrystalDataset, suite: Suite, quick: bool, seed: int, jobs: int
+    studies: tuple[str, ...],
+    dataset: CrystalDataset,
+    suite: Suite,
+    comparison: Comparison,
+    quick: bool,
+    seed: int,
+    jobs: int,
 ) -> tuple[Study, ...]:
     """What the chosen studies say of the dataset; what belongs to the compared models first."""
     sections: tuple[Study, ...] = ()
@@ -314,6 +322,11 @@ def _sections(
 
         with screen.status("Diagnosing quantum kernels"):
             sections += kernel_studies(suite.models, dataset, quick=quick, seed=seed)
+    if "surrogates" in studies:
+        from qperov.studies.surrogates import surrogate_studies
+
+        with screen.status("Replacing quantum kernels by classical ones"):
+            sections += surrogate_studies(suite.models, comparison, quick=quick, seed=seed)
     if "noise" in studies:
         from qperov.studies.noise import noise_studies
 

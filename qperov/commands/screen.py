@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -59,28 +59,10 @@ def bar(what: str) -> Iterator[Progress]:
 
     Interrupted, it says how far it came.
     """
-    from rich import progress as rich
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Column
+    from qperov.evaluation.progress import bar as shown
 
-    text = rich.TextColumn("{task.description}", table_column=Column(max_width=50, no_wrap=True))  # paths may be long
-    columns: list[Any] = [text, rich.BarColumn(), rich.MofNCompleteColumn()]
-    console = Console(stderr=True)
-    with rich.Progress(*columns, rich.TimeRemainingColumn(), console=console, disable=not console.is_terminal) as shown:
-        task = shown.add_task(what, total=None)
-        reached = "nothing done yet"
-
-        def advance(done: int, total: int | None, detail: str, /) -> None:
-            nonlocal reached
-            reached = f"{done} done" if total is None else f"{done} of {total} done"
-            shown.update(task, completed=done, total=total, description=escape(escape_controls(detail or what)))
-
-        try:
-            yield advance
-        except KeyboardInterrupt as stop:
-            stop.add_note(f"{what}: {reached}")
-            raise
+    with shown(what, only_on_terminal=True) as advance:
+        yield advance
 
 
 def tell_issues(

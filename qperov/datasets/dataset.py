@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from qperov.errors import EmptyDatasetError, ReadingError
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
+
+#: Crystals that a notebook lists.
+FEW_ROWS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +93,26 @@ class CrystalDataset:
     def __repr__(self) -> str:
         target = f", target={self.target!r} [{self.unit}]" if self.y is not None else ""
         return f"CrystalDataset({self.name!r}, {len(self)} structures{target})"
+
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        head = repr(self).removeprefix("CrystalDataset(").removesuffix(")")
+        if self.y is not None and len(self):
+            head += f"; mean {self.y.mean():.6g}, standard deviation {self.y.std():.4g}"
+        columns: dict[str, Any] = {
+            "id": self.ids[:FEW_ROWS],
+            "composition": [structure.composition.reduced_formula for structure in self.structures[:FEW_ROWS]],
+            "atoms": [len(structure) for structure in self.structures[:FEW_ROWS]],
+        }
+        if self.y is not None:
+            columns[f"{self.target} / {self.unit}" if self.unit else str(self.target)] = self.y[:FEW_ROWS]
+        kinds = Counter(type(issue).__name__ for issue in self.issues)
+        notes = [f"left out: {many} × {kind}" for kind, many in kinds.items()]
+        notes += [f"caution: {caution}" for caution in self.cautions]
+        more = f"<p>… and {len(self) - FEW_ROWS} more</p>" if len(self) > FEW_ROWS else ""
+        table = pd.DataFrame(columns).to_html(index=False, float_format="{:.6g}".format)
+        return f"<p>{escape(head)}</p>{table}{more}" + "".join(f"<p>{escape(note)}</p>" for note in notes)
 
     @cached_property
     def groups(self) -> np.ndarray:

@@ -25,7 +25,7 @@ from qperov.errors import (
     ReadingError,
     escape_controls,
 )
-from qperov.evaluation.progress import Progress
+from qperov.evaluation.progress import Progress, told_progress
 
 _MOST_REMARKS = 10
 _RUN_ENERGIES = {"energy": "eV/cell", "energy_per_atom": "eV/atom"}
@@ -41,7 +41,7 @@ def read(
     convert: str | None = None,
     energy: EnergyKind = "toten",
     strict: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> CrystalDataset:
     """Read a file, a folder (with all below it) or an archive into a dataset.
 
@@ -73,8 +73,8 @@ def read(
         Which energy of a VASP run: the free energy, or the energy for zero smearing.
     strict : bool
         Raise the first issue instead of listing it.
-    progress : Progress, optional
-        Told the id of each entry.
+    progress : Progress or bool, optional
+        Told the id of each entry; True for a bar, which is the default at a prompt and in a notebook.
 
     Raises
     ------
@@ -99,14 +99,15 @@ def read(
     found = find_sources(root)
     issues = list(found.issues)
     entries: dict[str, Entry] = {}
-    for entry_id, item in read_entries(found.sources, root, energy, progress):
-        if isinstance(item, ReadingError):
-            issues.append(item)
-        elif entry_id in entries:
-            reason = f"the id {entry_id!r} was already taken by {entries[entry_id].source}, which was kept"
-            issues.append(DuplicateIdError(item.source, reason))
-        else:
-            entries[entry_id] = item
+    with told_progress(progress, "Reading") as told:
+        for entry_id, item in read_entries(found.sources, root, energy, told):
+            if isinstance(item, ReadingError):
+                issues.append(item)
+            elif entry_id in entries:
+                reason = f"the id {entry_id!r} was already taken by {entries[entry_id].source}, which was kept"
+                issues.append(DuplicateIdError(item.source, reason))
+            else:
+                entries[entry_id] = item
     dataset = CrystalDataset(
         name=name_of(root.resolve().name.split(".")[0]),
         structures=tuple(entry.structure for entry in entries.values()),

@@ -151,11 +151,19 @@ def adjacency_matrix(pattern: Pattern, n_peaks: int = 28) -> np.ndarray:
     return edges * np.outer(present, present)
 
 
-def degree_matrix(pattern: Pattern, n_peaks: int = 28) -> np.ndarray:
-    """D = diag(Σⱼ Wᵢⱼ) of :func:`adjacency_matrix`, shape (n_peaks, n_peaks): weighted degrees."""
-    return np.diag(adjacency_matrix(pattern, n_peaks).sum(axis=1))
+def degree_matrix(pattern: Pattern, n_peaks: int = 28, *, weights: bool = False) -> np.ndarray:
+    """Diagonal matrix of how many edges meet in each vertex of the crystal-plane graph, shape (n_peaks, n_peaks).
+
+    Every two peaks share an edge, so that each of n peaks has n − 1 of them, which tells their number alone. With
+    ``weights`` the edges count as much as they weigh: D = diag(Σⱼ Wᵢⱼ) of :func:`adjacency_matrix`.
+    """
+    edges = adjacency_matrix(pattern, n_peaks)
+    return np.diag((edges if weights else edges > 0).sum(axis=1).astype(float))
 
 
 def laplacian_matrix(pattern: Pattern, n_peaks: int = 28) -> np.ndarray:
-    """L = D − W of the crystal-plane graph, shape (n_peaks, n_peaks): rows sum to zero, no eigenvalue is negative."""
-    return degree_matrix(pattern, n_peaks) - adjacency_matrix(pattern, n_peaks)
+    """L = D − W of the crystal-plane graph, shape (n_peaks, n_peaks): rows sum to zero, no eigenvalue is negative.
+
+    D are the degrees with weights; with counts of edges the rows of the paper's M_D − M_A would not sum to zero.
+    """
+    return degree_matrix(pattern, n_peaks, weights=True) - adjacency_matrix(pattern, n_peaks)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, overload
+from html import escape
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
@@ -20,6 +21,9 @@ from qperov.diffraction.reflections import TWO_THETA_STEP, Reflections, reflecti
 from qperov.diffraction.scatterers import Scatterers, SiteKinds, crystal_list, scatterers_of
 from qperov.diffraction.scattering import check_device, checked_debye_waller, one_blas_thread
 from qperov.errors import DescriptorError, PatternError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 #: Crystals handed to one job.
 CHUNK = 1024
@@ -63,7 +67,7 @@ class Experiment:
         return merge_reflections(points, self.lines, self.two_theta_range)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Pattern:
     """A powder pattern: merged peaks in order of 2θ.
 
@@ -80,8 +84,8 @@ class Pattern:
     two_theta: np.ndarray
     intensity: np.ndarray
     d_spacing: np.ndarray
-    _lattice: np.ndarray | None = field(default=None, repr=False)
-    _experiment: Experiment | None = field(default=None, repr=False)
+    _lattice: np.ndarray | None = None
+    _experiment: Experiment | None = None
 
     @cached_property
     def hkl(self) -> list[list[dict[str, Any]]]:
@@ -99,8 +103,30 @@ class Pattern:
         hexagonal = Lattice(self._lattice).is_hexagonal()
         return [_families(members[peak], hexagonal) for peak in own]
 
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Draw the pattern: a line a peak, the strongest with their hkl.
+
+        Parameters
+        ----------
+        axes : matplotlib Axes, optional
+            Where to draw; by default a new figure.
+        """
+        from qperov.diffraction.figure import draw
+
+        return draw(self, axes)
+
     def __len__(self) -> int:
         return len(self.two_theta)
+
+    def __repr__(self) -> str:
+        ends = f" from {self.two_theta[0]:.2f}° to {self.two_theta[-1]:.2f}°" if len(self) else ""
+        return f"<Pattern of {len(self)} peaks{ends}>"
+
+    def _repr_html_(self) -> str:
+        from qperov.diffraction.figure import strongest_peaks
+
+        table = strongest_peaks(self).to_html(index=False, float_format="{:.2f}".format)
+        return f"<p>{escape(repr(self)[1:-1])}; the strongest:</p>{table}"
 
 
 def _keys(two_theta: np.ndarray) -> np.ndarray:

@@ -81,8 +81,15 @@ class ProfileGrid:
     mixing : float
         Lorentzian share of a pseudo-Voigt peak.
     normalization : str
-        ``"strongest"``: every peak has the area of a Gaussian of this width whose height is the peak's intensity, the
-        strongest reflection being 100. ``"maximum"``: the largest value is 100. ``"area"``: Σ values · step is 100.
+        ``"strongest"``: every peak, with its tails, has the area of a Gaussian of this width whose height is the peak's
+        intensity, the strongest reflection being 100. ``"maximum"``: the largest value is 100. ``"area"``: Σ values ·
+        step is 100.
+
+    Notes
+    -----
+    What of a peak lies beyond the grid is left out, as a diffractometer leaves it out. Gaussians end before; of a
+    Lorentzian of width w whose centre is a and b from the ends, (w/2π)(1/a + 1/b) is lost as far as w is small beside
+    both: 0.2 % in the middle of 0–90° at w = 0.3°, 0.3 % at 20° and 70°; of a pseudo-Voigt peak the Lorentzian's share.
 
     Raises
     ------

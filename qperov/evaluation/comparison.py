@@ -54,7 +54,7 @@ def compare(
     n_bootstrap: int = 2000,
     n_jobs: int | None = None,
     families: Mapping[str, str] | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     resume: str | Path | None = None,
     seed: int | None = None,
 ) -> Comparison:
@@ -93,8 +93,8 @@ def compare(
         As in joblib; a cluster by ``joblib.parallel_config``.
     families : mapping of str to str, optional
         Estimator → "quantum", "classical" or "reference"; by default told by the estimator's parts.
-    progress : Progress, optional
-        Told the name of each model.
+    progress : Progress or bool, optional
+        Told the name of each model; True for a bar, which is the default at a prompt and in a notebook.
     resume : str or Path, optional
         Folder that keeps each fold as soon as it is done. The same call with the same folder goes on where it was
         stopped and gives the same numbers; folds of other calls in it are left alone.

@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline
 from qperov.evaluation.finished_folds import FinishedFolds, Fold, FoldResult
 from qperov.evaluation.peak_memory import peak_memory
 from qperov.evaluation.problem import BASELINES, Problem
-from qperov.evaluation.progress import Progress
+from qperov.evaluation.progress import Progress, told_progress
 from qperov.evaluation.searches import INNER_FOLDS, search_of, with_grouped_search
 
 #: Score of inner folds, by which candidates are chosen.
@@ -32,7 +32,7 @@ def evaluate_folds(
     groups: np.ndarray,
     *,
     n_jobs: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     finished: FinishedFolds | None = None,
     inner: Collection[str] = (),
 ) -> list[FoldResult]:
@@ -46,8 +46,8 @@ def evaluate_folds(
         Groups for the inner folds of hyperparameter searches.
     n_jobs : int, optional
         As in joblib.
-    progress : Progress, optional
-        Told the name of each model.
+    progress : Progress or bool, optional
+        Told the name of each model; True for a bar, which is the default at a prompt and in a notebook.
     finished : FinishedFolds, optional
         Where each result is kept as soon as it is there, and looked for before it is computed.
     inner : collection of str
@@ -84,12 +84,13 @@ def evaluate_folds(
     left = [i for i, result in enumerate(results) if result is None]
     jobs = (delayed(_numbered)(i, *tasks[i], problem.y, groups, tasks[i][0] in inner) for i in left)
     computed = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
-    for done, (i, result) in enumerate(computed, start=len(tasks) - len(left) + 1):
-        results[i] = result
-        if finished is not None:
-            finished.keep(paths[i], result)
-        if progress is not None:
-            progress(done, len(tasks), result.model)
+    with told_progress(progress, "Cross-validation") as told:
+        for done, (i, result) in enumerate(computed, start=len(tasks) - len(left) + 1):
+            results[i] = result
+            if finished is not None:
+                finished.keep(paths[i], result)
+            if told is not None:
+                told(done, len(tasks), result.model)
     return [result for result in results if result is not None]
 
 

@@ -31,7 +31,7 @@ def learning_curve(
     repeats: int = 1,
     random_state: int = 0,
     n_jobs: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> pd.DataFrame:
     """Score models that learnt from few crystals to many, always on the same honest test folds.
 
@@ -52,8 +52,8 @@ def learning_curve(
     folds, repeats, random_state : int
     n_jobs : int, optional
         As in joblib.
-    progress : Progress, optional
-        Told the name of each model.
+    progress : Progress or bool, optional
+        Told the name of each model; True for a bar, which is the default at a prompt and in a notebook.
 
     Returns
     -------

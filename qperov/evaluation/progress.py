@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from importlib.util import find_spec
+from itertools import count
+from typing import Any, Protocol
+
+from qperov.errors import escape_controls
 
 
 class Progress(Protocol):
@@ -17,15 +22,69 @@ class Progress(Protocol):
 
 
 @contextmanager
+def told_progress(progress: Progress | bool | None, what: str) -> Iterator[Progress | None]:
+    """What is told of the steps of ``what``: a callback that was given, a `bar`, or nothing.
+
+    Parameters
+    ----------
+    progress : Progress, bool or None
+        True for a bar, False for none; None for a bar at a Python prompt and in a notebook, and none in a script.
+    what : str
+        Stands before the bar until the first step is done.
+    """
+    if progress is None:
+        progress = hasattr(sys, "ps1")  # a prompt, IPython's and a notebook's included
+    if not isinstance(progress, bool):
+        yield progress
+    elif progress:
+        with bar(what) as advance:
+            yield advance
+    else:
+        yield None
+
+
+@contextmanager
+def bar(what: str, *, only_on_terminal: bool = False) -> Iterator[Progress]:
+    """A progress bar on standard error. Interrupted, the exception notes how far it came.
+
+    Parameters
+    ----------
+    what : str
+    only_on_terminal : bool
+        No bar where standard error goes to a file.
+    """
+    from rich import progress as rich
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Column
+
+    text = rich.TextColumn("{task.description}", table_column=Column(max_width=50, no_wrap=True))  # paths may be long
+    columns: list[Any] = [text, rich.BarColumn(), rich.MofNCompleteColumn(), rich.TimeRemainingColumn()]
+    console = Console(stderr=True)
+    if console.is_jupyter and find_spec("ipywidgets") is None:  # rich would ask for it; text does as well
+        console = Console(stderr=True, force_jupyter=False, force_terminal=True)
+    with rich.Progress(*columns, console=console, disable=only_on_terminal and not console.is_terminal) as shown:
+        task = shown.add_task(what, total=None)
+        reached = "nothing done yet"
+
+        def advance(done: int, total: int | None, detail: str, /) -> None:
+            nonlocal reached
+            reached = f"{done} done" if total is None else f"{done} of {total} done"
+            shown.update(task, completed=done, total=total, description=escape(escape_controls(detail or what)))
+
+        try:
+            yield advance
+        except KeyboardInterrupt as stop:
+            stop.add_note(f"{what}: {reached}")
+            raise
+
+
+@contextmanager
 def progress_bar(total: int, show: bool) -> Iterator[Callable[[float], None]]:
     """A bar of training on standard error; call what it yields with the loss after each of its ``total`` steps."""
     if not show:
         yield lambda loss: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("training", total=total)
-        yield lambda loss: bar.update(task, advance=1, description=f"loss {loss:.3e}")
+    steps = count(1)
+    with bar("training") as advance:
+        yield lambda loss: advance(next(steps), total, f"loss {loss:.3e}")

@@ -17,7 +17,7 @@ from joblib import Parallel, delayed
 from qperov.datasets.dataset import CrystalDataset
 from qperov.datasets.store import Store
 from qperov.errors import LostWorkerError, StoreError
-from qperov.evaluation.progress import Progress
+from qperov.evaluation.progress import Progress, told_progress
 from qperov.potentials.calculators import Potential, open_potential
 from qperov.potentials.protocols import Protocol
 from qperov.potentials.queue import MOST_ATTEMPTS, FactoryCounts, RelaxationFailure, RelaxationStates
@@ -54,7 +54,7 @@ def label_dataset(
     n_jobs: int = 1,
     batch: int = 1,
     retry: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> FactoryReport:
     """Relax every crystal of a stored dataset that this protocol has not relaxed yet.
 
@@ -75,8 +75,8 @@ def label_dataset(
         Crystals that a process relaxes side by side, which pays on a GPU.
     retry : bool
         Also what failed or did not converge before.
-    progress : Progress, optional
-        Called after each batch.
+    progress : Progress or bool, optional
+        Called after each batch; True for a bar, which is the default at a prompt and in a notebook.
 
     Raises
     ------
@@ -106,10 +106,11 @@ def label_dataset(
                 states.retry()
             task = delayed(_relax_next)(path, dataset, key, protocol, opened if n_jobs == 1 else named, batch)
             tasks = [task] * -(-states.counts().waiting // batch)
-            for _ in Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks):
-                if progress is not None:
-                    counts = states.counts()
-                    progress(counts.done, counts.total, counts.words)
+            with told_progress(progress, "Relaxing") as told:
+                for _ in Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks):
+                    if told is not None:
+                        counts = states.counts()
+                        told(counts.done, counts.total, counts.words)
             return FactoryReport(key, provenance(protocol, opened), states.counts(), tuple(states.failures()))
     except Timeout:
         raise StoreError(f"{path}: another call relaxes crystals of this store; wait for it to end") from None

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 #: Kinds of chart.
-KINDS = ("lines", "scatter", "histogram", "bars", "crystals")
+KINDS = ("lines", "scatter", "histogram", "bars", "intervals", "crystals")
 #: Columns that drawings of crystals need beside x, y and the elements: the third coordinate and the cell's edges (Å).
 CRYSTAL_COLUMNS = ("z", *(f"{edge}_{axis}" for edge in "abc" for axis in "xyz"))
+#: Columns that intervals need beside x and y: their ends.
+INTERVAL_COLUMNS = ("low", "high")
 #: What a reference line is drawn at: one x, one y, or y = x + value.
 REFERENCE_AXES = ("x", "y", "diagonal")
 
@@ -46,9 +48,10 @@ class Chart:
     ----------
     title : str
         Also names the figure's files.
-    kind : "lines", "scatter", "histogram", "bars" or "crystals"
+    kind : "lines", "scatter", "histogram", "bars", "intervals" or "crystals"
         Histograms count ``x`` in shares of their series; bars are horizontal, of length ``x`` at the names in ``y``;
-        crystals are drawn one a panel, a row an atom, ``series`` the elements, with the columns `CRYSTAL_COLUMNS`.
+        intervals are horizontal, from ``low`` to ``high`` with a point at ``x``, at the names in ``y``; crystals are
+        drawn one a panel, a row an atom, ``series`` the elements, with the columns `CRYSTAL_COLUMNS`.
     table : str
         Table of the study, or one of its ``data``.
     x, y : str
@@ -147,10 +150,11 @@ class Study:
         if chart.table not in self.data and chart.table not in self.tables:
             raise ValueError(f"{where}: there is no table {chart.table!r}")
         frame = self.frame(chart)
-        further = CRYSTAL_COLUMNS if chart.kind == "crystals" else ()
+        further = {"crystals": CRYSTAL_COLUMNS, "intervals": INTERVAL_COLUMNS}.get(chart.kind, ())
         named = [name for name in (chart.x, chart.y, chart.series, chart.panels, *further) if name]
         if missing := [name for name in named if name not in frame]:
             raise ValueError(f"{where}: its table has no column {missing[0]!r}")
-        numbers = (chart.x,) if chart.kind in ("histogram", "bars") else (chart.x, chart.y, *further)
+        named_y = chart.kind in ("histogram", "bars", "intervals")
+        numbers = (chart.x, *further) if named_y else (chart.x, chart.y, *further)
         if text := [name for name in numbers if not pd.api.types.is_numeric_dtype(frame[name])]:
             raise ValueError(f"{where}: column {text[0]!r} holds no numbers")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Predictions:
     """What a model says.
 
@@ -45,6 +46,15 @@ class Predictions:
     failures: list[Failure]
     confidence: float
     half_width: float
+
+    def __repr__(self) -> str:
+        failed = f", {len(self.failures)} failed" if self.failures else ""
+        return f"<Predictions: {len(self.table)}, each ± {self.half_width:.3g} at {self.confidence:.0%}{failed}>"
+
+    def _repr_html_(self) -> str:
+        failed = "".join(f"<p>{escape(f'{failure.id}: {failure.reason}')}</p>" for failure in self.failures)
+        table = self.table.to_html(index=False, float_format="{:.4g}".format, max_rows=20)
+        return f"<p>{escape(repr(self)[1:-1])}</p>{table}{failed}"
 
 
 def predict_entries(model: StoredModel, entries: Sequence[Entry], confidence: float = 0.9) -> Predictions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 import pandas as pd
 from pymatgen.core import Structure
@@ -26,7 +27,7 @@ from qperov.generative.bench.reference import ReferenceCrystals, prepare_referen
 from qperov.generative.bench.verdict import Verdict
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ValidationReport:
     """The bench's verdicts.
 
@@ -61,8 +62,15 @@ class ValidationReport:
         ]
         return "\n".join([*rows, *medians, *self.notes])
 
+    def __repr__(self) -> str:
+        return f"<ValidationReport of {len(self.per_structure)} generated crystals>"
+
     def __str__(self) -> str:
         return self.summary()
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        return self.table.to_html(index=False, float_format="{:.3g}".format) + notes
 
 
 def validate(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,7 +45,7 @@ SHOTS = 1024
 EXPRESSIBILITY_QUBITS = 10
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class KernelDiagnosis:
     """What `diagnose` found.
 
@@ -84,13 +85,13 @@ class KernelDiagnosis:
 
     kernel: Kernel
     classical: Kernel
-    K: np.ndarray = field(repr=False)
-    K_classical: np.ndarray = field(repr=False)
-    y: np.ndarray | None = field(repr=False)
+    K: np.ndarray
+    K_classical: np.ndarray
+    y: np.ndarray | None
     statistics: OffDiagonalStatistics
     concentration: Concentration
     minimum_shots: float
-    eigenvalues: np.ndarray = field(repr=False)
+    eigenvalues: np.ndarray
     effective_rank: float
     geometric_difference: float
     alignment: float | None
@@ -146,17 +147,27 @@ class KernelDiagnosis:
 
         return draw(self)
 
-    def __str__(self) -> str:
+    @property
+    def verdict(self) -> str:
+        """Whether the kernel is concentrated, in one sentence."""
         if self.near_identity:
-            verdict = "concentrated: the matrix is close to the identity and nothing can be learned from it"
-        elif self.concentrated:
-            verdict = f"concentrated: {self.concentration.shots} shots do not resolve the entries"
-        else:
-            verdict = f"not concentrated: {self.concentration.shots} shots resolve the entries"
+            return "Concentrated: the matrix is close to the identity and nothing can be learned from it"
+        if self.concentrated:
+            return f"Concentrated: {self.concentration.shots} shots do not resolve the entries"
+        return f"Not concentrated: {self.concentration.shots} shots resolve the entries"
+
+    def __repr__(self) -> str:
+        return f"<KernelDiagnosis of {self.kernel} on {len(self.K)} samples>"
+
+    def __str__(self) -> str:
         width = max(len(name) for name in self.table["quantity"])
-        lines = [f"{self.kernel} on {len(self.K)} samples", verdict[0].upper() + verdict[1:]]
+        lines = [f"{self.kernel} on {len(self.K)} samples", self.verdict]
         lines += [f"  {row.quantity:<{width}}  {row.value:>10.4g}  {row.meaning}" for row in self.table.itertuples()]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        table = self.table.to_html(index=False, float_format="{:.4g}".format)
+        return f"<p>{escape(f'{self.kernel} on {len(self.K)} samples')}. {escape(self.verdict)}.</p>{table}"
 
 
 def diagnose(

@@ -1,4 +1,4 @@
-"""Figures of a Study's charts: lines, scatter, histograms, bars and crystals, in one panel or several."""
+"""Figures of a Study's charts: lines, scatter, histograms, bars, intervals and crystals, in one panel or several."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ LINE: Any = {"linewidth": 1.5, "markersize": 5.5}
 MOST_MARKERS = 30
 BINS = 28
 PANELS_A_ROW = 3
+#: Kinds that have a name at each place of the y axis.
+NAMED_ROWS = ("bars", "intervals")
 #: Letters of a name that fit a legend, a title or an axis.
 WIDTH = 44
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -52,6 +54,8 @@ def draw_chart(study: Study, chart: Chart) -> Figure:
                 _histogram(axes, chart, mine, names, _edges(_numbers(frame[chart.x], chart.log_x, chart.least), chart))
             elif chart.kind == "bars":
                 _bars(axes, chart, mine, names)
+            elif chart.kind == "intervals":
+                _intervals(axes, chart, mine)
             else:
                 _points(axes, chart, mine, names, few)
             _references(axes, chart, panel)
@@ -64,7 +68,7 @@ def draw_chart(study: Study, chart: Chart) -> Figure:
                 axes.set_title(shorten(panel, WIDTH))
         for axes in grid.flat[len(panels) :]:
             axes.set_axis_off()
-        if chart.kind == "bars":
+        if chart.kind in NAMED_ROWS:
             grid[0, 0].invert_yaxis()
         figure.supxlabel(chart.x_label, fontsize=9.5)
         figure.supylabel(chart.y_label, fontsize=9.5)
@@ -90,7 +94,7 @@ def _numbers(values: pd.Series, log: bool, least: float | None) -> np.ndarray:
 
 
 def _panel_height(frame: pd.DataFrame, chart: Chart) -> float:
-    return max(1.6, 0.36 * frame[chart.y].nunique() + 0.5) if chart.kind == "bars" else 3.1
+    return max(1.6, 0.36 * frame[chart.y].nunique() + 0.5) if chart.kind in NAMED_ROWS else 3.1
 
 
 # --- kinds --------------------------------------------------------------------------------------
@@ -151,6 +155,16 @@ def _bars(axes: Axes, chart: Chart, frame: pd.DataFrame, names: list[str]) -> No
     axes.tick_params(axis="y", length=0)
 
 
+def _intervals(axes: Axes, chart: Chart, frame: pd.DataFrame) -> None:
+    places = [str(value) for value in frame[chart.y]]
+    x, at = frame[chart.x].to_numpy(dtype=float), np.arange(len(places))
+    axes.hlines(at, frame["low"], frame["high"], color=SERIES_COLOURS[0], linewidth=1.5)
+    axes.plot(x, at, color=SERIES_COLOURS[0], marker="o", linestyle="", markersize=5.5)
+    axes.set_yticks(at, [shorten(place, WIDTH) for place in places])
+    axes.set_ylim(-0.5, len(places) - 0.5)
+    axes.tick_params(axis="y", length=0)
+
+
 # --- what surrounds them ------------------------------------------------------------------------
 
 
@@ -183,9 +197,9 @@ def _dress(axes: Axes, chart: Chart) -> None:
             _plain_powers(axis)
         elif axis is axes.xaxis:
             axes.locator_params(axis="x", nbins=5)
-    if not (chart.log_x or chart.log_y or chart.kind == "bars"):
+    if not (chart.log_x or chart.log_y or chart.kind in NAMED_ROWS):
         axes.ticklabel_format(useOffset=False)
-    axes.grid(axis="x" if chart.kind == "bars" else "y", color=FAINT, linewidth=0.6)
+    axes.grid(axis="x" if chart.kind in NAMED_ROWS else "y", color=FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=8.5)
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from qperov.evaluation.significance import PairedTest, PracticalTest
-from qperov.reports.words.number_format import fixed
+from qperov.evaluation.significance import CERTAIN, PairedTest, PracticalTest
+from qperov.reports.words.number_format import decimals, fixed, significant
 
 #: A kernel whose centred matrix makes this cosine with a Gaussian's is effectively one.
 GAUSSIAN_ALREADY = 0.98
+#: The surrogate that is the same feature map without its entanglement, and what tells it from the map.
+TWIN, ENTANGLED = "without entanglement", 1e-9
+#: So many kernels are named of which nothing is left.
+FEW_NAMES = 2
+#: A difference of scores has no more decimals.
+MOST_DECIMALS = 5
 #: Shots are enough where they cost less R² than this.
 ENOUGH = 0.05
 
@@ -100,3 +108,66 @@ def _difference(test: PairedTest) -> str:
     half = (test.high - test.low) / 2
     places = 3 if half == 0 else max(0, 1 - int(np.floor(np.log10(half))))
     return f"{fixed(test.difference, places, sign=True)} ± {fixed(half, places)}"
+
+
+# --- surrogates ---------------------------------------------------------------------------------
+
+
+def interval_text(row: Mapping[str, Any]) -> str:
+    """``delta`` with ``low`` and ``high``, as in "−0.003 [−0.006 … 0.000]"; "" where there is none."""
+    delta, low, high = row["delta"], row["low"], row["high"]
+    if math.isnan(delta):
+        return ""
+    places = min(decimals(delta, low, high), MOST_DECIMALS)
+    return "{} [{} … {}]".format(*(fixed(value, places, sign=True) for value in (delta, low, high)))
+
+
+def surrogate_sentence(setting: str, own: pd.DataFrame, classical: pd.DataFrame, unit: str) -> str:
+    """One quantum kernel, whose rows are ``own``, beside the best of its classical surrogates."""
+    quantum, per = own.iloc[0], f" {unit}" if unit else ""
+    best = _best_surrogate(own[own.index.isin(classical.index)])
+    text = (
+        f"{quantum['kernel']}, {setting}: MAE {significant(quantum['mae'])}{per}. Its best classical surrogate, "
+        f"{best['surrogate']}, has {significant(best['mae'])}{per} and a centred alignment of {best['alignment']:.3f} "
+        f"with it; quantum against surrogate: {best['outcome']} (ΔMAE {interval_text(best)}{per})."
+    )
+    if (own.loc[own["surrogate"] == TWIN, "alignment"] > 1 - ENTANGLED).any():
+        return f"{text} Its map does not entangle: it is a classical kernel already."
+    for row in own[~own.index.isin(classical.index)].iloc[1:].to_dict(orient="records"):
+        text += f" Random orders of its qubits scatter by {significant(row['spread'], 2)}{per}."
+    return text
+
+
+def surrogate_conclusion(classical: pd.DataFrame, unit: str) -> str:
+    """The answer to what is left to call quantum, from the rows of all classical surrogates.
+
+    Of a kernel nothing is left if it is better than its best surrogate, by more than matters, with a probability of 5 %
+    at most.
+    """
+    best = [_best_surrogate(part) for _, part in classical.groupby("kernel", sort=False)]
+    left = [row for row in best if row["outcome"].endswith("better")]
+    nothing = [row for row in best if row["better"] <= 1 - CERTAIN]
+    open_ = [row for row in best if not row["outcome"].endswith("better") and row["better"] > 1 - CERTAIN]
+    if len(nothing) == len(best):
+        return "Nothing that these classical kernels lack: beside every quantum kernel one of them does as well."
+    per = f" {unit}" if unit else ""
+    parts = [
+        f"{significant(-row['delta'], 2)}{per} of MAE of {row['kernel']}, which none of its classical surrogates "
+        f"reaches ({row['outcome']}; all of it was computed classically)"
+        for row in left
+    ]
+    parts += [
+        f"undecidable for {row['kernel']} with so few crystals (ΔMAE {interval_text(row)}{per} to its best surrogate)"
+        for row in open_
+    ]
+    if nothing:
+        named = " and ".join(str(row["kernel"]) for row in nothing)
+        parts.append(
+            f"nothing of {named if len(nothing) <= FEW_NAMES else f'the other {len(nothing)} quantum kernels'}"
+        )
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _best_surrogate(classical: pd.DataFrame) -> pd.Series:
+    return classical.loc[classical["mae"].idxmin()]
