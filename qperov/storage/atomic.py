@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import secrets
 import shutil
@@ -36,6 +37,15 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         else:
             with suppress(OSError):
                 temporary.unlink()
+
+
+def remove_partial(path: str | Path) -> None:
+    """Remove temporary paths beside ``path`` that a process left which was killed; none other may be writing it."""
+    for left in Path(path).parent.glob(f".{glob.escape(Path(path).name)}.{'?' * 12}.partial"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> Path:

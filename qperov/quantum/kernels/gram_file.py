@@ -21,7 +21,7 @@ from sklearn.utils import check_array
 
 from qperov.errors import DiskSpaceError, MissingDependencyError, RecordError
 from qperov.quantum.kernels.feature_map_kernel import plain
-from qperov.storage.atomic import atomic_path, write_text
+from qperov.storage.atomic import atomic_path, remove_partial, write_text
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -93,6 +93,8 @@ def write_gram(
     lock = FileLock(path.with_name(path.name + ".lock"), timeout=0)  # the system releases it when a process dies
     try:
         with lock:
+            remove_partial(path)
+            remove_partial(notes)
             _write_blocks(kernel, samples, None if Y is None else others, path, notes, whole, corners, progress)
     except Timeout:
         raise RecordError(f"another process is writing {path}: wait for it, or choose another name") from None
