@@ -49,15 +49,14 @@ def kill(name: str, target: Target, n: int, seed: int = 0, first: int = 0) -> It
     expected, duration = _undisturbed(name, target)
     kills = vain = 0
     while kills < n:
-        rng = random.Random(f"{name} {seed} {first} {vain}")
-        two = bool(first % 2)
+        rng = random.Random(f"{name} {seed} {first}")
+        two = bool((first - vain) % 2)
         with tempfile.TemporaryDirectory() as folder_name:
             row = _killed_run(target, Path(folder_name), rng, two, duration, n - kills, expected)
         if not row["kills"]:
             duration *= 0.7  # measured while the machine was busy
             vain += 1
             assert vain < TRIES, f"{name} ends before it is killed"
-            continue
         first += 1
         kills += row["kills"]
         yield {"name": name, "two": two} | row
