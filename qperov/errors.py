@@ -203,7 +203,7 @@ class RecordError(QperovError):
     """A run directory is incomplete, of another version, or already there."""
 
 
-class DiskSpaceError(QperovError):
+class DiskSpaceError(QperovError, OSError):
     """A disk has no room for a file; the message says how much is needed and what was kept."""
 
 

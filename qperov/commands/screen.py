@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from qperov.errors import escape_controls
+from qperov.errors import DiskSpaceError, escape_controls
 
 if TYPE_CHECKING:
     from qperov.evaluation.progress import Progress
@@ -34,13 +34,19 @@ def as_options(text: str) -> str:
     return text.replace("convert=", "--convert ").replace("with labels", "with --labels")
 
 
+def _can_go_on(error: BaseException) -> bool:
+    """Whether it was the user, or a full disk, that stopped a command."""
+    return isinstance(error, KeyboardInterrupt | DiskSpaceError) or isinstance(error.__cause__, DiskSpaceError)
+
+
 @contextmanager
 def resumable(remedy: str) -> Iterator[None]:
-    """Also as a decorator: tell a user who presses Ctrl-C how to go on."""
+    """Also as a decorator: tell a user who presses Ctrl-C, or whose disk is full, how to go on."""
     try:
         yield
-    except KeyboardInterrupt as stop:
-        stop.add_note(remedy)
+    except BaseException as stop:
+        if _can_go_on(stop):
+            stop.add_note(remedy)
         raise
 
 
@@ -78,8 +84,9 @@ def bar(what: str) -> Iterator[Progress]:
 
         try:
             yield advance
-        except KeyboardInterrupt as stop:
-            stop.add_note(f"{what}: {reached}")
+        except BaseException as stop:
+            if _can_go_on(stop):
+                stop.add_note(f"{what}: {reached}")
             raise
 
 

@@ -101,11 +101,11 @@ def _benchmark(folder: Path) -> None:
 
 
 def _records(folder: Path) -> dict[str, list[Items]]:
-    import qperov
+    from qperov.records.record import read_record
 
     found: dict[str, list[Items]] = {}
     for file in sorted(folder.glob("runs/*/record.json")):
-        record = qperov.read_record(file.parent)
+        record = read_record(file.parent)
         comparison = record.comparison
         numbers = comparison.predictions.select_dtypes("number")
         rest = comparison.predictions.drop(columns=[name for name in numbers if numbers[name].dtype.kind == "f"])
