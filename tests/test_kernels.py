@@ -498,6 +498,15 @@ def test_bad_gamma():
         ProjectedKernel(gamma="scale")(X)
 
 
+@pytest.mark.parametrize("simulator", ["statevector", "mps"])
+@pytest.mark.parametrize("feature_map", FEATURE_MAPS)
+def test_no_map_takes_features_without_digits(feature_map, simulator):
+    for kind in (FidelityKernel, ProjectedKernel):
+        kernel = kind(feature_map=feature_map, simulator=simulator, bandwidth=1.0)
+        with pytest.raises(ValueError, match=r"rad, which float64 knows to \d\S* rad only"):
+            kernel(1e16 * X)
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_features_that_leave_no_digits_are_refused(kernel):
     with pytest.raises(ValueError, match=r"rad, which float64 knows to \d\S* rad only: scale the features down"):
