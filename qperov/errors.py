@@ -264,7 +264,7 @@ class BudgetError(HardwareError):
 
 
 class LongComputationWarning(UserWarning):
-    """A kernel matrix will take long; the message has the time and the ways out."""
+    """Work in memory (a kernel matrix, symmetry classes) will take over a minute; the message has the ways out."""
 
 
 class ConcentratedKernelWarning(UserWarning):

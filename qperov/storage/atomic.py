@@ -43,8 +43,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         if error.errno not in NO_ROOM:
             raise
         files = temporary.rglob("*") if temporary.is_dir() else [temporary]
-        written = sum(file.stat().st_size for file in files if file.is_file()) / 2**20
-        reason = f"{os.strerror(error.errno)} after {written:.3g} MiB of it"
+        size = sum(file.stat().st_size for file in files if file.is_file()) / 2**20
+        reason = f"{os.strerror(error.errno)} after {size:.3g} MiB of it"
         raise DiskSpaceError(f"no room for {path}: {reason}: make room, and call again") from error
     finally:
         if temporary.is_dir():
