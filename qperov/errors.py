@@ -203,8 +203,13 @@ class RecordError(QperovError):
     """A run directory is incomplete, of another version, or already there."""
 
 
-class DiskSpaceError(QperovError):
+class DiskSpaceError(QperovError, OSError):
     """A disk has no room for a file; the message says how much is needed and what was kept."""
+
+
+def can_go_on(error: BaseException) -> bool:
+    """Whether it was the user, or a full disk, that stopped some work."""
+    return isinstance(error, KeyboardInterrupt | DiskSpaceError) or isinstance(error.__cause__, DiskSpaceError)
 
 
 class CircuitSizeError(QperovError):
@@ -264,7 +269,7 @@ class BudgetError(HardwareError):
 
 
 class LongComputationWarning(UserWarning):
-    """A kernel matrix will take long; the message has the time and the ways out."""
+    """Work in memory (a kernel matrix, symmetry classes) will take over a minute; the message has the ways out."""
 
 
 class ConcentratedKernelWarning(UserWarning):

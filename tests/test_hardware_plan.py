@@ -194,6 +194,14 @@ def test_bad_samples_are_refused(bad: np.ndarray) -> None:
 # --- the file -----------------------------------------------------------------------------------
 
 
+def test_features_without_digits_are_refused_before_they_are_paid() -> None:
+    x = 1e16 * np.random.default_rng(1).normal(size=(4, 2))
+    for measure in (lambda: fidelity_measurement(feature_map("zz").gates, x[:2], x[2:]),
+                    lambda: bloch_measurement(feature_map("z").gates, x)):  # fmt: skip
+        with pytest.raises(ValueError, match=r"rad, which float64 knows to \d\S* rad only"):
+            measure()
+
+
 def test_a_plan_survives_its_file_and_a_changed_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = small(label="again")
     write_plan(plan, tmp_path / "plan.json")

@@ -24,6 +24,7 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.svm import SVR
 
 from qperov.errors import BondDimensionError, CircuitSizeError, KernelSizeError, LongComputationWarning
+from qperov.evaluation import progress
 from qperov.quantum.kernels import feature_map_kernel as encoding
 from qperov.quantum.kernels.feature_map_kernel import MEMORY
 from qperov.quantum.kernels.fidelity import FidelityKernel
@@ -201,12 +202,20 @@ def test_a_large_matrix_is_made_of_blocks(monkeypatch):
     np.testing.assert_allclose(FidelityKernel(bandwidth=0.3)(X, Y), whole, atol=1e-14)
 
 
-def test_hours_of_computation_are_announced(monkeypatch):
-    monkeypatch.setattr("qperov.quantum.kernels.fidelity.LONG", 0)
-    monkeypatch.setattr("qperov.quantum.kernels.fidelity.MANY_QUBITS", 2)
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_long_computations_are_announced(n_jobs, monkeypatch):
+    monkeypatch.setattr(progress, "LONG", 0)
+    monkeypatch.setattr(progress, "PILOT", 0)
     monkeypatch.setattr(encoding, "TILE_BYTES", 4 * 32 * 2**3)
-    with pytest.warns(LongComputationWarning, match=r"hours: .*simulator='mps'.*LandmarkFeatures.*write_gram"):
-        FidelityKernel(bandwidth=0.31)(X)
+    size = r"9 × 9 samples and 3 qubits \(648 bytes\) takes about \S+ (minutes|hours): "
+    ways_out = r"simulator='mps'.*LandmarkFeatures.*write_gram"
+    with parallel_config(backend="threading"), pytest.warns(LongComputationWarning, match=size + ".*" + ways_out):
+        FidelityKernel(bandwidth=0.31, n_jobs=n_jobs)(X)
+    with parallel_config(backend="threading"), pytest.warns(LongComputationWarning, match="9 samples and 3 qubits"):
+        ProjectedKernel(bandwidth=0.31, n_jobs=n_jobs)(X)
+    monkeypatch.setattr("qperov.quantum.simulation.mps_overlaps.TASK_ROWS", 4)
+    with pytest.warns(LongComputationWarning, match=r"9 × 9 matrix product states with bonds up to \d"):
+        FidelityKernel(bandwidth=0.31, simulator="mps")(X)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -496,6 +505,15 @@ def test_bad_gamma():
         ProjectedKernel(gamma=-1.0)(X)
     with pytest.raises(ValueError, match="gamma must be positive and finite, got 'scale'"):
         ProjectedKernel(gamma="scale")(X)
+
+
+@pytest.mark.parametrize("simulator", ["statevector", "mps"])
+@pytest.mark.parametrize("feature_map", FEATURE_MAPS)
+def test_no_map_takes_features_without_digits(feature_map, simulator):
+    for kind in (FidelityKernel, ProjectedKernel):
+        kernel = kind(feature_map=feature_map, simulator=simulator, bandwidth=1.0)
+        with pytest.raises(ValueError, match=r"rad, which float64 knows to \d\S* rad only"):
+            kernel(1e16 * X)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

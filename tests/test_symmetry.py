@@ -10,11 +10,12 @@ from perovskites import halide_sites, perovskite, random_decoration, symmetry_im
 from pymatgen.core import Lattice, Structure
 
 from qperov import orderings
-from qperov.crystals import operations, symmetry_classes
+from qperov.crystals import operations, symmetry, symmetry_classes
 from qperov.crystals.operations import point_group, site_permutations, symmetry_operations
 from qperov.crystals.parent_lattice import parent_lattices
 from qperov.crystals.symmetry import canonical_decorations
-from qperov.errors import SymmetryError
+from qperov.errors import LongComputationWarning, SymmetryError
+from qperov.evaluation import progress
 
 
 def shaken(structure: Structure, seed: int, scale: float = 0.02) -> Structure:
@@ -221,6 +222,17 @@ def test_classes_of_a_large_cell_take_little_memory(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(operations, "MOST_PERMUTATION_BYTES", 2**20)
     with pytest.raises(SymmetryError, match=r"216 symmetry operations of 648 sites take 0.001 GiB.*a smaller cell"):
         symmetry_classes([cell, *changed])
+
+
+def test_classes_that_take_long_are_announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = perovskite((2, 2, 2))
+    crystals = [cell, with_iodine(cell, halide_sites(cell)[:1])]
+    whole = symmetry_classes(crystals)
+    monkeypatch.setattr(progress, "LONG", 0)
+    monkeypatch.setattr(progress, "PILOT", 0)
+    monkeypatch.setattr(symmetry, "MOST_SHIFTS", 3)
+    with pytest.warns(LongComputationWarning, match="2 crystals of 24 sites under 384 operations.*known_groups"):
+        assert np.array_equal(symmetry_classes(crystals), whole)
 
 
 def test_cubic_cell_has_48_operations_and_the_long_one_fewer():

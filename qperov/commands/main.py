@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
+import sqlite3
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -348,17 +349,22 @@ def _sections(
 
 
 def main() -> None:
-    """Entry point: errors of the family, and of files, become one line and exit status 1."""
+    """Entry point: errors of the family, and of files and disks, become one line and exit status 1."""
     from qperov.errors import QperovError
+    from qperov.storage.atomic import NO_ROOM
 
     try:
         app()
     except QperovError as error:
-        message = str(error)
+        message = "; ".join([str(error), *getattr(error, "__notes__", [])])
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in NO_ROOM:
             raise
-        message = f"{error.filename}: {error.strerror}"
+        message = ": ".join(filter(None, [error.filename, error.strerror]))
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorname != "SQLITE_FULL":
+            raise
+        message = f"{error}: make room, and call again"
     else:
         return
     screen.echo(f"error: {message}", err=True)

@@ -51,7 +51,8 @@ def report(
             else:
                 written = compare_runs(records, page or SEVERAL, left_out=refused)
     except OSError as error:
-        raise RecordError(f"the page could not be written: {error.filename}: {error.strerror}") from error
+        where = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        raise RecordError(f"the page could not be written: {where}") from error
     if len(records) > 1:
         for caution in cautions(named_runs(records)):
             screen.echo(f"warning: {caution}", err=True)

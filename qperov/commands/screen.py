@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from qperov.errors import escape_controls
+from qperov.errors import can_go_on, escape_controls
 
 if TYPE_CHECKING:
     from qperov.evaluation.progress import Progress
@@ -36,11 +36,12 @@ def as_options(text: str) -> str:
 
 @contextmanager
 def resumable(remedy: str) -> Iterator[None]:
-    """Also as a decorator: tell a user who presses Ctrl-C how to go on."""
+    """Also as a decorator: tell a user who presses Ctrl-C, or whose disk is full, how to go on."""
     try:
         yield
-    except KeyboardInterrupt as stop:
-        stop.add_note(remedy)
+    except BaseException as stop:
+        if can_go_on(stop):
+            stop.add_note(remedy)
         raise
 
 

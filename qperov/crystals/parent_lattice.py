@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -45,13 +45,11 @@ class ParentLattice:
             return np.zeros((1, 0), dtype=np.int64)
         return site_permutations(self.structure, self.sites)
 
-    def permutation_blocks(self) -> Iterator[np.ndarray]:
-        """The permutations, each once or more, in blocks of shape (m, n): for cells too large for the whole array."""
+    def permutation_factors(self) -> tuple[np.ndarray, np.ndarray]:
+        """Permutations of shapes (m₁, n) and (m₂, n), all of which are ``shifts[i][turns[j]]``: less than they are."""
         if not self.sites:
-            yield self.permutations
-            return
-        shifts, turns = shifts_and_turns(self.structure, self.sites)
-        yield from (shifts[:, turn] for turn in turns)
+            return self.permutations, self.permutations
+        return shifts_and_turns(self.structure, self.sites)
 
     def occupations(self, structures: Sequence[Structure]) -> np.ndarray:
         """Species index on each decorated site, shape (n_structures, n_sites).

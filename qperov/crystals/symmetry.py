@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from functools import reduce
 
 import numpy as np
 from pymatgen.analysis.structure_matcher import StructureMatcher
@@ -11,7 +11,8 @@ from pymatgen.core import Structure
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from qperov.crystals.parent_lattice import parent_lattices
+from qperov.crystals.parent_lattice import ParentLattice, parent_lattices
+from qperov.evaluation.progress import announced
 
 #: Neighbours up to this distance (Å) enter the fingerprint that decides which pairs are compared in full.
 FINGERPRINT_CUTOFF = 6.0
@@ -19,6 +20,8 @@ FINGERPRINT_CUTOFF = 6.0
 FINGERPRINT_SHARE = 0.01
 #: … and by this much in any case: a pair just inside the cutoff weighs little, but all of it changes with its distance.
 FINGERPRINT_FLOOR = 1e-3
+#: Translations of a cell that are tried at a time.
+MOST_SHIFTS = 256
 
 
 def symmetry_classes(structures: Sequence[Structure]) -> np.ndarray:
@@ -44,7 +47,7 @@ def symmetry_classes(structures: Sequence[Structure]) -> np.ndarray:
     representatives: list[int] = []
     lattice_of: list[int] = []
     for lattice_number, (parent, rows, occupations) in enumerate(parent_lattices(structures)):
-        canonical = canonical_decorations(occupations, chain.from_iterable(parent.permutation_blocks()))
+        canonical = _canonical_on(parent, occupations)
         _, first, inverse = np.unique(canonical, return_index=True, return_inverse=True)
         labels[rows] = inverse + len(representatives)
         representatives.extend(int(rows[i]) for i in first)
@@ -53,6 +56,18 @@ def symmetry_classes(structures: Sequence[Structure]) -> np.ndarray:
     labels = merged[labels]
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse]
+
+
+def _canonical_on(parent: ParentLattice, occupations: np.ndarray) -> np.ndarray:
+    """`canonical_decorations` over all permutations of a lattice, with a word where that takes long."""
+    shifts, turns = parent.permutation_factors()
+    n, step = len(shifts), MOST_SHIFTS
+    parts = [(turn, shifts[start : start + step]) for turn in turns for start in range(0, n, step)]
+    images = (canonical_decorations(occupations, some[:, turn]) for turn, some in parts)
+    what = f"comparing {len(occupations)} crystals of {len(parent.sites)} sites under {n * len(turns)} operations"
+    ways_out = "smaller cells have fewer operations, and a dataset with known_groups needs no comparison"
+    shown = announced(images, [len(some) for _, some in parts], what, ways_out)
+    return reduce(lambda a, b: np.where(b < a, b, a), shown)
 
 
 def canonical_decorations(occupations: np.ndarray, permutations: Iterable[np.ndarray]) -> np.ndarray:

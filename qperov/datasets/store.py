@@ -17,13 +17,16 @@ from qperov.datasets.names import check_name
 from qperov.datasets.store_file import StoreFile
 from qperov.datasets.structure_text import content_id, from_text, to_text
 from qperov.errors import ReadingError, StoreError
-from qperov.storage.atomic import atomic_path
+from qperov.storage.atomic import atomic_path, require_room
 from qperov.storage.plain_values import plain_cells
 
 #: Classes of issues by their names; what the store names otherwise is a ReadingError.
 ISSUES = {
     name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, ReadingError)
 }
+
+#: What an entry takes in the file beside the text of its structure: its row, its label, and their indexes.
+ENTRY_BYTES = 600
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ class Store(StoreFile):
         StoreError
             If the name is taken by a dataset of another target, unit or label noise, an id already stands for another
             structure, or the same label of the same entry has another value. Then nothing is written.
+        DiskSpaceError
+            If the disk has no room for the structures, before anything is written.
         """
         check_name(dataset.name)
         if dataset.y is not None and not np.isfinite(dataset.y).all():
@@ -70,13 +75,14 @@ class Store(StoreFile):
         with self.transaction():
             before = self._counts()
             key = self._dataset_key(dataset)
-            self.connection.executemany(
-                "INSERT OR IGNORE INTO structures VALUES (?, ?, ?, ?)",
-                (
-                    (structure_id, structure.formula, len(structure), to_text(structure))
-                    for structure_id, structure in zip(keys, dataset.structures, strict=True)
-                ),
-            )
+            rows = [
+                (structure_id, structure.formula, len(structure), to_text(structure))
+                for structure_id, structure in zip(keys, dataset.structures, strict=True)
+                if self._one("SELECT 1 FROM structures WHERE id = ?", structure_id) is None
+            ]
+            # SQLite writes them into its log first, and from there into the file
+            require_room(self.path, 2 * sum(len(row[-1]) + ENTRY_BYTES for row in rows))
+            self.connection.executemany("INSERT OR IGNORE INTO structures VALUES (?, ?, ?, ?)", rows)
             self._add_members(dataset, key, keys)
             self.connection.executemany(
                 "INSERT OR IGNORE INTO issues VALUES (?, ?, ?, ?)",

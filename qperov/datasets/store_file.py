@@ -156,7 +156,8 @@ class StoreFile:
             if self.connection.in_transaction:  # a full disk has undone it already
                 self.connection.execute("ROLLBACK")
             if isinstance(error, sqlite3.Error):
-                raise StoreError(f"{self.path}: nothing was written: {error}") from error
+                remedy = ": make room, and call again" if error.sqlite_errorname == "SQLITE_FULL" else ""
+                raise StoreError(f"{self.path}: nothing was written: {error}{remedy}") from error
             raise
 
     def _one(self, query: str, *values: object) -> tuple:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from itertools import count
-from typing import Any, Protocol
+from multiprocessing import parent_process
+from typing import Any, Protocol, TypeVar
 
-from qperov.errors import escape_controls
+from qperov.errors import LongComputationWarning, can_go_on, escape_controls
+
+Result = TypeVar("Result")
+
+#: Seconds of work that is announced, and of work from which the rest is foretold.
+LONG, PILOT = 60.0, 1.0
 
 
 class Progress(Protocol):
@@ -74,8 +82,9 @@ def bar(what: str, *, only_on_terminal: bool = False) -> Iterator[Progress]:
 
         try:
             yield advance
-        except KeyboardInterrupt as stop:
-            stop.add_note(f"{what}: {reached}")
+        except BaseException as stop:
+            if can_go_on(stop):
+                stop.add_note(f"{what}: {reached}")
             raise
 
 
@@ -88,3 +97,39 @@ def progress_bar(total: int, show: bool) -> Iterator[Callable[[float], None]]:
     steps = count(1)
     with bar("training") as advance:
         yield lambda loss: advance(next(steps), total, f"loss {loss:.3e}")
+
+
+def announced(
+    steps: Iterable[Result], costs: Sequence[float], what: str, ways_out: str, n_jobs: int = 1
+) -> Iterator[Result]:
+    """Results of steps of work; where all take over a minute, a LongComputationWarning says so as soon as it is known.
+
+    From then on a bar shows on standard error, if that is a terminal.
+
+    Parameters
+    ----------
+    steps : iterable
+        Each result is computed when it is asked for.
+    costs : sequence of float
+        How long each step takes, in any unit.
+    what, ways_out : str
+        What takes long, with its size, and what takes less.
+    n_jobs : int
+        Steps that are worked on at once.
+    """
+    whole, done, ahead = sum(costs), 0.0, (n_jobs - 1) * (costs[0] if len(costs) else 0)
+    started, told, shown = time.perf_counter(), False, None
+    with ExitStack() as stack:
+        for result, cost in zip(steps, costs, strict=True):
+            done += cost
+            seconds = time.perf_counter() - started
+            expected = seconds * whole / min(whole, done + ahead)
+            if not told and seconds >= PILOT and done < whole and expected > LONG:
+                duration = f"{expected / 60:.2g} minutes" if expected < 3600 else f"{expected / 3600:.2g} hours"
+                warnings.warn(f"{what} takes about {duration}: {ways_out}", LongComputationWarning, stacklevel=3)
+                told = True
+                if parent_process() is None:
+                    shown = stack.enter_context(bar(what, only_on_terminal=True))
+            if shown is not None:
+                shown(round(100 * done / whole), 100, f"{what}, %")
+            yield result

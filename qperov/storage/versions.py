@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -26,10 +27,14 @@ def check_version(found: Any, known: int, what: str) -> None:
 
 def installed_versions(packages: Iterable[str]) -> dict[str, str]:
     """Versions of Python and of those packages that are installed."""
-    versions = {"python": platform.python_version()}
-    for package in packages:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
+    found = {package: _version(package) for package in packages}
+    return {"python": platform.python_version()} | {package: version for package, version in found.items() if version}
+
+
+@cache
+def _version(package: str) -> str | None:
+    """The version of a package, or None; its metadata are a text that takes milliseconds to read."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -14,7 +14,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from attack import kills
@@ -33,12 +33,12 @@ def jobs(n_cases: int) -> list[str]:
     return [*(f"damaged {i}" for i in range(n_cases)), *(f"crafted {i}" for i in range(len(CASES)))]
 
 
-def attack(names: list[str]) -> Iterator[dict]:
+def attack(names: list[str], seed: int = 0) -> Iterator[dict]:
     """The verdict on each case; a worker that hangs or dies is replaced by another."""
     left = list(names)
     while left:
         with subprocess.Popen(
-            [sys.executable, "-m", "attack", "--work"],
+            [sys.executable, "-m", "attack", "--work", "--seed", str(seed)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -60,14 +60,14 @@ def attack(names: list[str]) -> Iterator[dict]:
                 left.pop(0)
 
 
-def work() -> None:
+def work(seed: int) -> None:
     """Take names of cases from standard input and print a verdict on each."""
     resource.setrlimit(resource.RLIMIT_AS, ((MEMORY + 2048) << 20, resource.RLIM_INFINITY))
     for line in sys.stdin:
         kind, number = line.split()
         Path("/proc/self/clear_refs").write_text("5")  # the peak of memory is counted from here
         started = time.process_time()  # of this process: the machine may have other work
-        verdict = judge(int(number)) if kind == "damaged" else crafted(int(number))
+        verdict = judge(int(number), seed) if kind == "damaged" else crafted(int(number))
         seconds = time.process_time() - started
         peak = int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1]) >> 10
         outcome = "memory" if peak > MEMORY else "hang" if seconds > PATIENCE else verdict.verdict
@@ -85,41 +85,46 @@ def crafted(number: int) -> Verdict:
     return Verdict(number, "crafted", CASES[number][0], "silent" if wrong else "said", wrong)
 
 
-def table(found: list[dict], killed: list[dict]) -> str:
-    """Both tables, as Markdown."""
+def table(found: list[dict]) -> str:
+    """Verdicts by kind of input, as Markdown."""
     kinds = Counter((row["kind"], row["verdict"]) for row in found)
     lines = [f"| input | cases | {' | '.join(VERDICTS)} |", "|---" * (len(VERDICTS) + 2) + "|"]
     for kind in [*dict.fromkeys(row["kind"] for row in found), ""]:
         counts = [sum(kinds[k, v] for k in {row["kind"] for row in found} if kind in ("", k)) for v in VERDICTS]
         lines.append(f"| {kind or 'all'} | {sum(counts)} | {' | '.join(map(str, counts))} |")
     slowest, largest = (max((row.get(name, 0) for row in found), default=0) for name in ("seconds", "mib"))
-    lines += ["", f"The slowest case took {slowest:.0f} s, the largest {largest} MiB.", ""]
-    lines += ["| killed | kills | of two at once | left as an undisturbed run |", "|---|---|---|---|"]
-    for name in dict.fromkeys(row["name"] for row in killed):
-        rows = [row for row in killed if row["name"] == name]
-        counts = [len(rows), sum(row["two"] for row in rows), sum(row["equal"] for row in rows)]
-        lines.append(f"| {name} | {' | '.join(map(str, counts))} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", f"The slowest case took {slowest:.0f} s, the largest {largest} MiB."])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("attack-results"), help="Folder of the results so far.")
     parser.add_argument("--cases", type=int, default=1500, help="Damaged inputs, besides the crafted ones.")
-    parser.add_argument("--kills", type=int, default=40, help="Kills of each of the five targets.")
+    parser.add_argument("--kills", type=int, default=200, help="Kills, shared by all targets.")
+    parser.add_argument("--seed", type=int, default=0, help="Seed of damage and kills.")
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
-        work()
+        work(arguments.seed)
         return
     arguments.out.mkdir(parents=True, exist_ok=True)
-    found = _continued(arguments.out / "cases.jsonl", lambda done: attack(_rest(jobs(arguments.cases), done)))
-    killed = _continued(arguments.out / "kills.jsonl", lambda done: kills.kill_all(arguments.kills, done))
-    marks = "<!-- results -->\n", "<!-- end of results -->"
-    text = DOCS.read_text(encoding="utf-8")
-    before, after = text.split(marks[0])[0], text.split(marks[1])[1]
-    DOCS.write_text(f"{before}{marks[0]}{table(found, killed)}\n{marks[1]}{after}", encoding="utf-8")
-    bad = [row for row in found if row["verdict"] in VERDICTS[3:]] + [row for row in killed if not row["equal"]]
+    bad = []
+    if arguments.cases:
+        names = jobs(arguments.cases)
+        found = _continued(
+            arguments.out / "cases.jsonl", len(names), lambda done: attack(_rest(names, done), arguments.seed)
+        )
+        _into_docs("cases", table(found))
+        bad += [row for row in found if row["verdict"] in VERDICTS[3:]]
+    if arguments.kills:
+        killed = _continued(
+            arguments.out / "kills.jsonl",
+            arguments.kills,
+            lambda done: kills.kill_all(arguments.kills, arguments.seed, done),
+            weight="kills",
+        )
+        _into_docs("kills", kills.table(killed))
+        bad += [row for row in killed if any(row[fault] for fault in kills.FAULTS)]
     for row in bad:
         print(row)
     sys.exit(1 if bad else 0)
@@ -130,15 +135,25 @@ def _rest(names: list[str], done: list[dict]) -> list[str]:
     return [name for name in names if name not in there]
 
 
-def _continued(path: Path, more: object) -> list[dict]:
+def _continued(path: Path, total: int, more: Callable[[list[dict]], Iterable[dict]], weight: str = "") -> list[dict]:
     """The lines of a file of results, and those still to come, each written as soon as it is known."""
     done = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     with path.open("a") as stream:
-        for row in more(list(done)):  # type: ignore[operator]
+        for row in more(list(done)):
             stream.write(json.dumps(row) + "\n")
             stream.flush()
             done.append(row)
+            count = sum(row[weight] for row in done) if weight else len(done)
+            print(f"\r{path.stem}: {count} of {total}", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
     return done
+
+
+def _into_docs(mark: str, text: str) -> None:
+    """Put a table where the page has its mark."""
+    first, last = f"<!-- {mark} -->\n", f"<!-- end of {mark} -->"
+    page = DOCS.read_text(encoding="utf-8")
+    DOCS.write_text(f"{page.split(first)[0]}{first}{text}\n{last}{page.split(last)[1]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,9 @@
-"""Processes that are killed at random moments, alone or two at once, and started again."""
+"""Processes that are killed at random moments, alone or two at once, and started again.
+
+    PYTHONPATH=tests python -m attack --cases 0 --kills 200
+
+Processes are forked from one that has loaded everything and computed nothing, so that the moments lie in the work.
+"""
 
 from __future__ import annotations
 
@@ -11,211 +16,160 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from attack.inputs import crystals, poscar
+from attack.targets import TARGETS, Items, Target
 
-Work = Callable[[Path], None]
+#: Times that one run is started to be killed, and tries that find it done before, after which something is wrong.
+STARTS, TRIES = 3, 40
+#: What must be zero.
+FAULTS = ("lost", "doubled", "different")
 
 
-@dataclass(frozen=True)
-class Target:
-    """What is killed.
+def kill_all(n: int, seed: int, done: list[dict]) -> Iterator[dict]:
+    """Kill each target until all kills with those done are n: a row for each run, which may be killed several times."""
+    share = [n // len(TARGETS) + (i < n % len(TARGETS)) for i in range(len(TARGETS))]
+    for (name, target), kills in zip(TARGETS.items(), share, strict=True):
+        rows = [row for row in done if row["name"] == name]
+        left = kills - sum(row["kills"] for row in rows)
+        if left > 0:
+            yield from kill(name, target, left, seed, first=len(rows))
 
-    Attributes
-    ----------
-    prepare : callable
-        Fills the folder that the work starts from.
-    work : callable
-        What a process does; called again it must go on.
-    outcome : callable
-        What is left, in plain values that are equal for equal results.
+
+def kill(name: str, target: Target, n: int, seed: int = 0, first: int = 0) -> Iterator[dict]:
+    """Rows on as many runs as it takes for n kills, every other one with two processes at once.
+
+    Each run is killed and started again until it ends, and what it leaves is compared with an undisturbed one.
     """
-
-    prepare: Work
-    work: Work
-    outcome: Callable[[Path], Any]
-
-
-def command(*arguments: object) -> None:
-    """The command line, in this process."""
-    from qperov.commands.main import main
-
-    sys.argv = ["qperov", *map(str, arguments)]
-    with contextlib.suppress(SystemExit):
-        main()
-
-
-def _crystals(folder: Path, n: int) -> None:
-    rows = ["id,energy"]
-    for i, structure in enumerate(crystals(n)):
-        (folder / f"crystals/c{i}").mkdir(parents=True)
-        (folder / f"crystals/c{i}/POSCAR").write_bytes(poscar(structure))
-        rows.append(f"c{i},{np.sin(i) / 10 - 3:.9f}")
-    (folder / "crystals/labels.csv").write_text("\n".join(rows) + "\n")
-
-
-def _compare(folder: Path) -> None:
-    options = ["--labels", folder / "crystals/labels.csv", "--target", "energy", "--quick", "--folds", 3, "--jobs", 1]
-    command("compare", folder / "crystals", *options, "--studies", "", "--runs", folder / "runs")
-
-
-def _compared(folder: Path) -> Any:
-    import qperov
-
-    newest = max(folder.glob("runs/*/record.json"), key=lambda file: file.stat().st_mtime).parent
-    predictions = qperov.read_record(newest).comparison.predictions
-    return [sorted(map(str, predictions.columns)), predictions.select_dtypes("number").to_numpy().tolist()]
-
-
-def _import(folder: Path) -> None:
-    options = ["--labels", folder / "crystals/labels.csv", "--target", "energy", "--store", folder / "s.db"]
-    command("data", "import", folder / "crystals", *options, "--name", "salts")
-
-
-def _imported(folder: Path) -> Any:
-    from qperov.datasets.store import Store
-
-    with Store(folder / "s.db") as store:
-        return store.load("salts").fingerprint
-
-
-def _alloys(folder: Path) -> None:
-    from test_label_factory import alloys, stored
-
-    stored(folder / "s.db", alloys(6))
-
-
-def _relax(folder: Path) -> None:
-    from test_label_factory import PROTOCOL
-
-    from qperov.potentials.label_factory import label_dataset
-
-    label_dataset(folder / "s.db", "alloys", PROTOCOL)
-
-
-def _relaxed(folder: Path) -> Any:
-    from test_label_factory import rows
-
-    return [[row[0], row[1], *row[4:6]] for row in rows(folder / "s.db")]
-
-
-def _plan(folder: Path) -> None:
-    from hardware_soak import make_plan
-
-    make_plan(folder)
-
-
-def _submit(folder: Path) -> None:
-    from hardware_soak import work
-
-    work(folder, "run", None)
-
-
-def _collected(folder: Path) -> Any:
-    from hardware_soak import jobs_by_tag
-
-    return [json.loads((folder / "run.matrix").read_text()), sorted(jobs_by_tag(folder, "run").items())]
-
-
-def _nothing(folder: Path) -> None:
-    pass
-
-
-def _gram(folder: Path) -> None:
-    from qperov.quantum.kernels.fidelity import FidelityKernel
-    from qperov.quantum.kernels.gram_file import write_gram
-
-    write_gram(
-        FidelityKernel(bandwidth=0.3), np.random.default_rng(0).normal(size=(400, 6)), folder / "K.npy", block=25
-    )
-
-
-def _matrix(folder: Path) -> Any:
-    matrix = np.load(folder / "K.npy")  # a process that starts in the middle adds up in another order: 2e-16 apart
-    return np.rint(matrix * 1e6).astype(int).tolist()
-
-
-TARGETS = {
-    "compare": Target(lambda folder: _crystals(folder, 24), _compare, _compared),
-    "data import": Target(lambda folder: _crystals(folder, 120), _import, _imported),
-    "relax": Target(_alloys, _relax, _relaxed),
-    "hardware": Target(_plan, _submit, _collected),
-    "write_gram": Target(_nothing, _gram, _matrix),
-}
-
-
-def kill_all(n: int, done: list[dict]) -> Iterator[dict]:
-    """Kill each target as often as is left to do; a row for each kill."""
-    for name, target in TARGETS.items():
-        before = sum(row["name"] == name for row in done)
-        if before < n:
-            yield from kill(name, target, n - before, seed=before)
-
-
-def kill(name: str, target: Target, n: int, seed: int = 0) -> Iterator[dict]:
-    """Rows on n kills, spread over as many runs as it takes, each run compared with an undisturbed one."""
-    rng = random.Random(f"{name} {seed}")
-    with tempfile.TemporaryDirectory() as name_of_calm:
-        calm = Path(name_of_calm)
-        _finish(lambda: target.prepare(calm))
-        modules = _heard(lambda: _modules_of(target, calm))
-        assert modules, f"{name} does not even end undisturbed"
-        for module in json.loads(modules):
-            with contextlib.suppress(Exception):
-                importlib.import_module(module)
-        expected = _told(target, calm)
-    kills = 0
+    expected, duration = _undisturbed(name, target)
+    kills = vain = 0
     while kills < n:
+        rng = random.Random(f"{name} {seed} {first}")
+        two = bool((first - vain) % 2)
         with tempfile.TemporaryDirectory() as folder_name:
-            folder = Path(folder_name)
-            _finish(lambda folder=folder: target.prepare(folder))
-            two = bool(rng.getrandbits(1))
+            row = _killed_run(target, Path(folder_name), rng, two, duration, n - kills, expected)
+        if not row["kills"]:
+            duration *= 0.7  # measured while the machine was busy
+            vain += 1
+            assert vain < TRIES, f"{name} ends before it is killed"
+        first += 1
+        kills += row["kills"]
+        yield {"name": name, "two": two} | row
+
+
+def _killed_run(
+    target: Target, folder: Path, rng: random.Random, two: bool, duration: float, most: int, expected: dict
+) -> dict:
+    """One run: started and killed a few times, then left alone."""
+    _ended(_fork(lambda: target.prepare(folder)))
+    began = time.monotonic()
+    kills = starts = ended = 0
+    for _ in range(STARTS):
+        left = max(0.1, 1 - (time.monotonic() - began) / duration) * duration
+        processes = [_fork(lambda: target.work(folder)) for _ in range(1 + two)]
+        starts += len(processes)
+        moments = sorted((rng.uniform(0.02, 0.98) * left, process) for process in processes)
+        if two and rng.random() < 0.5:
+            moments = moments[:1]  # the other goes on alone, or has said that it is the second
+        since = time.monotonic()
+        for moment, process in moments:
+            time.sleep(max(0.0, since + moment - time.monotonic()))
+            if kills < most:
+                os.kill(process, signal.SIGKILL)
+        codes = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
+        fallen = codes.count(-signal.SIGKILL)
+        kills += fallen
+        ended += codes.count(0)
+        if not fallen or kills >= most:
+            break
+    starts += 1
+    ended += _ended(_fork(lambda: target.work(folder)))
+    found = _results(target, folder)
+    faults = compared(found, expected, target.tolerance)
+    if target.one_each:
+        faults["lost"] += max(0, ended - sum(map(len, found.values())))
+    seconds = round(time.monotonic() - began, 1)
+    return {"kills": kills, "started": starts, "ended": ended} | faults | {"seconds": seconds}
+
+
+def compared(found: dict[str, list[Items]], expected: dict[str, list[Items]], tolerance: float = 0.0) -> dict[str, int]:
+    """How many things are lost, doubled or different, in all results on all tasks."""
+    faults = Counter(dict.fromkeys(FAULTS, 0))
+    faults["different"] += len(found.keys() - expected.keys())
+    for task, (whole,) in expected.items():
+        values = dict(map(tuple, whole))
+        results = found.get(task, [])
+        faults["lost"] += 0 if results else len(values)
+        for result in results:
+            times = Counter(name for name, _ in result)
+            faults["lost"] += len(values.keys() - times.keys())
+            faults["doubled"] += sum(times.values()) - len(times)
+            faults["different"] += sum(
+                name not in values or not _equal(v, values[name], tolerance) for name, v in result
+            )
+    return dict(faults)
+
+
+def _equal(a: Any, b: Any, tolerance: float) -> bool:
+    if a == b or not (tolerance and isinstance(a, list) and isinstance(b, list) and len(a) == len(b)):
+        return bool(a == b)
+    return all(isinstance(x, float) for x in (*a, *b)) and bool(np.allclose(a, b, rtol=0, atol=tolerance))
+
+
+def table(rows: Sequence[dict]) -> str:
+    """Markdown, one row a target."""
+    lines = ["| killed | kills | of two at once | runs | starts | lost | doubled | different |", "|---" * 8 + "|"]
+    for name in [*dict.fromkeys(row["name"] for row in rows), ""]:
+        own = [row for row in rows if name in ("", row["name"])]
+        of_two = sum(row["kills"] for row in own if row["two"])
+        counts = [sum(row["kills"] for row in own), of_two, len(own), sum(row["started"] for row in own)]
+        counts += [sum(row[fault] for row in own) for fault in FAULTS]
+        lines.append(f"| {name or 'all'} | {' | '.join(map(str, counts))} |")
+    return "\n".join(lines)
+
+
+# --- processes ------------------------------------------------------------------------------------
+
+
+def _undisturbed(name: str, target: Target) -> tuple[dict[str, list[Items]], float]:
+    """What a run leaves that nobody kills, and its seconds; this process then has all that it loads."""
+    with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
+        for folder in map(Path, (first, second)):
+            assert _ended(_fork(lambda folder=folder: target.prepare(folder))), f"{name} cannot be prepared"
             started = time.monotonic()
-            fallen = 0
-            duration = _duration(target)
-            for _ in range(min(3, n - kills)):
-                processes = [_fork(lambda folder=folder: target.work(folder)) for _ in range(1 + two)]
-                time.sleep(rng.uniform(0.02, 0.95) * duration)
-                fallen += _killed(processes[0])
-                for process in processes[1:]:
-                    os.waitpid(process, 0)  # it goes on alone, or has said that it is the second
-            _finish(lambda folder=folder: target.work(folder))
-            equal = _told(target, folder) == expected
-            seconds = round(time.monotonic() - started, 1)
-        rows = max(fallen, 1)
-        for _ in range(min(rows, n - kills)):
-            yield {"name": name, "two": two, "equal": equal, "seconds": seconds}
-        kills += rows
+            modules = _heard(lambda folder=folder: _modules_of(target, folder))
+            duration = time.monotonic() - started
+            assert modules, f"{name} does not even end undisturbed"
+            for module in json.loads(modules):
+                with contextlib.suppress(Exception):
+                    importlib.import_module(module)
+        results, again = (_results(target, Path(folder)) for folder in (first, second))
+    assert not any(compared(results, again, target.tolerance).values()), f"{name} gives other results each time"
+    return results, duration
 
 
-_DURATIONS: dict[int, float] = {}
+def _modules_of(target: Target, folder: Path) -> str:
+    """The modules that the work loads, as JSON, after it is done."""
+    target.work(folder)
+    return json.dumps([name for name in sys.modules if not name.startswith("_")])
 
 
-def _duration(target: Target) -> float:
-    """Seconds that an undisturbed process takes."""
-    if id(target) not in _DURATIONS:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            _finish(lambda: target.prepare(folder))
-            started = time.monotonic()
-            _finish(lambda: target.work(folder))
-            _DURATIONS[id(target)] = time.monotonic() - started
-    return _DURATIONS[id(target)]
+def _results(target: Target, folder: Path) -> dict[str, list[Items]]:
+    """What a process that only looks finds, so that this one stays as it is."""
+    return json.loads(_heard(lambda: json.dumps(target.results(folder))) or "{}")
 
 
 def _fork(work: Callable[[], None]) -> int:
-    """A process in a group of its own that does some work in silence."""
+    """A process that does some work in silence."""
     process = os.fork()
     if process == 0:
         status = 1
         try:
-            os.setpgid(0, 0)
             silent = os.open(os.devnull, os.O_WRONLY)
             os.dup2(silent, 1)
             os.dup2(silent, 2)
@@ -226,26 +180,9 @@ def _fork(work: Callable[[], None]) -> int:
     return process
 
 
-def _finish(work: Callable[[], None]) -> None:
-    os.waitpid(_fork(work), 0)
-
-
-def _killed(process: int) -> bool:
-    """Whether a process still ran when it was to be killed."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process, signal.SIGKILL)
-    return os.WIFSIGNALED(os.waitpid(process, 0)[1])
-
-
-def _told(target: Target, folder: Path) -> Any:
-    """What a process that only looks finds, so that this one stays as it is."""
-    return _heard(lambda: json.dumps(target.outcome(folder))) or f"nothing in {folder}"
-
-
-def _modules_of(target: Target, folder: Path) -> str:
-    """The modules that the work loads, as JSON, after it is done."""
-    target.work(folder)
-    return json.dumps([name for name in sys.modules if not name.startswith("_")])
+def _ended(process: int) -> bool:
+    """Whether a process ended well."""
+    return os.waitpid(process, 0)[1] == 0
 
 
 def _heard(speak: Callable[[], str]) -> str:

@@ -18,6 +18,7 @@ from qperov_circuits import Angle, Gate, inverse, n_wires
 from qperov_circuits.amplitude_encoding import amplitude, tree_angles
 
 from qperov.errors import MissingDependencyError
+from qperov.quantum.simulation.statevector import angle_values
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -70,13 +71,14 @@ def fidelity_measurement(circuit: Circuit, rows: ArrayLike, columns: ArrayLike) 
     Raises
     ------
     ValueError
-        Shapes that do not fit, or values that are not finite.
+        Shapes that do not fit, values that are not finite, or angles too large to be known.
     MissingDependencyError
         Without Qiskit.
     """
     x, y = _samples(rows, "rows"), _samples(columns, "columns")
     if x.shape != y.shape:
         raise ValueError(f"rows and columns are the two sides of pairs, got shapes {x.shape} and {y.shape}")
+    _check_angles(circuit, np.concatenate([x, y]))
     names_x, names_y = _names("x", x.shape[1]), _names("y", y.shape[1])
     # K(x, y) = |⟨0|U(y)†U(x)|0⟩|², so U(x) acts first.
     gates = [*circuit(_parameters(names_x)), *inverse(circuit(_parameters(names_y)))]
@@ -89,6 +91,7 @@ def bloch_measurement(circuit: Circuit, samples: ArrayLike) -> Measurement:
     Parameters and exceptions as for `fidelity_measurement`; ``samples`` is of shape (n_samples, n_features).
     """
     x = _samples(samples, "samples")
+    _check_angles(circuit, x)
     names = _names("x", x.shape[1])
     about_z, about_y = _parameters(("basis_z", "basis_y"))
     gates = list(circuit(_parameters(names)))
@@ -135,6 +138,14 @@ def _samples(values: ArrayLike, name: str) -> np.ndarray:
     if not np.isfinite(array).all():
         raise ValueError(f"{name} has values that are not finite")
     return array
+
+
+def _check_angles(circuit: Circuit, samples: np.ndarray) -> None:
+    """Raise ValueError if the samples of the largest features have angles that are not known to a digit."""
+    largest = samples[np.abs(samples).argmax(axis=0)]
+    for gate in circuit(list(largest.T)):
+        if gate.angle is not None:
+            angle_values(gate.angle, len(largest), np.dtype(np.float64))
 
 
 def _names(letter: str, count: int) -> tuple[str, ...]:

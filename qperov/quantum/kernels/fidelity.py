@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -12,18 +10,23 @@ from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 
-from qperov.errors import LongComputationWarning, keyword_only
+from qperov.errors import keyword_only
+from qperov.evaluation.progress import announced
 from qperov.quantum.kernels.feature_map_kernel import MEMORY, PRECISIONS, Backend, FeatureMap, FeatureMapKernel
 from qperov.quantum.kernels.shots import measured_fidelities, pair_keys, sample_keys
 from qperov.quantum.simulation import mps_overlaps
 from qperov.quantum.simulation.mps import MAX_BOND, TOLERANCE, MatrixProductStates
 from qperov.quantum.simulation.overlaps import fidelities, fidelities_and_rates, symmetric
+from qperov.quantum.simulation.statevector import readable
 
 #: Samples on each side of the largest block of overlaps, which take up to three times the memory of their fidelities.
 MAX_SIDE = 4096
 
-#: Seconds of a computation that is announced, and qubits from which one is looked for.
-LONG, MANY_QUBITS = 600, 18
+#: What to do about a matrix that takes long.
+WAYS_OUT = (
+    "fewer qubits or simulator='mps' are faster, LandmarkFeatures needs fewer pairs, and qperov.quantum.write_gram "
+    "goes on where it was stopped"
+)
 
 
 class FidelityKernel(FeatureMapKernel):
@@ -236,18 +239,6 @@ class FidelityKernel(FeatureMapKernel):
             for left in range(top if Y is None else 0, len(others), width)
         ]
         spec = clone(self).set_params(n_jobs=1)
-        if n_qubits >= MANY_QUBITS and len(corners) > 1:
-            started = time.perf_counter()
-            spec._states(X[:1], n_qubits)
-            seconds = (time.perf_counter() - started) * (len(corners) * width + len(X)) / n_jobs
-            if seconds > LONG:
-                warnings.warn(
-                    f"a kernel matrix of {len(X)} × {len(others)} samples and {n_qubits} qubits takes about "
-                    f"{seconds / 3600:.2g} hours: fewer qubits or simulator='mps' are faster, LandmarkFeatures needs "
-                    "fewer pairs, and qperov.write_gram goes on where it was stopped",
-                    LongComputationWarning,
-                    stacklevel=2,
-                )
         operands = (
             (top, X[top : top + height], None if Y is None and top == left else others[left : left + width])
             for top, left in corners
@@ -258,7 +249,9 @@ class FidelityKernel(FeatureMapKernel):
             tasks = (delayed(_block)(spec, rows, columns, n_qubits) for _, rows, columns in operands)
             blocks = Parallel(self.n_jobs, return_as="generator")(tasks)
         K = np.empty((len(X), len(others)))
-        for (top, left), block in zip(corners, blocks, strict=True):
+        what = f"a kernel matrix of {len(X)} × {len(others)} samples and {n_qubits} qubits ({readable(K.nbytes)})"
+        costs = [1.0] * len(corners)
+        for (top, left), block in zip(corners, announced(blocks, costs, what, WAYS_OUT, n_jobs), strict=True):
             K[top : top + height, left : left + width] = block
             if Y is None:
                 K[left : left + width, top : top + height] = block.T

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import pickle
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,9 +19,7 @@ from sklearn.utils import check_array
 
 from qperov.errors import DiskSpaceError, MissingDependencyError, RecordError
 from qperov.quantum.kernels.feature_map_kernel import plain
-from qperov.storage.atomic import atomic_path, write_text
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+from qperov.storage.atomic import NO_ROOM, atomic_path, remove_partial, require_room, write_text
 
 
 def write_gram(
@@ -93,11 +89,13 @@ def write_gram(
     lock = FileLock(path.with_name(path.name + ".lock"), timeout=0)  # the system releases it when a process dies
     try:
         with lock:
+            remove_partial(path)
+            remove_partial(notes)
             _write_blocks(kernel, samples, None if Y is None else others, path, notes, whole, corners, progress)
     except Timeout:
         raise RecordError(f"another process is writing {path}: wait for it, or choose another name") from None
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno not in NO_ROOM and not isinstance(error, DiskSpaceError):
             raise
         needed = f"{shape[0] * shape[1] * np.dtype(dtype).itemsize / 2**20:.4g} MiB"
         reason = f"no room for {path}: the whole matrix takes {needed}; blocks that are done are kept, call it again"
@@ -145,8 +143,7 @@ def _write_blocks(
 def _reserve(path: Path) -> None:
     """Take the room of a sparse file at once: a page that finds the disk full would kill the process."""
     size = path.stat().st_size
-    if shutil.disk_usage(path.parent).free < size:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    require_room(path, size)
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as stream:
             os.posix_fallocate(stream.fileno(), 0, size)

@@ -16,6 +16,7 @@ from sklearn.base import clone
 from sklearn.gaussian_process.kernels import Hyperparameter
 
 from qperov.errors import keyword_only
+from qperov.evaluation.progress import announced
 from qperov.quantum.gram.matrix import gaussian
 from qperov.quantum.kernels.feature_map_kernel import (
     MEMORY,
@@ -168,16 +169,22 @@ class ProjectedKernel(FeatureMapKernel):
                     f"shots of all qubits at once are drawn from statevectors only, here are {n_qubits} qubits: "
                     f"shots=None, or simulator='statevector' up to {MAX_QUBITS} qubits"
                 )
-            blocks = (X[start : start + CHAINS] for start in range(0, len(X), CHAINS))
-            return np.concatenate([bloch_vectors(self._chains(block, n_qubits)) for block in blocks])
+            parts = [X[start : start + CHAINS] for start in range(0, len(X), CHAINS)]
+            vectors = (bloch_vectors(self._chains(part, n_qubits)) for part in parts)
+            what = f"states of {len(X)} samples and {n_qubits} qubits"
+            return np.concatenate(list(announced(vectors, [*map(len, parts)], what, "fewer repetitions are faster")))
         rows = min(self._tile_rows(n_qubits, 2), -(-len(X) // (1 if n_jobs == 1 else 2 * n_jobs)))
         spec = clone(self).set_params(n_jobs=1)
         keys = np.zeros(len(X), np.uint64) if self.shots is None else sample_keys(X, self._noise_key("bloch"))
+        starts = range(0, len(X), rows)
         tasks = (
             delayed(_bloch_block)(spec, X[start : start + rows], keys[start : start + rows], n_qubits)
-            for start in range(0, len(X), rows)
+            for start in starts
         )
-        return np.concatenate(Parallel(self.n_jobs)(tasks))
+        blocks = Parallel(self.n_jobs, return_as="generator")(tasks)
+        what = f"states of {len(X)} samples and {n_qubits} qubits"
+        ways_out = "fewer qubits or simulator='mps' are faster"
+        return np.concatenate(list(announced(blocks, [1.0] * len(starts), what, ways_out, n_jobs)))
 
     def _measured_bloch(self, X: np.ndarray, keys: np.ndarray, n_qubits: int, shots: int) -> np.ndarray:
         """Bloch vectors from runs in three bases, each of them all qubits at once."""

@@ -8,11 +8,12 @@ of a tile; beyond, E takes the bra's and the ket's tensor in turn, which costs 8
 from __future__ import annotations
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import DTypeLike
 from threadpoolctl import threadpool_limits
 
 from qperov.errors import CircuitSizeError
+from qperov.evaluation.progress import announced
 from qperov.quantum.simulation.mps import MatrixProductStates
 
 #: Qubits whose transfer matrices are taken together where bonds are small.
@@ -69,7 +70,12 @@ def fidelities(
     K = np.empty((len(bras), len(others)))
     with threadpool_limits(1, "blas"):  # the products are small
         bands = Parallel(n_jobs, prefer="threads", return_as="generator")(tasks)
-        for top, band in zip(starts, bands, strict=True):
+        bond = max(bras.bonds, default=1)
+        what = f"a kernel matrix of {len(bras)} × {len(others)} matrix product states with bonds up to {bond}"
+        costs = [len(others) - (top if kets is None else 0) for top in starts]
+        ways_out = "fewer repetitions have smaller bonds, and LandmarkFeatures needs fewer pairs"
+        shown = announced(bands, costs, what, ways_out, effective_n_jobs(n_jobs))
+        for top, band in zip(starts, shown, strict=True):
             rows = slice(top, top + len(band))
             if kets is None:
                 K[rows, top:] = band
