@@ -394,7 +394,7 @@ def test_matrix_kinds_are_the_functions_of_their_name():
         "gram": matrices.gram_matrix,
         "matganip": matrices.matganip_matrix,
         "autoencoder": matrices.autoencoder_vector,
-        "degree": lambda pattern: np.diag(matrices.degree_matrix(pattern)),
+        "degree": lambda pattern: np.diag(matrices.degree_matrix(pattern, weighted=True)),
         "adjacency": matrices.adjacency_matrix,
         "laplacian": matrices.laplacian_matrix,
     }

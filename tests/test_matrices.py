@@ -171,7 +171,9 @@ def test_autoencoder_vector_holds_middling_peaks_by_their_angle():
 def test_graph_of_two_peaks_by_hand():
     pattern = peaks([20.0, 23.0], [100.0, 96.0])
     np.testing.assert_allclose(adjacency_matrix(pattern, 2), [[0, 5], [5, 0]])
-    np.testing.assert_allclose(degree_matrix(pattern, 2), 5 * np.eye(2))
+    np.testing.assert_allclose(degree_matrix(pattern, 2, weighted=True), 5 * np.eye(2))
+    three = peaks([20.0, 23.0, 30.0], [100.0, 96.0, 50.0])
+    np.testing.assert_array_equal(degree_matrix(three, 4), np.diag([2, 2, 2, 0]))  # the edges, as figure S6 counts
     np.testing.assert_allclose(laplacian_matrix(pattern, 2), [[5, -5], [-5, 5]])
     assert np.count_nonzero(laplacian_matrix(pattern, 4)) == 4, "places without a peak have no edges"
 

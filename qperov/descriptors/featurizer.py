@@ -69,7 +69,7 @@ class PXRDFeaturizer(TableFeaturizing, TransformerMixin, BaseEstimator):
         ``"qsvr"``: P of the first 32 such peaks, flat (64 numbers).
         ``"autoencoder"``: I/2θ of the first 32 peaks with 1.5 < I < 70, of norm one.
         ``"adjacency"``, ``"degree"``, ``"laplacian"``: the graph whose vertices are the first 28 peaks and whose edges
-        are their differences (degrees: the diagonal alone).
+        are their differences (degrees: the diagonal alone, sums of weights).
         ``"correlations"``: correlation functions of pairs (and triplets, …) of decorated sites, and of points where
         the crystals differ in composition.
     wavelength : str, float or list of (str or float, float)

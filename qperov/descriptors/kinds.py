@@ -114,7 +114,7 @@ class Profiles:
 
 
 def _degrees(pattern: Pattern, n_peaks: int) -> np.ndarray:
-    return matrices.degree_matrix(pattern, n_peaks).diagonal()
+    return matrices.degree_matrix(pattern, n_peaks, weighted=True).diagonal()
 
 
 class PeakMatrices:

@@ -171,11 +171,16 @@ def adjacency_matrix(pattern: Pattern, n_peaks: int = 28) -> np.ndarray:
     return edges * np.outer(present, present)
 
 
-def degree_matrix(pattern: Pattern, n_peaks: int = 28) -> np.ndarray:
-    """D = diag(Σⱼ Wᵢⱼ) of :func:`adjacency_matrix`, shape (n_peaks, n_peaks): weighted degrees."""
-    return np.diag(adjacency_matrix(pattern, n_peaks).sum(axis=1))
+def degree_matrix(pattern: Pattern, n_peaks: int = 28, *, weighted: bool = False) -> np.ndarray:
+    """Degrees of the crystal-plane graph on the diagonal, shape (n_peaks, n_peaks).
+
+    The number of edges at each peak, as figure S6 defines it, or their weights Σⱼ Wᵢⱼ (:func:`adjacency_matrix`), of
+    which the Laplacian is made. Every peak has an edge to every other, so the number says how many peaks there are.
+    """
+    edges = adjacency_matrix(pattern, n_peaks)
+    return np.diag((edges if weighted else edges != 0).sum(axis=1).astype(float))
 
 
 def laplacian_matrix(pattern: Pattern, n_peaks: int = 28) -> np.ndarray:
     """L = D − W of the crystal-plane graph, shape (n_peaks, n_peaks): rows sum to zero, no eigenvalue is negative."""
-    return degree_matrix(pattern, n_peaks) - adjacency_matrix(pattern, n_peaks)
+    return degree_matrix(pattern, n_peaks, weighted=True) - adjacency_matrix(pattern, n_peaks)
