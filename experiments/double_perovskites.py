@@ -9,13 +9,14 @@ orderings of their B sites, which t cannot tell apart. Energies of the ideal cel
 potential, one static calculation a cell, nothing relaxed; ``pip install 'qperov[potentials]'``), or DFT energies of
 your own: a CSV with the columns formula, ordering and energy_ev_per_atom. The heat map shows both, with Pearson's r
 over the 15 compounds for each ordering. Two controls stand beside it: r of t itself, and r over the six orderings
-inside a compound, where all differences are due to the ordering.
+inside a compound, where all differences are due to the ordering. Folds are kept in the folder: a run that was stopped
+goes on. --quick takes 40 compositions and few steps.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from sklearn.preprocessing import StandardScaler
 import qperov
 from qperov.classical.cnn import CNNRegressor
 from qperov.classical.gan import WSPGAN
+from qperov.commands import screen
 from qperov.crystals.perovskites.cells import tilt_angle
 from qperov.crystals.perovskites.double import double_perovskites
 from qperov.errors import MissingDependencyError
@@ -158,7 +160,15 @@ def main(task: Task) -> None:
     featurizer = qperov.PXRDFeaturizer("matganip")
     ridge = Pipeline([("pxrd", featurizer), ("scale", StandardScaler()), ("model", Ridge(10.0))])
     models = {name: Pipeline([("pxrd", featurizer), ("model", model)]) for name, model in networks(task).items()}
-    result = compare({"Ridge": ridge} | models, dataset, folds=task.folds, random_state=task.seed)
+    with screen.bar("Folds") as advance:
+        result = compare(
+            {"Ridge": ridge} | models,
+            dataset,
+            folds=task.folds,
+            random_state=task.seed,
+            progress=advance,
+            resume=task.out / "folds",
+        )
     print(result, *result.warnings, sep="\n")
     result.table.to_csv(task.out / "tolerance-scores.csv", index=False)
 
@@ -241,4 +251,7 @@ if __name__ == "__main__":
     parser.add_argument("--energies", type=Path, help="CSV with the columns " + ", ".join(COLUMNS))
     for number in ("compositions", "epochs", "steps", "folds", "seed"):
         parser.add_argument(f"--{number}", type=int, default=getattr(Task, number))
-    main(Task(**vars(parser.parse_args())))
+    parser.add_argument("--quick", action="store_true", help="40 compositions, few steps")
+    arguments = vars(parser.parse_args())
+    quick, task = arguments.pop("quick"), Task(**arguments)
+    main(replace(task, compositions=40, epochs=1, steps=20) if quick else task)

@@ -66,7 +66,8 @@ def predictions(task: Task, X: np.ndarray, y: np.ndarray, labelled: np.ndarray, 
         .fit(few, known, X_unlabelled=others)
         .predict(X),
         "WSP-GAN, labels alone": WSPGAN(adversarial_weight=0.0, **common).fit(few, known, others).predict(X),
-        "WSP-GAN as published": WSPGAN("published", **common).fit(few, known).predict(X),
+        "WSP-GAN as in MATGANIP": WSPGAN("matganip", **common).fit(few, known).predict(X),
+        "WSP-GAN as in MATGANICSS": WSPGAN("matganicss", **common).fit(few, known).predict(X),
         "CNN-Gen": CNNRegressor(epochs=task.steps // 2, random_state=draw).fit(few, known).predict(X),
     }
 

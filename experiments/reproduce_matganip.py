@@ -6,8 +6,10 @@ reads the labelled POSCARs (DATA holds ``poscars.tar.gz`` and ``labels.csv``), a
 random, with copies of one crystal on both sides; by symmetry class; by honest groups, which also keep together what the
 matrix cannot tell apart. Each is done with the right species and with those that pymatgen takes VASP 4 files to hold
 (H, He, Li, Be for Cs, Pb, Br, I), on MATGANIP's 28×28 matrix. Beside every network stand the median of the training
-labels and a look-up of the nearest training matrix, which can only remember. One table is printed, and saved as CSV and
-as a figure; a second figure shows the game of the published and of the fixed GAN, a third the errors on train and test.
+labels and a look-up of the nearest training matrix, which can only remember; beside the repaired GAN the same without
+its game. One table is printed, and saved as CSV and as a figure; more figures show the games and the errors on train
+and test. Each row is saved as soon as it is there: a run that was stopped goes on. --quick takes 60 classes and few
+steps: seconds a row, and scores that mean nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import argparse
 import tarfile
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,8 +60,8 @@ class Task:
         Folder that receives the table and the figures.
     classes : int
         Symmetry classes drawn, with all their copies; 0 for all.
-    epochs, steps : int
-        Of the fixed CNN-Gen and of both GANs.
+    epochs, steps, published_steps : int
+        Of the fixed CNN-Gen, of the fixed GANs (32 crystals a step), and of the authors' (one crystal a step).
     seed : int
     """
 
@@ -68,7 +70,13 @@ class Task:
     classes: int = 0
     epochs: int = 12
     steps: int = 600
+    published_steps: int = 2000
     seed: int = 0
+
+    @property
+    def quick(self) -> Task:
+        """The same in two minutes, to see that it runs."""
+        return replace(self, classes=60, epochs=1, steps=20, published_steps=100)
 
 
 def vasp4_ids(archive: Path) -> set[str]:
@@ -96,9 +104,14 @@ def models(task: Task) -> dict[str, tuple[RegressorMixin, bool]]:
         BASELINES[0]: (DummyRegressor(strategy="median"), False),
         BASELINES[1]: (KNeighborsRegressor(1), False),
         "CNN-Gen as published": (CNNRegressor("published", random_state=task.seed), True),
-        "WSP-GAN as published": (WSPGAN("published", steps=task.steps, random_state=task.seed), True),
+        "WSP-GAN as in MATGANIP": (WSPGAN("matganip", steps=task.published_steps, random_state=task.seed), True),
+        "WSP-GAN as in MATGANICSS": (WSPGAN("matganicss", steps=task.published_steps, random_state=task.seed), True),
         "CNN-Gen": (CNNRegressor(epochs=task.epochs, random_state=task.seed), False),
         "WSP-GAN": (WSPGAN(steps=task.steps, random_state=task.seed), False),
+        "WSP-GAN without the game": (
+            WSPGAN(steps=task.steps, adversarial_weight=0.0, random_state=task.seed),
+            False,
+        ),
     }
 
 
@@ -114,7 +127,7 @@ def splits(
 
 
 def main(task: Task) -> pd.DataFrame:
-    """Run every setting; returns and saves the table."""
+    """Run every setting that is not in the folder yet; returns and saves the table."""
     dataset = qperov.read(task.data, target="energy_ev_per_cell", labels=task.data / "labels.csv", convert="meV/atom")
     if task.classes:
         drawn = np.random.default_rng(task.seed).permutation(np.unique(dataset.groups))[: task.classes]
@@ -122,9 +135,9 @@ def main(task: Task) -> pd.DataFrame:
     without = vasp4_ids(task.data / "poscars.tar.gz")
     is_vasp4 = np.array([i.split("/", 1)[-1] in without or i in without for i in dataset.ids])
     print(f"{len(dataset)} crystals, {len(np.unique(dataset.groups))} symmetry classes, {is_vasp4.sum()} VASP 4 files")
-    task.out.mkdir(parents=True, exist_ok=True)
+    rows = earlier_rows(task)
     warnings.simplefilter("ignore", PublishedFaultWarning)
-    y, rows = dataset.y, []
+    y = dataset.y
     for species in ("right", "VASP 4 misread"):
         crystals = [
             misread(s) if species != "right" and old else s for s, old in zip(dataset.structures, is_vasp4, strict=True)
@@ -133,6 +146,8 @@ def main(task: Task) -> pd.DataFrame:
         for split, train, test, honest in splits(dataset.groups, matrix, task.seed):
             copies = np.isin(honest[test], honest[train]).mean()
             for name, (model, published) in models(task).items():
+                if any((row["species"], row["split"], row["model"]) == (species, split, name) for row in rows):
+                    continue
                 unit = PUBLISHED_UNIT if published else 1.0
                 prediction = unit * model.fit(matrix[train], y[train] / unit).predict(matrix)
                 error = mean_absolute_error(y[test], prediction[test])
@@ -148,8 +163,9 @@ def main(task: Task) -> pd.DataFrame:
                         "Spearman": _spearman(y[test], prediction[test]),
                     }
                 )
+                pd.DataFrame(rows).to_csv(task.out / "settings.csv", index=False)
                 print(f"{species:15} {split:18} {name:30} MAE {error:.4f}  R² {rows[-1]['R²']:.3f}", flush=True)
-                if species == "right" and split == SPLITS[2] and isinstance(model, WSPGAN):
+                if species == "right" and split == SPLITS[2] and isinstance(model, WSPGAN) and model.adversarial_weight:
                     save(draw_training(model.history_, name), task.out / f"training-{model.mode}")
                     parts = [(y[part], prediction[part]) for part in (train, test)]
                     save(
@@ -157,10 +173,26 @@ def main(task: Task) -> pd.DataFrame:
                         task.out / f"errors-{model.mode}",
                     )
     table = pd.DataFrame(rows)
-    table.to_csv(task.out / "settings.csv", index=False)
     print(table.to_string(index=False, float_format=lambda v: f"{v:.3f}"))
     save(draw_settings(table), task.out / "settings")
     return table
+
+
+def earlier_rows(task: Task) -> list[dict]:
+    """Rows that a stopped run of the same settings left in the folder, which notes the settings.
+
+    Raises
+    ------
+    SystemExit
+        The folder holds a run of other settings.
+    """
+    task.out.mkdir(parents=True, exist_ok=True)
+    note, table = task.out / "task.txt", task.out / "settings.csv"
+    settings = repr(replace(task, out=Path()))
+    if note.exists() and note.read_text() != settings:
+        raise SystemExit(f"{task.out} holds a run of other settings ({note}): give another --out")
+    note.write_text(settings)
+    return pd.read_csv(table).to_dict("records") if table.exists() else []
 
 
 def _spearman(truth: np.ndarray, prediction: np.ndarray) -> float:
@@ -181,7 +213,7 @@ def draw_settings(table: pd.DataFrame) -> Figure:
             for at, name in enumerate(names):
                 colour = COLOURS["baseline"] if name in BASELINES else COLOURS["classical"]
                 shown = min(errors[name], highest)
-                axes.barh(at, shown, height=0.62, color=colour, alpha=0.45 if "published" in name else 0.9)
+                axes.barh(at, shown, height=0.62, color=colour, alpha=0.45 if " as " in name else 0.9)
                 outside = errors[name] > highest
                 axes.text(
                     shown - 0.005 if outside else shown + 0.004,
@@ -208,6 +240,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with poscars.tar.gz and labels.csv")
     parser.add_argument("--out", type=Path, default=Task.out)
-    for number in ("classes", "epochs", "steps", "seed"):
-        parser.add_argument(f"--{number}", type=int, default=getattr(Task, number))
-    main(Task(**vars(parser.parse_args())))
+    for number in ("classes", "epochs", "steps", "published_steps", "seed"):
+        parser.add_argument(f"--{number.replace('_', '-')}", type=int, default=getattr(Task, number))
+    parser.add_argument("--quick", action="store_true", help="60 classes, few steps")
+    arguments = vars(parser.parse_args())
+    quick, task = arguments.pop("quick"), Task(**arguments)
+    main(task.quick if quick else task)

@@ -80,6 +80,12 @@ def test_different_crystals_of_one_group_are_no_noise():
     assert qperov.load_dataset("abx3_radii").label_noise is None, "two charge states have two tolerance factors"
 
 
+def test_cpx321_has_the_noise_of_its_cluster_expansion():
+    data = qperov.load_dataset("cpx321")
+    assert 0.0009 < data.label_noise < 0.002
+    assert "it is no noise" in data.cautions[0]  # the 0.15 meV/atom between turned copies
+
+
 def test_known_noise_follows_the_unit():
     noise = dataset(known_noise=0.5, unit="eV/cell")
     assert noise.in_unit("meV/cell").label_noise == pytest.approx(500)

@@ -165,6 +165,7 @@ def test_mixed_lattices_are_refused_with_a_hint(kind):
         ({"kind": "wavelet"}, "unknown kind 'wavelet'; known: pattern"),
         ({"kind": "gram", "n_peaks": 0}, "n_peaks must be at least 1"),
         ({"kind": "qsvr", "alignment": "index"}, "unknown alignment 'index'"),
+        ({"kind": "qsvr", "reference": "last"}, "not 'last'"),
         ({"kind": "profile", "shape": "voigt"}, "unknown peak shape 'voigt'"),
         ({"kind": "profile", "shape": "pseudo-voigt", "mixing": 1.5}, "between 0 and 1"),
         ({"kind": "profile", "normalization": "sum"}, "unknown normalization 'sum'"),
@@ -287,6 +288,15 @@ def test_difference_kinds_are_those_of_the_papers():
     own = PXRDFeaturizer("qsvr", reference=ORDERINGS[2]).fit(ORDERINGS).transform(ORDERINGS)
     assert not own[2].any()
     assert own[0].any()
+    first = PXRDFeaturizer("qsvr", reference="first").fit(ORDERINGS)
+    np.testing.assert_array_equal(
+        first.transform(ORDERINGS[2:]),
+        PXRDFeaturizer("qsvr", reference=ORDERINGS[0]).fit(ORDERINGS).transform(ORDERINGS[2:]),
+    )
+    published = PXRDFeaturizer("qsvr", reference="first", alignment="position").fit(ORDERINGS)
+    reference = mean_pattern(patterns[:1])
+    expected = [qsvr_vector(p, reference, by_position=True) for p in patterns]
+    np.testing.assert_allclose(published.transform(ORDERINGS), expected, atol=1e-6)
     one = PXRDFeaturizer("qsvr").fit(ORDERINGS[:1])
     assert not one.transform(ORDERINGS[:1]).any(), "one crystal does not differ from its own mean"
 
@@ -384,7 +394,7 @@ def test_matrix_kinds_are_the_functions_of_their_name():
         "gram": matrices.gram_matrix,
         "matganip": matrices.matganip_matrix,
         "autoencoder": matrices.autoencoder_vector,
-        "degree": lambda pattern: np.diag(matrices.degree_matrix(pattern, weights=True)),
+        "degree": lambda pattern: np.diag(matrices.degree_matrix(pattern, weighted=True)),
         "adjacency": matrices.adjacency_matrix,
         "laplacian": matrices.laplacian_matrix,
     }

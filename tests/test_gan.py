@@ -130,14 +130,35 @@ def untrained(seed: int, double: bool = False) -> dict[str, np.ndarray]:
     return state_of(network.double() if double else network)
 
 
-def test_the_published_generator_never_changes():
+def test_the_generator_of_matganicss_never_changes():
     with pytest.warns(PublishedFaultWarning, match="cuts its gradient"):
-        model = WSPGAN("published", steps=30, random_state=4).fit(X, Y)
+        model = WSPGAN("matganicss", steps=30, random_state=4).fit(X, Y)
     for name, weight in untrained(4, double=True).items():
         assert np.array_equal(model.weights_[name], weight)
     # its discriminator does learn, on one step of five numbers
     assert model.discriminator_weights_["lstm.weight_ih_l0"].shape == (128, 5)
     assert model.history_["loss_d"][-1] != model.history_["loss_d"][0]
+
+
+def test_the_generator_of_matganip_is_trained_without_labels():
+    with pytest.warns(PublishedFaultWarning, match="not which crystal has which"):
+        model = WSPGAN("matganip", steps=30, random_state=4).fit(X, Y)
+    for name, weight in untrained(4, double=True).items():
+        assert not np.array_equal(model.weights_[name], weight)
+    assert model.discriminator_weights_["lstm.weight_ih_l0"].shape == (128, 1)
+    with pytest.warns(PublishedFaultWarning):
+        queue = WSPGAN("matganip", steps=30, random_state=4, queue=9).fit(X, Y)
+    assert queue.history_ == model.history_  # one value a step, whatever the queue
+
+
+def test_published_is_the_old_name_of_matganicss(tmp_path):
+    with pytest.warns(PublishedFaultWarning), pytest.warns(DeprecationWarning, match='write mode="matganicss"'):
+        old = WSPGAN("published", steps=4).fit(X, Y)
+    with pytest.warns(PublishedFaultWarning):
+        new = WSPGAN("matganicss", steps=4).fit(X, Y)
+    assert old.history_ == new.history_
+    kept = WSPGAN.load(old.save(tmp_path / "gan.safetensors"))
+    assert np.array_equal(kept.predict(X), new.predict(X))
 
 
 @pytest.mark.parametrize("kind", ["non_saturating", "saturating"])

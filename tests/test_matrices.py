@@ -56,6 +56,17 @@ def test_differences_are_taken_at_equal_angles():
     np.testing.assert_allclose(found[1], [100 * -10, 100 * 10, 0, 0], atol=1e-12)
 
 
+def test_the_authors_subtract_by_position():
+    pattern, reference = peaks([30.0, 40.0, 50.0], [60, 100, 30]), peaks([20.0, 30.0, 40.0, 50.0], [10, 60, 100, 20])
+    found = difference_peaks(pattern, mean_pattern([reference]), n_peaks=4, by_position=True)
+    np.testing.assert_allclose(found[1], 100 * np.array([50, 40, -70, 0]))
+    np.testing.assert_allclose(found[0, :3], np.sin(np.radians([30, 40, 50])))
+    # lists of one length and the same peaks: nothing is misaligned
+    other = peaks([30.0, 40.0, 50.0], [50, 100, 31])
+    both = [difference_peaks(other, mean_pattern([pattern]), 4, by_position=way) for way in (True, False)]
+    np.testing.assert_array_equal(*both)
+
+
 def test_sine_of_the_whole_angle():
     """The papers use sin 2θ, which falls again past 90°."""
     found = difference_peaks(peaks([60.0, 120.0], [100, 40]), {}, n_peaks=2)
@@ -160,7 +171,7 @@ def test_autoencoder_vector_holds_middling_peaks_by_their_angle():
 def test_graph_of_two_peaks_by_hand():
     pattern = peaks([20.0, 23.0], [100.0, 96.0])
     np.testing.assert_allclose(adjacency_matrix(pattern, 2), [[0, 5], [5, 0]])
-    np.testing.assert_allclose(degree_matrix(pattern, 2, weights=True), 5 * np.eye(2))
+    np.testing.assert_allclose(degree_matrix(pattern, 2, weighted=True), 5 * np.eye(2))
     np.testing.assert_array_equal(degree_matrix(pattern, 4), np.diag([1, 1, 0, 0]))
     np.testing.assert_array_equal(degree_matrix(THREE, 3), 2 * np.eye(3))
     np.testing.assert_allclose(laplacian_matrix(pattern, 2), [[5, -5], [-5, 5]])

@@ -524,6 +524,10 @@ def test_displacements_exclude_debye_waller_factors():
     structure[1].properties["U11_cif"] = None
     with pytest.raises(PatternError, match=r"structure 0: U11_cif, ..., U12_cif must be set on every site"):
         powder_patterns([structure])
+    alone = CRYSTAL_SYSTEMS["monoclinic"].copy()
+    alone.add_site_property("U11_cif", [0.01] * len(alone))
+    with pytest.raises(PatternError, match=r"structure 0: U11_cif without U22_cif: give all six displacements"):
+        powder_patterns([alone])
 
 
 def test_equal_to_pymatgen_with_anisotropic_displacements():

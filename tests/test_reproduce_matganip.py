@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import tarfile
 from pathlib import Path
@@ -62,8 +63,9 @@ def published_folder(tmp_path) -> Path:
 @pytest.mark.slow
 def test_six_settings_in_one_table(matganip, published_folder, tmp_path):
     out = tmp_path / "out"
-    table = matganip.main(matganip.Task(data=published_folder, out=out, epochs=1, steps=2))
-    assert len(table) == 2 * 3 * 6
+    task = matganip.Task(data=published_folder, out=out, epochs=1, steps=2, published_steps=2)
+    table = matganip.main(task)
+    assert len(table) == 2 * 3 * 8
     assert set(table["species"]) == {"right", "VASP 4 misread"}
     copies = table.groupby("split")["copies in training"].max()
     assert copies["by honest groups"] == 0
@@ -77,9 +79,14 @@ def test_six_settings_in_one_table(matganip, published_folder, tmp_path):
     np.testing.assert_allclose(median["MAE meV/atom"], median["MAE of the median"])
     saved = pd.read_csv(out / "settings.csv")
     np.testing.assert_allclose(saved["MAE meV/atom"], table["MAE meV/atom"])
-    assert {f"{name}.png" for name in ("settings", "training-fixed", "training-published", "errors-fixed")} <= {
+    assert {f"{name}.png" for name in ("settings", "training-fixed", "training-matganip", "errors-fixed")} <= {
         file.name for file in out.iterdir()
     }
+    # stopped after seven rows, it makes the others; a folder of other settings is refused
+    saved.iloc[:7].to_csv(out / "settings.csv", index=False)
+    pd.testing.assert_frame_equal(matganip.main(task), table)
+    with pytest.raises(SystemExit, match="other settings"):
+        matganip.main(dataclasses.replace(task, epochs=2))
 
 
 def test_files_without_elements_are_found(matganip, published_folder):

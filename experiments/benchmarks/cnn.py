@@ -51,7 +51,8 @@ def models(kind: str) -> dict[str, Pipeline]:
     if kind in ("matganip", "difference_gram"):  # the others are no input of the published networks
         steps |= {
             "CNN-Gen as published": [("model", CNNRegressor("published"))],
-            "WSP-GAN as published": [("model", WSPGAN("published"))],
+            "WSP-GAN as in MATGANIP": [("model", WSPGAN("matganip"))],
+            "WSP-GAN as in MATGANICSS": [("model", WSPGAN("matganicss"))],
         }
     return {f"{name} · {kind}": Pipeline([("pxrd", featurizer), *rest]) for name, rest in steps.items()}
 

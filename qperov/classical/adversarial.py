@@ -16,15 +16,15 @@ from qperov.torch_support import State, import_torch, state_of, torch_seed
 if TYPE_CHECKING:
     import torch
 
-#: The published program rounds what the generator gives to so many decimals.
-PUBLISHED_DECIMALS = 5
+#: MATGANICSS's program rounds what the generator gives to so many decimals.
+PUBLISHED_DECIMALS = 6
 
 
 @dataclass(frozen=True)
 class GameSettings:
     """How generator and discriminator play; see `WSPGAN` for the meaning of each."""
 
-    published: bool
+    program: str
     queue: int
     fake_step: str
     steps: int
@@ -38,7 +38,8 @@ class GameSettings:
     spectral_norm: bool
 
     def __post_init__(self) -> None:
-        for name, least in (("queue", 2), ("steps", 1), ("batch_size", 1)):
+        least_queue = 1 if self.program == "matganip" else 2
+        for name, least in (("queue", least_queue), ("steps", 1), ("batch_size", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
         if not 0 < self.learning_rate < np.inf:
@@ -50,6 +51,16 @@ class GameSettings:
             raise ValueError(f'generator_loss must be "saturating" or "non_saturating", not {self.generator_loss!r}')
         if self.fake_step not in ("replace", "append"):
             raise ValueError(f'fake_step must be "replace" or "append", not {self.fake_step!r}')
+
+    @property
+    def repaired(self) -> bool:
+        """Whether it follows none of the authors' programs."""
+        return self.program == "fixed"
+
+    @property
+    def cut(self) -> bool:
+        """Whether the generator's value is rounded, which cuts its gradient, and the queue is one step of n numbers."""
+        return self.program == "matganicss"
 
 
 @dataclass(eq=False)
@@ -154,22 +165,22 @@ def play(
     progress : bool
     """
     torch = import_torch()
-    dtype = torch.float64 if settings.published else torch.float32
+    dtype = torch.float32 if settings.repaired else torch.float64
     inputs, others, labels = (
         torch.as_tensor(values, dtype=dtype, device=device) for values in (pictures, unlabelled, target)
     )
     game = Game()
     with torch_seed(random_state), progress_bar(settings.steps, progress) as advance:
         g = generator(pictures.shape[-1]).to(device=device, dtype=dtype)
-        n_inputs = settings.queue if settings.published else 1
+        n_inputs = settings.queue if settings.cut else 1
         d = discriminator(n_inputs, settings.spectral_norm).to(device=device, dtype=dtype)
-        cycle = not settings.published
+        cycle = settings.repaired
         g_optimizer, after_g = make_optimizer(
             g, settings.learning_rate, settings.weight_decay, settings.steps // 2 if cycle else None
         )
         d_optimizer, after_d = make_optimizer(d, settings.learning_rate, 0.0, settings.steps if cycle else None)
         queue = PropertyQueue(labels[torch.randint(len(labels), (settings.queue,))], settings.fake_step)
-        labelled_rows = _batches(len(inputs), settings.batch_size)
+        labelled_rows = _batches(len(inputs), settings.batch_size, replace=not settings.repaired)
         other_rows = _batches(len(others), min(settings.batch_size, len(inputs)))
         for step in range(1, settings.steps + 1):
             rows = next(labelled_rows)
@@ -180,8 +191,8 @@ def play(
                 seen, history = torch.cat([seen, more]), torch.cat([history, history[: len(more)]])
             with torch.set_grad_enabled(step % 2 == 0):
                 generated = g(seen).squeeze(1)
-            fake = fake_queues(history, _as_published(generated) if settings.published else generated)
-            x_r, x_f = (_sequences(x, settings.published) for x in (windows, fake))
+            fake = fake_queues(history, _rounded(generated) if settings.cut else generated)
+            x_r, x_f = (_sequences(x, settings.cut) for x in (windows, fake))
 
             real_logits, fake_logits = logits(d, x_r), logits(d, x_f.detach())
             loss_d = discriminator_loss(real_logits, fake_logits)
@@ -212,19 +223,22 @@ def _take_step(optimizer: torch.optim.Optimizer, loss: torch.Tensor, after_step:
     after_step()
 
 
-def _as_published(generated: torch.Tensor) -> torch.Tensor:
-    """The published fault: a number that was taken out of its graph and rounded carries no gradient."""
+def _rounded(generated: torch.Tensor) -> torch.Tensor:
+    """MATGANICSS's fault: a number that was taken out of its graph and rounded carries no gradient."""
     numbers = [round(value, PUBLISHED_DECIMALS) for value in generated.tolist()]
     return import_torch().as_tensor(numbers, dtype=generated.dtype, device=generated.device)
 
 
-def _sequences(queues: torch.Tensor, published: bool) -> torch.Tensor:
-    """A queue as n steps of one number; published: as one step of n numbers, in which the LSTM never recurs."""
-    return queues[:, None, :] if published else queues[:, :, None]
+def _sequences(queues: torch.Tensor, one_step: bool) -> torch.Tensor:
+    """A queue as n steps of one number; MATGANICSS: as one step of n numbers, in which the LSTM never recurs."""
+    return queues[:, None, :] if one_step else queues[:, :, None]
 
 
-def _batches(n: int, size: int) -> Iterator[torch.Tensor]:
-    """Rows in random order without end, each once before any comes again."""
+def _batches(n: int, size: int, replace: bool = False) -> Iterator[torch.Tensor]:
+    """Rows in random order without end, each once before any comes again, or drawn with replacement."""
     torch = import_torch()
     while True:
-        yield from torch.randperm(n).split(max(1, int(size)))
+        if replace:
+            yield torch.randint(n, (max(1, int(size)),))
+        else:
+            yield from torch.randperm(n).split(max(1, int(size)))

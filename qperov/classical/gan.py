@@ -1,4 +1,4 @@
-"""WSP-GAN (MATGANIP), the papers' weakly supervised GAN, as a scikit-learn regressor."""
+"""WSP-GAN, the papers' weakly supervised GAN (MATGANIP, MATGANICSS), as a scikit-learn regressor."""
 
 from __future__ import annotations
 
@@ -13,12 +13,21 @@ from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from qperov.classical.adversarial import GameSettings, play
-from qperov.classical.cnn import MODES, NOT_SAVED
+from qperov.classical.cnn import NOT_SAVED
 from qperov.classical.networks import evaluate, generator_with, image_side, images
 from qperov.classical.scaling import Scaling
 from qperov.errors import PublishedFaultWarning, RecordError
 from qperov.storage.model_file import read_model, write_model
 
+#: Our repair, and the authors' programs.
+MODES = ("fixed", "matganip", "matganicss")
+#: What is wrong with the predictions of each program.
+FAULTS = {
+    "matganip": "the discriminator is given one property value at a time, the generator no label: the game can teach "
+    "where values lie, not which crystal has which.",
+    "matganicss": "the generator's value is rounded to a plain number before it reaches the discriminator, which cuts "
+    "its gradient. The generator stays as it was drawn; its predictions are those of an untrained network.",
+}
 #: Prefixes of the two networks in a model file.
 GENERATOR, DISCRIMINATOR = "generator.", "discriminator."
 
@@ -36,14 +45,23 @@ class WSPGAN(RegressorMixin, BaseEstimator):
 
     Parameters
     ----------
-    mode : {"fixed", "published"}
-        ``"published"`` does what the published program did: G's value is rounded to a plain number before it enters
-        the queue, which cuts its gradient, so that G is never trained; D is fed the queue as one step of n numbers, so
-        that its LSTM never recurs; one crystal a step, saturating loss, constant learning rate, the queue of figure S1,
-        nothing scaled; labels are counted from the first one. A `PublishedFaultWarning` says so. Of the parameters
-        below only ``queue``, ``steps``, ``learning_rate``, ``device``, ``random_state`` and ``progress`` then count.
+    mode : {"fixed", "matganip", "matganicss"}
+        The last two do what the authors' programs do, and a `PublishedFaultWarning` says what is wrong with it. Both
+        compute in double precision, take one crystal a step, drawn with replacement, the saturating loss and a constant
+        learning rate; nothing is scaled, labels are counted from the first one. Of the parameters below only ``steps``,
+        ``learning_rate``, ``device``, ``random_state`` and (MATGANICSS) ``queue`` then count.
+
+        ``"matganip"``: D reads G's value itself, as a sequence of one number, against the crystal's label; G is
+        trained. The repository MATGANIP holds networks and weights without the loop that trained them; the loop is
+        that of the authors' notebooks for the same networks (MATGANICSS-old-version). MATGANIP's generators were
+        trained: 21 % and 2.9 % of the weights of their output layers lie outside PyTorch's initial bounds.
+
+        ``"matganicss"``: G's value is rounded to a plain number before it enters the queue of figure S1, which cuts
+        its gradient, so that G is never trained; D is fed the queue as one step of n numbers, so that its LSTM never
+        recurs. The generators shipped with MATGANICSS lie inside the initial bounds; of its discriminators only O4's
+        takes three numbers a step, the two of O5 take one. ``"published"``, the name until 0.2, is deprecated.
     queue : int
-        Property values D sees at once; the papers take 3 or 5.
+        Property values D sees at once; MATGANICSS's program takes 3, that of WSP-GAN 5.
     fake_step : {"replace", "append"}
         Whether the generated value stands in the place of the crystal's label, or behind it as in figure S1 of the
         paper. Behind it, a correct prediction repeats the label, which D learns to recognise: there the game works
@@ -53,8 +71,8 @@ class WSPGAN(RegressorMixin, BaseEstimator):
     batch_size : int
         Labelled crystals a step, and as many unlabelled ones.
     learning_rate : float
-        Largest rate of the one-cycle schedule of both Adams (the papers: constant, 0.01 in the text, 0.001 in the
-        program).
+        Largest rate of the one-cycle schedule of both Adams (the authors: constant, 0.01 in the papers' texts and in
+        MATGANICSS's program, 0.001 in MATGANIP's).
     weight_decay : float
         Of G.
     generator_loss : {"non_saturating", "saturating"}
@@ -83,7 +101,8 @@ class WSPGAN(RegressorMixin, BaseEstimator):
     References
     ----------
     J. Hu, M. Li and P. Gao, MATGANIP; J.-J. Hu et al., Data-Driven Generation of Mixed X-Anion Perovskites Properties,
-    supplement, sections 1 and 7, figures S1 and S7.
+    supplement, sections 1 and 7, figures S1 and S7. Programs: repositories j2hu/MATGANIP, j2hu/MATGANICSS,
+    j2hu/MATGANICSS-old-version and HuByHu/PCCP-code-2022 on GitHub.
 
     Examples
     --------
@@ -158,13 +177,9 @@ class WSPGAN(RegressorMixin, BaseEstimator):
                 raise ValueError(f"X_unlabelled has {others.shape[1]} features, X has {rows.shape[1]}")
             # a table's columns may stand in another order
             validate_data(self, X_unlabelled, reset=False, skip_check_array=True)
-        if settings.published:
+        if not settings.repaired:
             warnings.warn(
-                'WSPGAN(mode="published"): the generator\'s value is rounded to a plain number before it reaches the '
-                "discriminator, which cuts its gradient. The generator stays as it was drawn; its predictions are "
-                "those of an untrained network.",
-                PublishedFaultWarning,
-                stacklevel=2,
+                f'WSPGAN(mode="{settings.program}"): {FAULTS[settings.program]}', PublishedFaultWarning, stacklevel=2
             )
             self.scaling_ = Scaling.identity(rows.shape[1], offset=float(labels[0]))
         else:
@@ -226,13 +241,18 @@ class WSPGAN(RegressorMixin, BaseEstimator):
         return model
 
     def _settings(self) -> GameSettings:
-        if self.mode not in MODES:
+        program = self.mode
+        if program == "published":
+            program = "matganicss"
+            message = 'WSPGAN(mode="published") is deprecated and goes in 0.3: write mode="matganicss"'
+            warnings.warn(message, DeprecationWarning, stacklevel=3)
+        if program not in MODES:
             raise ValueError(f"mode must be one of {MODES}, not {self.mode!r}")
-        if self.mode == "published":
+        if program != "fixed":
             return GameSettings(
-                published=True,
-                queue=self.queue,
-                fake_step="append",
+                program=program,
+                queue=self.queue if program == "matganicss" else 1,
+                fake_step="append" if program == "matganicss" else "replace",
                 steps=self.steps,
                 batch_size=1,
                 learning_rate=self.learning_rate,
@@ -244,7 +264,7 @@ class WSPGAN(RegressorMixin, BaseEstimator):
                 spectral_norm=False,
             )
         return GameSettings(
-            published=False,
+            program=program,
             queue=self.queue,
             fake_step=self.fake_step,
             steps=self.steps,
@@ -260,7 +280,7 @@ class WSPGAN(RegressorMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Tags:
         tags: Any = super().__sklearn_tags__()
-        tags.regressor_tags.poor_score = self.mode == "published" or not self.supervised_weight
+        tags.regressor_tags.poor_score = self.mode != "fixed" or not self.supervised_weight
         return tags
 
 

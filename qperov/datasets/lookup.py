@@ -101,7 +101,8 @@ def load_dataset(name: str) -> CrystalDataset:
     name : str
         ``"cpx321"``: the 986 symmetry-inequivalent orderings of 12 Br and 6 I on the X sites of cubic
         CsPbX₃ in the 3×2×1 cell (30 atoms). Target: energy in meV/atom. The labels are not DFT results: they are
-        PBE energies through a cluster expansion, and ``provenance`` says so for each of them.
+        PBE energies through a cluster expansion, and ``provenance`` says so for each of them; their noise is its
+        root mean square error out of fold.
         ``"cpx222"``: 441 orderings of Br and I over all compositions in the 2×2×2 cell (40 atoms), positions and cells
         relaxed by CHGNet from one tilt. Target: energy of mixing in meV per formula unit, by CHGNet, not DFT.
         ``"abx3"``: 1605 charge-balanced ABX₃ compositions whose radii allow a perovskite, in cells of five atoms (A, B,
@@ -142,6 +143,7 @@ def load_dataset(name: str) -> CrystalDataset:
         unit="meV/atom",
         provenance=(task.provenance["sentence"],) * len(found),
         cautions=tuple(task.provenance["cautions"]),
+        known_noise=task.provenance["out_of_fold"]["rmse_mev_per_atom"],
         known_groups=np.arange(len(found)),
     )
 

@@ -92,11 +92,13 @@ class PXRDFeaturizer(TableFeaturizing, TransformerMixin, BaseEstimator):
         What ``structure_factors`` keeps of equivalent hkl: their ``"mean"``, or all of their values ``"sorted"``.
     n_peaks : int, optional
         Peaks of a matrix or vector; by default those of the published forms.
-    reference : Structure, optional
-        Reference pattern of the two difference kinds; by default the mean pattern of the crystals given to ``fit``.
+    reference : Structure or "first", optional
+        Reference pattern of the two difference kinds: by default the mean pattern of the crystals given to ``fit``;
+        ``"first"``, as published, that of the first of them.
     alignment : str
         Which peaks the two difference kinds subtract from each other: those of one ``"two_theta"``, for crystals of one
-        lattice, or those of one ``"hkl"``, for strained versions of one cell (relaxed crystals).
+        lattice; those of one ``"hkl"``, for strained versions of one cell (relaxed crystals); or, as published, those
+        of one ``"position"`` in the list of peaks, which misaligns where one crystal has a peak that the other lacks.
     max_order : int
         Sites of the largest clusters of ``correlations``: 2 pairs, 3 triplets too.
 
@@ -125,7 +127,7 @@ class PXRDFeaturizer(TableFeaturizing, TransformerMixin, BaseEstimator):
         normalization: str = "strongest",
         equivalents: str = "mean",
         n_peaks: int | None = None,
-        reference: Structure | None = None,
+        reference: Structure | str | None = None,
         alignment: str = "two_theta",
         max_order: int = 2,
     ) -> None:

@@ -26,7 +26,7 @@ MOST_COLUMNS_PER_PEAK = 20
 #: Peaks of a matrix and of a vector in the published forms.
 MATRIX_PEAKS, VECTOR_PEAKS = 28, 32
 #: What makes a peak of a crystal and one of the reference the same peak.
-ALIGNMENTS = ("two_theta", "hkl")
+ALIGNMENTS = ("two_theta", "hkl", "position")
 
 
 class Kind(Protocol):
@@ -114,7 +114,7 @@ class Profiles:
 
 
 def _degrees(pattern: Pattern, n_peaks: int) -> np.ndarray:
-    return matrices.degree_matrix(pattern, n_peaks, weights=True).diagonal()
+    return matrices.degree_matrix(pattern, n_peaks, weighted=True).diagonal()
 
 
 class PeakMatrices:
@@ -150,21 +150,31 @@ class PeakMatrices:
 class DifferencePeaks:
     """The papers' vectors of differences against a reference pattern: ``difference_gram`` and ``qsvr``."""
 
+    _by_position = False  # those kept by 0.1 know nothing of it
+
     def __init__(
-        self, kind: str, experiment: Experiment, reference: Structure | None, alignment: str, n_peaks: int | None
+        self,
+        kind: str,
+        experiment: Experiment,
+        reference: Structure | str | None,
+        alignment: str,
+        n_peaks: int | None,
     ) -> None:
         if alignment not in ALIGNMENTS:
             raise ValueError(f"unknown alignment {alignment!r}; known: {', '.join(ALIGNMENTS)}")
+        if isinstance(reference, str) and reference != "first":
+            raise ValueError(f'reference must be a structure, "first" or None (the mean pattern), not {reference!r}')
         gram = kind == "difference_gram"
         self._function = matrices.difference_gram if gram else matrices.qsvr_vector
         self._n_peaks = n_peaks or (MATRIX_PEAKS if gram else VECTOR_PEAKS)
         self._radiation = experiment
         self._given_reference = reference
         self._by_hkl = alignment == "hkl"
+        self._by_position = alignment == "position"
         self.names = [f"{kind}[{i}]" for i in range(self._n_peaks**2 if gram else 2 * self._n_peaks)]
 
     def learn(self, structures: Sequence[Structure]) -> list[dict[int, float]]:
-        given = self._given_reference
+        given = structures[0] if isinstance(self._given_reference, str) else self._given_reference
         if self._by_hkl:
             self._lattice = mean_lattice(structures) if given is None else given.lattice
         peaks = self._peaks(structures)
@@ -188,6 +198,8 @@ class DifferencePeaks:
         return [peak_intensities(pattern) for pattern in self._radiation.patterns(structures)]
 
     def _check(self, peaks: list[dict[int, float]]) -> None:
+        if self._by_position:  # whatever the angles are
+            return
         for i, own in enumerate(peaks):
             if 2 * sum(intensity for key, intensity in own.items() if key in self._known) < sum(own.values()):
                 raise DescriptorError(
@@ -196,7 +208,9 @@ class DifferencePeaks:
                 )
 
     def _rows(self, peaks: list[dict[int, float]]) -> list[np.ndarray]:
-        return [self._function(own, self._reference, self._n_peaks).ravel() for own in peaks]
+        return [
+            self._function(own, self._reference, self._n_peaks, by_position=self._by_position).ravel() for own in peaks
+        ]
 
     def values(self, described: list[dict[int, float]]) -> np.ndarray:
         values = np.array(self._rows(described)).reshape(len(described), len(self.names))

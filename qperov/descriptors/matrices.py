@@ -51,12 +51,18 @@ def _by_key(pattern: Pattern | Mapping[int, float]) -> Mapping[int, float]:
 
 
 def difference_peaks(
-    pattern: Pattern | Mapping[int, float], reference: Mapping[int, float], n_peaks: int = 28
+    pattern: Pattern | Mapping[int, float],
+    reference: Mapping[int, float],
+    n_peaks: int = 28,
+    *,
+    by_position: bool = False,
 ) -> np.ndarray:
     """P = (sin 2θ, 100·ΔI): the first peaks that differ from a reference, zero-padded.
 
     ΔI is taken at equal 2θ (merged key), with 0 for a peak that one side lacks; differences up to 1e-5 are
-    left out. The papers subtract by position in the list, which misaligns as soon as peak counts differ.
+    left out. The authors subtract the i-th peak of one list from the i-th of the other (``by_position``), which
+    misaligns as soon as one list has a peak that the other lacks. Where the lists differ in length their program stops;
+    here what one has more is left out.
 
     Parameters
     ----------
@@ -65,14 +71,20 @@ def difference_peaks(
     reference : mapping of int to float
         Merged 2θ key → intensity on the scale 0–100, as :func:`mean_pattern` gives it.
     n_peaks : int
+    by_position : bool
+        As published.
 
     Returns
     -------
     ndarray, shape (2, n_peaks)
     """
     own = _by_key(pattern)
-    keys = sorted(own.keys() | reference.keys())
-    differences = np.array([own.get(key, 0.0) - reference.get(key, 0.0) for key in keys])
+    if by_position:
+        pairs = list(zip(sorted(own), sorted(reference), strict=False))
+    else:
+        pairs = [(key, key) for key in sorted(own.keys() | reference.keys())]
+    keys = [key for key, _ in pairs]
+    differences = np.array([own.get(key, 0.0) - reference.get(other, 0.0) for key, other in pairs])
     kept = np.flatnonzero(np.abs(differences) > LEAST_DIFFERENCE)[:n_peaks]
     peaks = np.zeros((2, n_peaks))
     peaks[0, : len(kept)] = np.sin(np.radians(np.array(keys)[kept] * TWO_THETA_STEP))
@@ -81,18 +93,26 @@ def difference_peaks(
 
 
 def difference_gram(
-    pattern: Pattern | Mapping[int, float], reference: Mapping[int, float], n_peaks: int = 28
+    pattern: Pattern | Mapping[int, float],
+    reference: Mapping[int, float],
+    n_peaks: int = 28,
+    *,
+    by_position: bool = False,
 ) -> np.ndarray:
     """M = PᵀP of :func:`difference_peaks`, shape (n_peaks, n_peaks): the matrix of CNN-Gen and WSP-GAN."""
-    peaks = difference_peaks(pattern, reference, n_peaks)
+    peaks = difference_peaks(pattern, reference, n_peaks, by_position=by_position)
     return peaks.T @ peaks
 
 
 def qsvr_vector(
-    pattern: Pattern | Mapping[int, float], reference: Mapping[int, float], n_peaks: int = 32
+    pattern: Pattern | Mapping[int, float],
+    reference: Mapping[int, float],
+    n_peaks: int = 32,
+    *,
+    by_position: bool = False,
 ) -> np.ndarray:
     """P of :func:`difference_peaks` laid out flat, shape (2·n_peaks,): the input of the published QSVR."""
-    return difference_peaks(pattern, reference, n_peaks).ravel()
+    return difference_peaks(pattern, reference, n_peaks, by_position=by_position).ravel()
 
 
 def _first_peaks(x: np.ndarray, intensity: np.ndarray, n_peaks: int) -> np.ndarray:
@@ -151,14 +171,14 @@ def adjacency_matrix(pattern: Pattern, n_peaks: int = 28) -> np.ndarray:
     return edges * np.outer(present, present)
 
 
-def degree_matrix(pattern: Pattern, n_peaks: int = 28, *, weights: bool = False) -> np.ndarray:
+def degree_matrix(pattern: Pattern, n_peaks: int = 28, *, weighted: bool = False) -> np.ndarray:
     """Diagonal matrix of how many edges meet in each vertex of the crystal-plane graph, shape (n_peaks, n_peaks).
 
     Every two peaks share an edge, so that each of n peaks has n − 1 of them, which tells their number alone. With
-    ``weights`` the edges count as much as they weigh: D = diag(Σⱼ Wᵢⱼ) of :func:`adjacency_matrix`.
+    ``weighted`` the edges count as much as they weigh: D = diag(Σⱼ Wᵢⱼ) of :func:`adjacency_matrix`.
     """
     edges = adjacency_matrix(pattern, n_peaks)
-    return np.diag((edges if weights else edges > 0).sum(axis=1).astype(float))
+    return np.diag((edges if weighted else edges > 0).sum(axis=1).astype(float))
 
 
 def laplacian_matrix(pattern: Pattern, n_peaks: int = 28) -> np.ndarray:
@@ -166,4 +186,4 @@ def laplacian_matrix(pattern: Pattern, n_peaks: int = 28) -> np.ndarray:
 
     D are the degrees with weights; with counts of edges the rows of the paper's M_D − M_A would not sum to zero.
     """
-    return degree_matrix(pattern, n_peaks, weights=True) - adjacency_matrix(pattern, n_peaks)
+    return degree_matrix(pattern, n_peaks, weighted=True) - adjacency_matrix(pattern, n_peaks)

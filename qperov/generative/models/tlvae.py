@@ -35,9 +35,9 @@ class TLVAE(ConvolutionalVAE):
     ``TLVAEImage(mode="published")``, every pixel scaled to [0, 1] by all crystals. It multiplies the squared error of
     the image, already a sum, by the image's size, and weighs both heads by 10 beside that and the KL divergence;
     one-hot pixels, nearly all of them zero, count like all others. Adam 10⁻⁴ / (1 + 5·10⁻⁶ step), batches of 32
-    (Keras's default), 150 epochs, labels in their own unit. Not public, and so ours: the order of the image's rows, and
-    how it is scaled; the program of its ancestor of 154 × 60 entries (github.com/chenebuah/high_dim_descriptor) scales
-    each number by all crystals.
+    (Keras's default), 150 epochs, labels in their own unit. Not public, and so ours: how the 60 × 88 × 3 numbers are
+    laid out and scaled. The program of its ancestor of 154 × 60 numbers (github.com/chenebuah/high_dim_descriptor),
+    whose order of rows is public (`qperov.generative.representations.tlvae_image`), scales each number by all crystals.
 
     References
     ----------

@@ -1,7 +1,7 @@
 """TL-VAE's image of a perovskite: 60 × 88 pixels in three channels, direct space beside reciprocal space.
 
-Channel c holds element c of the crystal, in ABX₃: A, B and X (`canonical_cells` gives the order). The published order
-of rows is not known; this one is our own.
+Channel c holds element c of the crystal, in ABX₃: A, B and X (`canonical_cells` gives the order). The layout is our
+own; what is public of the authors' stands below.
 
 Columns 0 – 30 are direct space:
 
@@ -29,7 +29,14 @@ origin. The vector g is that of the cell oriented as by pymatgen's ``Lattice.fro
 are cut off at ±1.5 Å⁻¹. The way back needs direct space alone.
 
 **The published image** (``mode="published"``, equation 1 of the paper) takes the logarithm of the exponential, which
-undoes it: its Fourier columns hold Σⱼ pⱼ π(hx + ky + lz). That is all that is known of the difference in layout. Its 13
+undoes it: its Fourier columns hold Σⱼ pⱼ π(hx + ky + lz). Public is the layout of its ancestor of 154 × 60 numbers
+(``input_img.py`` of github.com/chenebuah/high_dim_descriptor). Three columns of direct space, one an element: lattice
+vectors (3 rows), angles (1), coordinates of 20 sites (20), then one-hot group (18), period (9), electronegativity,
+covalent radius (10 each), valence (9), ionisation energy, electron affinity (10 each), block (4), molar volume, ionic
+radius, polarisability, specific heat and thermal conductivity (10 each). 56 columns of reciprocal space: 18 rows of
+zeros, reciprocal vectors and their angles (4), |g|, d, and the same properties transformed; a column of zeros for 000.
+Not public: TL-VAE's own image of 60 × 88 × 3 numbers, as many as 264 rows of 60 hold. Which 110 rows it has beyond the
+ancestor's, and how they are folded into the image, is not said; so the rows stand as above in both modes. Its 13
 properties are those of crystal-graph networks and four more: mean ionic radius, polarisability, specific heat and
 thermal conductivity. Melting point and Mendeleev number stand here for polarisability and specific heat, which no
 library in use tabulates.
