@@ -174,14 +174,19 @@ def _check_support_vectors(machine: Any, path: Path) -> None:
         return
     try:
         many, classes = len(machine.support_), len(machine._n_support)
+        of_matrix = callable(machine.kernel) or machine.kernel == "precomputed"
+        # a matrix has a column a training sample
+        n_samples = len(vars(machine)["_BaseLibSVM__Xfit"]) if callable(machine.kernel) else machine.shape_fit_[0]
+        vectors = (0, 0) if of_matrix or not many else (many, machine.n_features_in_)
         fits = (
             machine.support_.shape == (many,)
-            and machine.support_vectors_.shape in ((many, machine.n_features_in_), (0, 0))
+            and ((machine.support_ >= 0) & (machine.support_ < n_samples)).all()
+            and machine.support_vectors_.shape == vectors
             and machine._dual_coef_.shape == (classes - 1, many)
             and machine._intercept_.shape == (classes * (classes - 1) // 2,)
             and np.isfinite(machine._dual_coef_).all()
         )
-    except (AttributeError, TypeError) as error:
+    except (AttributeError, TypeError, KeyError) as error:
         raise RecordError(f"{path}: a support vector machine in it lacks a part ({error})") from error
     if not fits:
         raise RecordError(f"{path}: the parts of a support vector machine in it do not fit each other")
