@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from qperov_circuits import Gate
+from sklearn.base import clone
 from sklearn.gaussian_process.kernels import RBF
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
@@ -145,7 +146,7 @@ def test_diagnoses_are_those_of_diagnose(
 ) -> None:
     X = models["QSVR · powder pattern"].pipeline[:-1].fit_transform(dataset.structures)
     row = study.tables["Diagnosis"].iloc[0]
-    own = diagnose(FidelityKernel("iqp", entanglement="circular", bandwidth="median"), X, dataset.y)
+    own = diagnose(clone(models["QSVR · powder pattern"].kernel).set_params(bandwidth="median"), X, dataset.y)
     assert (row["bandwidth"], row["chosen by"]) == (pytest.approx(own.kernel.bandwidth), kernel_findings.MEDIAN)
     assert row["g to the median RBF"] == pytest.approx(own.geometric_difference)
     assert row["effective rank"] == pytest.approx(own.effective_rank)

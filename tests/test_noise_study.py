@@ -42,7 +42,7 @@ def study() -> Study:
     dataset = qperov.load_dataset("cpx321").take(range(0, 986, 30))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(noise_study, "QUBITS", 3)
-        patched.setattr(noise_study, "BANDWIDTHS", (0.1, 0.3))
+        patched.setattr(noise_study, "BANDWIDTHS", (1.0, 3.0))
         (made,) = noise_studies(build_suite(dataset, quick=True).models, dataset, quick=True)
     return made
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
+from sklearn.model_selection import ParameterGrid
+from sklearn.pipeline import Pipeline
 
 import qperov
-from qperov.studies.models import build_suite, description, published_qsvr
+from qperov.evaluation.problem import Model
+from qperov.evaluation.searches import search_of
+from qperov.studies.models import CODE_SIZE, MOST_QUBITS, build_suite, description, published_qsvr, regressors
+from qperov.studies.search_ranges import ANGLE_SCALES, FAMILIES, MAPS, RANGES, draw
 
 
 def mixed_lattices(n: int) -> qperov.datasets.CrystalDataset:
@@ -28,7 +36,10 @@ def mixed_lattices(n: int) -> qperov.datasets.CrystalDataset:
 def test_crystals_of_many_lattices_are_compared_by_profiles() -> None:
     dataset = mixed_lattices(24)
     suite = build_suite(dataset, quick=True)
-    assert all("broadened profile" in name for name in suite.models)
+    assert all("broadened profile" in name for name, model in suite.models.items() if model.family != "reference")
+    assert {model.descriptor for model in suite.models.values() if model.family == "reference"} == {
+        "composition and geometry"
+    }
     assert dataset.y is not None
     table = qperov.compare(suite.models, dataset, folds=4, n_bootstrap=0).table
     assert table["mae"].max() < 3 * dataset.y.std()
@@ -51,9 +62,14 @@ def test_decorations_of_one_lattice_get_resolved_features() -> None:
     suite = build_suite(dataset)
     models = suite.models.values()
     assert {model.family for model in models} == {"classical", "quantum", "reference"}
-    assert {m.descriptor for m in models} == {"powder pattern", "structure factors", "QSVR vector", "pair correlations"}
-    assert {m.name for m in models if m.role == "contrast"} == {"QSVR as published", "Cluster expansion"}
-    assert {m.name for m in models if m.kernel is not None} == {"SVR RBF", "QSVR", "QSVR projected"}
+    physical = {"pair correlations", "trans pairs", "pair shells"}
+    assert {m.descriptor for m in models if m.family == "reference"} == physical
+    assert {m.descriptor for m in models} == {"powder pattern", "structure factors", "QSVR vector", *physical}
+    contrasts = {m.name for m in models if m.role == "contrast" and m.family != "reference"}
+    assert contrasts == {"QSVR as published", *(f"Kernel ridge, {family}" for family in FAMILIES)}
+    assert {m.role for m in models if m.family == "reference"} == {"contrast"}
+    assert {m.name for m in models if m.kernel is not None} == {"SVR", "QSVR", "QSVR projected"}
+    assert any("labels were themselves made by a cluster expansion" in note for note in suite.notes)
     assert all(name == f"{model.name} · {model.descriptor}" for name, model in suite.models.items())
 
 
@@ -83,3 +99,109 @@ def test_description_without_labels_or_common_lattice() -> None:
     assert "bare: 6 crystals, 6 symmetry classes, lattices: 6" in text
     assert "broadened profile: 901 columns" in text
     assert "labels" not in text
+
+
+# --- equal search -------------------------------------------------------------------------------
+
+
+def candidates(model: Model) -> list[dict[str, Any]]:
+    """What its search tries, by the last part of each name."""
+    _, search = search_of(model.of_features)
+    return [{k.rpartition("__")[2]: v for k, v in one.items()} for one in ParameterGrid(search.param_grid)]
+
+
+def searches(models: Iterable[Model]) -> dict[str, list[dict[str, Any]]]:
+    return {model.name: candidates(model) for model in models if search_of(model.of_features)[1] is not None}
+
+
+@pytest.mark.parametrize(("quick", "many"), [(False, 30), (True, 10)])
+def test_every_search_of_the_suite_has_as_many_candidates(quick: bool, many: int) -> None:
+    found = searches(regressors(12, 986, quick=quick))
+    assert {"Ridge", "Kernel ridge", "SVR", "Quantum kernel ridge", "QSVR", "QSVR projected"} <= set(found)
+    assert {name: len(one) for name, one in found.items()} == dict.fromkeys(found, many)
+    assert all(len({str(one) for one in each}) == many for name, each in found.items() if name != "Nearest neighbours")
+    dataset = qperov.load_dataset("cpx321").take(range(0, 986, 40))
+    suite = build_suite(dataset, quick=quick).models.values()
+    assert {len(c) for c in searches(m for m in suite if m.role == "candidate").values()} == {many}
+
+
+def test_quantum_and_classical_search_the_same_ranges() -> None:
+    """The same penalties, widths and whitening on both sides, from all of the stated decades."""
+    found = searches(regressors(12, 986))
+    pairs = (("SVR", "QSVR", "C"), ("SVR", "QSVR projected", "C"), ("Kernel ridge", "Quantum kernel ridge", "alpha"))
+    for classical, quantum, penalty in pairs:
+        of_both = [sorted((c[penalty], c["with_std"]) for c in found[name]) for name in (classical, quantum)]
+        assert of_both[0] == of_both[1]
+        low, high = np.log10(RANGES[penalty])
+        drawn = np.sort(np.log10([c[penalty] for c in found[quantum]]))
+        assert low <= drawn[0] <= drawn[-1] <= high
+        assert np.diff([low, *drawn, high]).max() < 2.1 * (high - low) / 30, "no stretch without a candidate"
+    low, high = np.log10(RANGES["width"])
+    for name in ("QSVR", "QSVR projected"):
+        lengths = {1 / c["bandwidth"] / ANGLE_SCALES.get(c["feature_map"], 1) for c in found[name]}
+        widths = np.sort(np.log10(np.array(list(lengths)) / np.sqrt(24)))
+        assert np.diff([low, *widths, high]).max() < 2.1 * (high - low) / 10
+        assert {(c["feature_map"], c["entanglement"]) for c in found[name]} == set(MAPS)
+    gaussians = [np.log10(c["kernel"].length_scale / np.sqrt(24)) for c in found["SVR"] if hasattr(c["kernel"], "nu")]
+    assert low <= min(gaussians) < max(gaussians) <= high
+
+
+def test_every_family_is_tried_whitened_and_not() -> None:
+    for name, key in (
+        ("QSVR", lambda c: (c["feature_map"], c["entanglement"])),
+        ("SVR", lambda c: str(c["kernel"])[:9]),
+    ):
+        found = candidates(next(model for model in regressors(12, 986) if model.name == name))
+        for family in {key(c) for c in found}:
+            assert {c["with_std"] for c in found if key(c) == family} == {True, False}
+
+
+def test_typical_exponents_of_all_families_are_alike() -> None:
+    """At width 1 the kernels of samples at the typical distance are near exp(−1/2), whatever the number of columns."""
+    rng = np.random.default_rng(0)
+    for d in (3, 12, 100):
+        X = rng.normal(size=(200, d))
+        upper = np.triu_indices(200, 1)
+        for name, make in FAMILIES.items():
+            middle = np.median(make(np.sqrt(2 * d), d, 0.7)(X)[upper])
+            assert 0.3 < middle < 0.75, (name, d)
+
+
+def test_candidates_depend_on_the_random_state_alone() -> None:
+    whole = qperov.load_dataset("cpx321")
+    grids = []
+    for data, seed in (
+        (whole.take(range(0, 986, 5)), 0),
+        (whole.take(range(1, 986, 4)), 0),
+        (whole.take(range(300)), 1),
+    ):
+        suite = build_suite(data, descriptors=("structure_factors",), exploratory=False, random_state=seed).models
+        grids.append(str(candidates(suite["QSVR · structure factors"])))
+    assert grids[0] == grids[1] != grids[2]
+    assert draw(("C",), 30, 0) == draw(("C", "width"), 30, 0)[:0] + [{"C": p["C"]} for p in draw(("C", "width"), 30, 0)]
+
+
+def test_components_have_qubits_until_they_are_too_many() -> None:
+    few, many = ({m.name: m for m in regressors(d, 500)}["QSVR"].kernel for d in (MOST_QUBITS, MOST_QUBITS + 1))
+    X = np.random.default_rng(0).normal(size=(5, 40))
+    assert few._n_qubits(MOST_QUBITS) == MOST_QUBITS
+    assert many._n_qubits(40) < MOST_QUBITS
+    changed = X.copy()
+    changed[:, -1] += 1
+    assert np.abs(many(X) - many(changed)).max() > 1e-4, "the last of forty components is seen"
+
+
+def test_code_size_is_that_of_the_code() -> None:
+    encoded = next(model for model in regressors(12, 986, quick=True) if model.name.startswith("Autoencoder"))
+    X = np.random.default_rng(0).normal(size=(30, 12))
+    assert Pipeline([*encoded.transformers]).fit_transform(X).shape == (30, CODE_SIZE)
+
+
+def test_references_of_few_values_tie_no_crystals() -> None:
+    dataset = qperov.load_dataset("cpx321").take(range(0, 986, 10))
+    suite = build_suite(dataset, quick=True, exploratory=False).models
+    chosen = {n: m for n, m in suite.items() if n in ("Ridge · structure factors", "Ridge · trans pairs")}
+    groups = [qperov.compare(chosen, dataset, folds=3, n_bootstrap=0).label["n_groups"]]
+    del chosen["Ridge · trans pairs"]
+    groups.append(qperov.compare(chosen, dataset, folds=3, n_bootstrap=0).label["n_groups"])
+    assert groups[0] == groups[1] > 50

@@ -123,11 +123,11 @@ def demo(
 ) -> None:
     """Compare quantum and classical regression on the embedded dataset cpx321; a few minutes on two cores.
 
-    Linear, kernel and Gaussian-process regression, classical SVRs, quantum-kernel SVRs, a quantum autoencoder and the
-    papers' networks on powder patterns and structure factors; the published quantum SVR and a cluster expansion for
-    contrast. The report has sections on a second task (the relaxed crystals of cpx222), the quantum kernels, classical
-    surrogates of them, device noise and the autoencoder. With --quick: a quarter of the crystals and small grids, about
-    a minute.
+    Linear and kernel regression, Gaussian processes, boosted trees, nearest neighbours, SVRs, quantum-kernel SVRs and
+    a quantum autoencoder on powder patterns and structure factors; for contrast the published quantum SVR, counts of
+    neighbouring pairs and a cluster expansion. The report has sections on a second task (the relaxed crystals of
+    cpx222), the quantum kernels, classical surrogates of them, device noise and the autoencoder. With --quick: a
+    quarter of the crystals and small grids, about a minute.
     """
     from qperov import load_dataset
 
@@ -139,7 +139,9 @@ def demo(
     if quick:
         dataset = dataset.take(range(0, len(dataset), QUICK_STEP))
     folds = folds or (5 if quick else 6)
-    _compare_and_report(dataset, runs, "demo", folds, repeats, rope, seed, jobs, quick, (), "grouped", chosen)
+    _compare_and_report(
+        dataset, runs, "demo", folds, repeats, rope, seed, jobs, quick, (), "grouped", chosen, exploratory=False
+    )
 
 
 @app.command()
@@ -220,6 +222,7 @@ def _compare_and_report(
     split: str,
     studies: tuple[str, ...],
     keep: tuple[str, ...] = (),
+    exploratory: bool = True,
 ) -> None:
     from qperov import compare as compare_models
     from qperov.datasets.names import check_name
@@ -230,7 +233,7 @@ def _compare_and_report(
     from qperov.studies.models import build_suite
 
     with screen.status("Preparing models"):
-        suite = build_suite(dataset, descriptors=kinds, quick=quick)
+        suite = build_suite(dataset, descriptors=kinds, quick=quick, exploratory=exploratory, random_state=seed)
     if unknown := [name for name in keep if name not in (*suite.models, "best", "all")]:
         raise typer.BadParameter(
             f"no model {unknown[0]!r}; known: best, all, {', '.join(suite.models)}", param_hint="--keep"
@@ -322,7 +325,7 @@ def _sections(
         from qperov.studies.kernels import kernel_studies
 
         with screen.status("Diagnosing quantum kernels"):
-            sections += kernel_studies(suite.models, dataset, quick=quick, seed=seed)
+            sections += kernel_studies(suite.models, dataset, comparison, quick=quick, seed=seed)
     if "surrogates" in studies:
         from qperov.studies.surrogates import surrogate_studies
 
@@ -332,7 +335,7 @@ def _sections(
         from qperov.studies.noise import noise_studies
 
         with screen.status("Simulating a quantum machine with noise"):
-            sections += noise_studies(suite.models, dataset, quick=quick, seed=seed)
+            sections += noise_studies(suite.models, dataset, comparison, quick=quick, seed=seed)
     if "learning_curve" in studies:
         from qperov.evaluation.learning_curves import learning_curve
         from qperov.studies.learning_curves import learning_curve_study

@@ -21,6 +21,7 @@ from qperov.descriptors.kinds import (
     Profiles,
 )
 from qperov.descriptors.matminer import TableFeaturizing
+from qperov.descriptors.neighbours import PairShells, TransPairs
 from qperov.descriptors.structure_factors import StructureFactors
 from qperov.diffraction.measured import MeasuredPattern
 from qperov.diffraction.patterns import Experiment
@@ -43,6 +44,8 @@ KINDS = {
     "adjacency": "adjacency matrix of the peak graph",
     "laplacian": "Laplacian matrix of the peak graph",
     "correlations": "correlation functions",
+    "trans_pairs": "trans pairs",
+    "pair_shells": "pair shells",
 }
 #: Kinds whose columns do not depend on the crystals: they need no ``fit``.
 UNLEARNT = ("profile", "gram", "matganip", "autoencoder", "degree", "adjacency", "laplacian")
@@ -72,6 +75,8 @@ class PXRDFeaturizer(TableFeaturizing, TransformerMixin, BaseEstimator):
         are their differences (degrees: the sum of these at each peak; the mere number of edges is the same for all).
         ``"correlations"``: correlation functions of pairs (and triplets, …) of decorated sites, and of points where
         the crystals differ in composition.
+        ``"trans_pairs"``: unlike anions on opposite corners of an octahedron, for any mixed-anion perovskites.
+        ``"pair_shells"``: unlike pairs in the three nearest shells of decorated sites, for crystals of one lattice.
     wavelength : str, float or list of (str or float, float)
         Radiation known to pymatgen, or Å, or several of these with weights, such as
         ``[("CuKa1", 1.0), ("CuKa2", 0.5)]``.
@@ -247,6 +252,10 @@ class PXRDFeaturizer(TableFeaturizing, TransformerMixin, BaseEstimator):
             return StructureFactors(experiment.g_range, self.equivalents)
         if self.kind == "correlations":
             return Correlations(self.max_order)
+        if self.kind == "trans_pairs":
+            return TransPairs()
+        if self.kind == "pair_shells":
+            return PairShells()
         if self.kind in ("difference_gram", "qsvr"):
             return DifferencePeaks(self.kind, experiment, self.reference, self.alignment, self.n_peaks)
         return PeakMatrices(self.kind, experiment, self.n_peaks)

@@ -19,7 +19,7 @@ from qperov.evaluation.progress import Progress
 from qperov.evaluation.results import Comparison
 from qperov.evaluation.searches import ungrouped_parameters
 from qperov.evaluation.significance import ROPE, region_half_width
-from qperov.evaluation.splits import check_folds, honest_groups, make_folds
+from qperov.evaluation.splits import check_folds, make_folds
 from qperov.evaluation.tables import (
     descriptor_table,
     fold_table,
@@ -127,7 +127,7 @@ def compare(
     check_folds(folds, repeats, split)
     problem = Problem.of(models, data, y, groups, families)
     half_width = region_half_width(rope, problem.y)
-    grouped = honest_groups(problem.groups, list(problem.features.values()))
+    grouped = problem.independent_groups()
     dealt = list(
         make_folds(len(problem.y), grouped, folds=folds, repeats=repeats, random_state=random_state, split=split)
     )

@@ -14,7 +14,7 @@ from qperov.evaluation.folds import evaluate_folds
 from qperov.evaluation.metrics import weighted_scores
 from qperov.evaluation.problem import Model, Problem
 from qperov.evaluation.progress import Progress
-from qperov.evaluation.splits import honest_groups, make_folds
+from qperov.evaluation.splits import make_folds
 
 #: Shares of the smallest training fold that are learnt from when no sizes are given.
 SHARES = (0.1, 0.2, 0.4, 0.7, 1.0)
@@ -76,7 +76,7 @@ def learning_curve(
     True
     """
     problem = Problem.of(models, data, y, groups)
-    grouped = honest_groups(problem.groups, list(problem.features.values()))
+    grouped = problem.independent_groups()
     dealt = list(make_folds(len(problem.y), grouped, folds=folds, repeats=repeats, random_state=random_state))
     wanted = _checked_sizes(sizes, min(len(train) for _, _, train, _ in dealt))
     rng = np.random.default_rng(random_state)

@@ -15,6 +15,7 @@ from sklearn.gaussian_process.kernels import Kernel
 from sklearn.pipeline import Pipeline
 
 from qperov.evaluation.searches import check_search
+from qperov.evaluation.splits import honest_groups
 
 #: Constant predictions that stand in every table.
 BASELINES = {"mean of the training labels": "mean", "median of the training labels": "median"}
@@ -170,6 +171,15 @@ class Problem:
         groups, ids = np.asarray(data.groups), tuple(data.ids)
         cautions = tuple(getattr(data, "cautions", ()))
         return cls(models, descriptor_of, features, labels, groups, ids, label, cautions)
+
+    def independent_groups(self) -> np.ndarray:
+        """The groups, merged where a descriptor cannot tell crystals apart, shape (n,).
+
+        Those of references alone merge nothing: that one number is the same for half of the crystals is what they are
+        there to show.
+        """
+        tested = {self.descriptor_of[name] for name, model in self.models.items() if model.family != "reference"}
+        return honest_groups(self.groups, [self.features[name] for name in tested or self.features])
 
 
 def _models(

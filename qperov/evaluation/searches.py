@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from numbers import Integral
 from typing import Any
 
@@ -20,6 +21,41 @@ from sklearn.pipeline import Pipeline
 SEARCH = {"estimator", "cv", "error_score"}
 #: Folds of hyperparameter searches that do not name their own.
 INNER_FOLDS = 3
+
+
+class SampledGroupKFold(GroupKFold):
+    """Folds over groups of at most so many samples, drawn at random group by group; the others are in no fold.
+
+    A search on these folds costs the same however many samples there are: it chooses on some, and is fitted to all.
+
+    Parameters
+    ----------
+    n_splits : int
+    n_samples : int
+        Samples of the folds at most; at least ``n_splits`` groups are taken.
+    random_state : int
+        Of the draw.
+    """
+
+    def __init__(self, n_splits: int = INNER_FOLDS, *, n_samples: int = 400, random_state: int = 0) -> None:
+        super().__init__(n_splits)
+        self.n_samples = n_samples
+        self.random_state = random_state  # scikit-learn's own, which shuffles nothing here
+
+    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Rows to train and to test on, of every fold."""
+        groups = np.asarray(groups)
+        rows = np.arange(len(groups))
+        if len(groups) > self.n_samples:
+            names, sizes = np.unique(groups, return_counts=True)
+            order = np.random.default_rng(self.random_state).permutation(len(names))
+            within = np.flatnonzero(sizes[order].cumsum() <= self.n_samples)
+            taken = names[order[: max(self.n_splits, len(within))]]
+            rows = np.flatnonzero(np.isin(groups, taken))
+        for train, test in super().split(rows, groups=groups[rows]):
+            yield rows[train], rows[test]
+
+
 GROUP_SPLITTERS = (GroupKFold, GroupShuffleSplit, LeaveOneGroupOut, LeavePGroupsOut, StratifiedGroupKFold)
 
 
@@ -67,13 +103,12 @@ def with_grouped_search(estimator: BaseEstimator, groups: np.ndarray) -> tuple[B
     if search is None:
         return estimator, {}
     if search.cv is None or isinstance(search.cv, Integral):
-        inner, n_groups = int(search.cv or INNER_FOLDS), len(np.unique(groups))
-        if n_groups < inner:
-            raise ValueError(
-                f"hyperparameters are chosen on {inner} inner folds, but a training fold holds only {n_groups} groups "
-                "of crystals that differ: read more crystals"
-            )
-        search.set_params(cv=GroupKFold(inner))
+        search.set_params(cv=GroupKFold(int(search.cv or INNER_FOLDS)))
+    if isinstance(search.cv, GroupKFold) and (n_groups := len(np.unique(groups))) < (inner := search.cv.n_splits):
+        raise ValueError(
+            f"hyperparameters are chosen on {inner} inner folds, but a training fold holds only {n_groups} groups "
+            "of crystals that differ: read more crystals"
+        )
     return estimator, {f"{prefix}groups": groups}
 
 

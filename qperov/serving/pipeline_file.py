@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.gaussian_process.kernels import Kernel
 from sklearn.pipeline import Pipeline
@@ -28,6 +29,8 @@ from qperov.serving.trusted_types import RENAMED, TRUSTED
 PIPELINE, NETWORK = "pipeline.skops", "network.safetensors"
 #: Networks have files of their own, which hold plain arrays.
 NETWORKS: dict[str, type[CNNRegressor] | type[WSPGAN]] = {"CNNRegressor": CNNRegressor, "WSPGAN": WSPGAN}
+#: What walks through arrays of nodes without looking where they end.
+BOOSTED_TREES = (HistGradientBoostingRegressor, HistGradientBoostingClassifier)
 #: What libsvm works for.
 SUPPORT_VECTOR_MACHINES = (SVR, NuSVR, SVC, NuSVC, OneClassSVM)
 
@@ -110,8 +113,10 @@ def read_pipeline(folder: Path, network: str | None = None) -> Pipeline:
             raise RecordError(f"{folder}: no network is called {network!r}; known: {', '.join(NETWORKS)}")
         steps[-1] = (steps[-1][0], NETWORKS[network].load(folder / NETWORK))
     _complete(steps)
-    for machine in _support_vector_machines(steps):
+    for machine in _parts_of(steps, SUPPORT_VECTOR_MACHINES):
         _check_support_vectors(machine, path)
+    for boosted in _parts_of(steps, BOOSTED_TREES):
+        _check_trees(boosted, path)
     return Pipeline(steps)
 
 
@@ -152,14 +157,15 @@ def _complete(part: Any) -> None:
         _complete(list(vars(part).values()))
 
 
-def _support_vector_machines(part: Any) -> Iterator[BaseEstimator]:
-    if isinstance(part, SUPPORT_VECTOR_MACHINES):
+def _parts_of(part: Any, kinds: tuple[type, ...]) -> Iterator[BaseEstimator]:
+    """Estimators of these classes in another, or in a list."""
+    if isinstance(part, kinds):
         yield part
     elif isinstance(part, list | tuple):
         for item in part:
-            yield from _support_vector_machines(item)
+            yield from _parts_of(item, kinds)
     elif isinstance(part, BaseEstimator):
-        yield from _support_vector_machines(list(vars(part).values()))
+        yield from _parts_of(list(vars(part).values()), kinds)
 
 
 def _check_support_vectors(machine: Any, path: Path) -> None:
@@ -168,14 +174,41 @@ def _check_support_vectors(machine: Any, path: Path) -> None:
         return
     try:
         many, classes = len(machine.support_), len(machine._n_support)
+        of_matrix = callable(machine.kernel) or machine.kernel == "precomputed"
+        # a matrix has a column a training sample
+        n_samples = len(vars(machine)["_BaseLibSVM__Xfit"]) if callable(machine.kernel) else machine.shape_fit_[0]
+        vectors = (0, 0) if of_matrix or not many else (many, machine.n_features_in_)
         fits = (
             machine.support_.shape == (many,)
-            and machine.support_vectors_.shape in ((many, machine.n_features_in_), (0, 0))
+            and ((machine.support_ >= 0) & (machine.support_ < n_samples)).all()
+            and machine.support_vectors_.shape == vectors
             and machine._dual_coef_.shape == (classes - 1, many)
             and machine._intercept_.shape == (classes * (classes - 1) // 2,)
             and np.isfinite(machine._dual_coef_).all()
         )
-    except (AttributeError, TypeError) as error:
+    except (AttributeError, TypeError, KeyError) as error:
         raise RecordError(f"{path}: a support vector machine in it lacks a part ({error})") from error
     if not fits:
         raise RecordError(f"{path}: the parts of a support vector machine in it do not fit each other")
+
+
+def _check_trees(boosted: Any, path: Path) -> None:
+    """Refuse trees whose branches lead out of them, or round in a circle, or that ask for a feature there is not."""
+    try:
+        # the unfitted one, of which a scaled target keeps a copy, has none
+        for tree in (tree for trees in vars(boosted).get("_predictors", ()) for tree in trees):
+            nodes = tree.nodes
+            here = np.arange(len(nodes))
+            inner = nodes["is_leaf"] == 0
+            ends = np.stack([nodes["left"], nodes["right"]])[:, inner].astype(np.int64)
+            if not (
+                len(nodes)
+                and (here[inner] < ends).all()
+                and (ends < len(nodes)).all()
+                and (nodes["feature_idx"][inner] >= 0).all()
+                and (nodes["feature_idx"][inner] < boosted.n_features_in_).all()
+                and not nodes["is_categorical"].any()
+            ):
+                raise RecordError(f"{path}: the nodes of a tree in it do not fit each other")
+    except (AttributeError, TypeError, ValueError, IndexError) as error:
+        raise RecordError(f"{path}: boosted trees in it lack a part ({error})") from error

@@ -8,6 +8,8 @@ anything else is refused before anything of it is built.
 from __future__ import annotations
 
 _OURS = (
+    "classical.gaussian_process.ARDGaussianProcess",
+    "classical.kernels.PowerExponential",
     "crystals.parent_lattice.ParentLattice",
     "descriptors.featurizer.PXRDFeaturizer",
     "descriptors.kinds.Correlations",
@@ -16,6 +18,8 @@ _OURS = (
     "descriptors.kinds.PeakMatrices",
     "descriptors.kinds.Profiles",
     "descriptors.kinds._degrees",
+    "descriptors.neighbours.PairShells",
+    "descriptors.neighbours.TransPairs",
     "descriptors.matrices.adjacency_matrix",
     "descriptors.matrices.autoencoder_vector",
     "descriptors.matrices.difference_gram",
@@ -38,6 +42,7 @@ _OURS = (
     "quantum.simulation.pauli.PauliWord",
     "quantum.simulation.rotations.RotationCircuit",
     "serving.stored_structures.StoredStructure",
+    "studies.inverse_design.features.CrystalFeatures",
 )
 _QUANTUM_OF_0_1 = {
     "autoencoder.QuantumAutoencoder": "autoencoder.autoencoder.QuantumAutoencoder",
@@ -78,4 +83,6 @@ TRUSTED = (
     *(f"qperov.{name}" for name in _OURS),
     *(f"sklearn.gaussian_process.kernels.{name}" for name in _KERNELS),
     "pymatgen.core.lattice.Lattice",
+    # plain arrays of nodes, which are checked when they are read
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
 )

@@ -11,7 +11,9 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import Kernel
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 
+from qperov.evaluation.searches import search_of
 from qperov.quantum.kernels.bandwidth import resolved_kernel
 from qperov.records.record import spaced_rows
 
@@ -26,8 +28,9 @@ MOST = 1500
 def kernel_matrices(models: Mapping[str, Model], comparison: Comparison, *, most: int = MOST) -> dict[str, np.ndarray]:
     """Exact matrices of the searched kernels on the last descriptor that has a quantum one.
 
-    Scaling and components are fitted on all crystals, once for all matrices; the hyperparameters are those that were
-    chosen in most folds (of equals, the first). Shots and backends are left out: every matrix is exact.
+    Scaling and components are fitted on all crystals, once for all matrices; the hyperparameters, whitening and
+    feature map among them, are those that were chosen in most folds (of equals, the first). Shots and backends are left
+    out: every matrix is exact.
 
     Parameters
     ----------
@@ -52,17 +55,18 @@ def kernel_matrices(models: Mapping[str, Model], comparison: Comparison, *, most
     if steps:
         X = np.asarray(clone(Pipeline([*steps])).fit_transform(X, comparison.y))
     rows = spaced_rows(len(X), most)
-    return {
-        name: _exact(model.kernel, chosen, X, comparison.y)(X[rows])
-        for name, model in own.items()
-        if descriptor_of[name] == descriptor
-        and str(model.transformers) == str(steps)
-        and (chosen := _most_chosen(comparison, name)) is not None
-    }
+    matrices = {}
+    for name, model in own.items():
+        same = descriptor_of[name] == descriptor and str(model.transformers) == str(steps)
+        if same and (chosen := most_chosen(comparison, name)) is not None:
+            Z = whitened(X, chosen)
+            kernel = resolved_kernel(chosen_kernel(model, chosen), Z, comparison.y)
+            matrices[name] = kernel(Z[rows])
+    return matrices
 
 
-def _most_chosen(comparison: Comparison, model: str) -> dict[str, Any] | None:
-    """Parameters that most folds chose; None where no fold chose any."""
+def most_chosen(comparison: Comparison, model: str) -> dict[str, Any] | None:
+    """Parameters that most folds chose, by the last part of their names; None where no fold chose any."""
     mine = comparison.parameters.loc[comparison.parameters["model"] == model, "parameters"]
     if mine.empty:
         return None
@@ -70,9 +74,18 @@ def _most_chosen(comparison: Comparison, model: str) -> dict[str, Any] | None:
     return {key.rpartition("__")[2]: value for key, value in json.loads(text).items()}
 
 
-def _exact(kernel: Kernel, chosen: dict[str, Any], X: np.ndarray, y: np.ndarray) -> Kernel:
-    """The kernel with those of the chosen parameters that are its own, without shots."""
+def chosen_kernel(model: Model, chosen: dict[str, Any]) -> Kernel:
+    """The kernel of a model with those of the chosen parameters that are its own, without shots."""
+    kernel = clone(model.kernel)
+    if "kernel" in chosen:  # one of those that its search was given
+        _, search = search_of(model.regressor)
+        given = [value for grid in search.param_grid for key in grid if key.endswith("__kernel") for value in grid[key]]
+        kernel = clone(next(one for one in given if str(one) == chosen["kernel"]))
     own = kernel.get_params()
     exact = {name: None for name in ("shots", "backend") if name in own}
-    resolved = clone(kernel).set_params(**{name: value for name, value in chosen.items() if name in own})
-    return resolved_kernel(resolved, X, y).set_params(**exact)
+    return kernel.set_params(**{name: value for name, value in chosen.items() if name in own}, **exact)
+
+
+def whitened(X: np.ndarray, chosen: dict[str, Any]) -> np.ndarray:
+    """Components with unit variance each, where a search chose so."""
+    return StandardScaler(with_mean=False, with_std=bool(chosen.get("with_std", False))).fit_transform(X)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from sklearn.gaussian_process.kernels import RBF
 from sklearn.metrics import mean_absolute_error, r2_score
 from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 
 from qperov.evaluation.significance import (
     ROPE,
@@ -39,11 +40,13 @@ from qperov.studies.kernel_findings import (
     nested_predictions,
     shot_table,
 )
+from qperov.studies.kernel_matrices import chosen_kernel, most_chosen
 from qperov.studies.models import EPSILON
 
 if TYPE_CHECKING:
     from qperov.datasets.dataset import CrystalDataset
     from qperov.evaluation.problem import Model
+    from qperov.evaluation.results import Comparison
 
 TITLE = "Is there anything quantum in it?"
 #: So many crystals, drawn at random, are enough to see; the second for ``--quick``.
@@ -55,7 +58,12 @@ SHOTS, QUICK_SHOTS = (64, 256, 1024, 8192), (64, 512, 8192)
 
 
 def kernel_studies(
-    models: Mapping[str, Model], dataset: CrystalDataset, *, quick: bool = False, seed: int = 0
+    models: Mapping[str, Model],
+    dataset: CrystalDataset,
+    comparison: Comparison | None = None,
+    *,
+    quick: bool = False,
+    seed: int = 0,
 ) -> tuple[Study, ...]:
     """Diagnose the quantum kernels of compared models beside an RBF on the same components, bandwidths and folds.
 
@@ -66,6 +74,9 @@ def kernel_studies(
         them.
     dataset : CrystalDataset
         At most 250 of its crystals are taken (120 with ``quick``), drawn at random.
+    comparison : Comparison, optional
+        What ``qperov.compare`` gave for the models: feature maps, entanglement and whitening are those that most folds
+        chose. Without it they are those that the models' kernels have.
     quick : bool
         Fewer crystals, bandwidths and numbers of shots.
     seed : int
@@ -76,11 +87,13 @@ def kernel_studies(
     tuple of Study
         One that says why, where there is nothing to study.
     """
-    quantum = [(m, m.kernel) for m in models.values() if m.family == "quantum" and m.kernel is not None]
+    quantum = [(name, m) for name, m in models.items() if m.family == "quantum" and m.kernel is not None]
     if not quantum or dataset.y is None:
         why = "no model searches over the bandwidth of a quantum kernel" if dataset.y is not None else "no labels"
         return (Study(TITLE, (f"Skipped: {why}.",)),)
-    first, _ = quantum[0]
+    first_name, first = quantum[0]
+    choices = {name: (most_chosen(comparison, name) if comparison is not None else None) or {} for name, _ in quantum}
+    whiten = bool(choices[first_name].get("with_std", False))
     rows = np.arange(len(dataset))
     if len(rows) > (most := QUICK_MOST if quick else MOST):
         rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
@@ -90,11 +103,17 @@ def kernel_studies(
         why = "all labels are equal" if np.ptp(y) == 0 else f"{many} independent groups, and {needed} are needed"
         return (Study(TITLE, (f"Skipped: {why}.",)),)
     folds = list(GroupKFold(FOLDS, shuffle=True, random_state=seed).split(features, groups=groups))
-    data = KernelProblem(features, Pipeline([*first.transformers]), y, groups, folds, EPSILON)
-    own = {model.name: kernel for model, kernel in quantum if model.descriptor == first.descriptor}
+    scale = ("whiten", StandardScaler(with_mean=False, with_std=whiten))
+    data = KernelProblem(features, Pipeline([*first.transformers, scale]), y, groups, folds, EPSILON)
+    own = {
+        model.name: cast(FeatureMapKernel, chosen_kernel(model, choices[name]))
+        for name, model in quantum
+        if model.descriptor == first.descriptor
+    }
+    maps = "; ".join(f"{name}: {kernel.feature_map} map, {kernel.entanglement}" for name, kernel in own.items())
     about = (
-        f"{len(y)} of {len(dataset)} crystals, {first.descriptor}: the "
-        "quantum kernels and a Gaussian (RBF) kernel use the same principal components, bandwidths b (1/b is the RBF's "
+        f"{len(y)} of {len(dataset)} crystals, {first.descriptor}: the quantum kernels ({maps}) and a Gaussian (RBF) "
+        f"kernel use the same {'whitened ' if whiten else ''}principal components, bandwidths b (1/b is the RBF's "
         f"length scale), penalties and {FOLDS} folds, which never separate symmetry copies or equal descriptors."
     )
     return (_study(data, own, about, dataset.unit, quick, seed),)

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.decomposition import PCA
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, PairwiseKernel, WhiteKernel
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.gaussian_process.kernels import RBF
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MaxAbsScaler, PolynomialFeatures, StandardScaler
 from sklearn.svm import SVR
 
 from qperov.classical.cnn import CNNRegressor
 from qperov.classical.gan import WSPGAN
+from qperov.classical.gaussian_process import ARDGaussianProcess
 from qperov.crystals.parent_lattice import ParentLattice, parent_lattices
 from qperov.crystals.units import ENERGY_UNITS, convert_energies
 from qperov.datasets.dataset import CrystalDataset
@@ -29,27 +32,47 @@ from qperov.descriptors.rank_pca import RankPCA
 from qperov.errors import DescriptorError
 from qperov.evaluation.metrics import ceiling_r2
 from qperov.evaluation.problem import Model
+from qperov.evaluation.searches import SampledGroupKFold
 from qperov.evaluation.splits import identical_rows
 from qperov.evaluation.tables import numerical_rank
 from qperov.quantum.autoencoder.autoencoder import QuantumAutoencoder
-from qperov.quantum.estimators.regression import QuantumSVR
+from qperov.quantum.estimators.regression import QuantumKernelRidge, QuantumSVR
 from qperov.quantum.kernels.fidelity import FidelityKernel
 from qperov.quantum.kernels.projected import ProjectedKernel
+from qperov.studies.inverse_design.features import CrystalFeatures
+from qperov.studies.search_ranges import (
+    CANDIDATES,
+    FAMILIES,
+    MAPS,
+    QUICK_CANDIDATES,
+    RANGES,
+    classical_settings,
+    kernel_grid,
+    plain_grid,
+    quantum_settings,
+)
 
-#: Components, and so qubits, that every model of a descriptor is given.
-COMPONENTS = 10
 #: Half-width of the SVRs' tube in standard deviations of the training labels.
 EPSILON = 0.05
 #: Fewer crystals than this do not fill the six components of the published setting in every fold.
 FEWEST_FOR_PUBLISHED = 20
 #: Fewer crystals than this teach a network nothing.
 FEWEST_FOR_NETWORKS = 100
-#: Inner folds of each hyperparameter search.
+#: Inner folds of each hyperparameter search, and crystals on which it is made at most; the second with ``quick``.
 INNER_FOLDS = 3
+SEARCHED, QUICK_SEARCHED = 300, 150
+#: Components up to which each has a qubit of its own; more are written in turn onto so many qubits (re-uploading).
+MOST_QUBITS, REUPLOADED_QUBITS = 12, 8
+#: Trees of gradient boosting.
+TREES = 50
+#: Crystals, evenly spaced, from which it is told how many components there are.
+LOOKED_AT = 200
 #: Qubits into whose amplitudes the components are written, and qubits of the code that the autoencoder makes of them.
 CODE_OF, CODE_QUBITS = 4, 3
-#: Length scales among which the Gaussian process looks, in units of a standardised column.
-LENGTH_SCALES = (0.1, 1e3)
+#: Numbers in the code: expectation values of all Pauli words on one and two of its qubits.
+CODE_SIZE = 3 * CODE_QUBITS + 9 * CODE_QUBITS * (CODE_QUBITS - 1) // 2
+#: Name of the reference that expands the energy in correlation functions.
+EXPANSION = "Cluster expansion"
 
 
 @dataclass(frozen=True)
@@ -73,48 +96,103 @@ class Suite:
         return {name: model.pipeline for name, model in self.models.items()}
 
 
-def searched(model: BaseEstimator, grid: dict[str, list[float]] | list[dict[str, list[float]]]) -> GridSearchCV:
+def searched(
+    model: BaseEstimator, grid: dict[str, list[Any]] | list[dict[str, list[Any]]], cv: Any = INNER_FOLDS
+) -> GridSearchCV:
     """``model`` on standardised labels, its hyperparameters chosen by mean absolute error on inner folds."""
     target = TransformedTargetRegressor(model, transformer=StandardScaler())
     grids = [grid] if isinstance(grid, dict) else grid
     parameters = [{f"regressor__{name}": values for name, values in one.items()} for one in grids]
-    return GridSearchCV(target, parameters, scoring="neg_mean_absolute_error", cv=INNER_FOLDS)
+    return GridSearchCV(target, parameters, scoring="neg_mean_absolute_error", cv=cv)
 
 
-def regressors(*, quick: bool = False) -> list[Model]:
-    """Models of the common components; each search has about fifteen candidates, or four with ``quick``."""
-    count = 4 if quick else 15
-    penalties = [10.0, 100.0] if quick else [1.0, 10.0, 100.0]
-    widths = [0.01, 0.03] if quick else [0.003, 0.01, 0.03, 0.1, 0.3]
-    bandwidths = [0.1, 0.2] if quick else [0.05, 0.1, 0.2, 0.3, 0.45]
-    fidelity, projected = (kind("iqp", entanglement="circular") for kind in (FidelityKernel, ProjectedKernel))
-    # one grid a bandwidth: all penalties of a bandwidth follow each other and share its cached kernel matrices
-    quantum_grid = [{"kernel__bandwidth": [b], "C": penalties} for b in bandwidths]
-    polynomial_grid: dict[str, list[float]] = {
-        "degree": [2, 3],
-        "gamma": widths[:2] if quick else widths[:4],
-        "C": [1.0] if quick else [0.1, 1.0],
-    }
-    rbf_svr = searched(SVR(epsilon=EPSILON), {"C": penalties, "gamma": widths})
-    ridge_grid = {"alpha": [1 / penalty for penalty in penalties], "gamma": widths}
-    covariance = ConstantKernel(1.0) * RBF(3.0, LENGTH_SCALES) + WhiteKernel(0.1)
-    encoder = QuantumAutoencoder(CODE_OF, code_qubits=CODE_QUBITS, observables="pauli", epochs=50 if quick else 500)
-    quantum = [
-        Model(name, searched(QuantumSVR(kernel, epsilon=EPSILON), quantum_grid), family="quantum", kernel=kernel)
-        for name, kernel in (("QSVR", fidelity), ("QSVR projected", projected))
-    ]
+def regressors(
+    n_components: int, n_crystals: int, *, quick: bool = False, exploratory: bool = False, random_state: int = 0
+) -> list[Model]:
+    """Models of ``n_components`` common components; each search has thirty candidates, or ten with ``quick``.
+
+    Parameters
+    ----------
+    n_components, n_crystals : int
+        They scale the ranges of the searches: lengths by the typical distance, neighbours to a quarter of the crystals.
+    quick : bool
+        Fewer candidates, on fewer crystals.
+    exploratory : bool
+        Beside kernel ridge regression that chooses its kernel, one row for each of them, for contrast.
+    random_state : int
+        Of the candidates and of the crystals on which they are compared.
+    """
+    draw: dict[str, Any] = {"quick": quick, "random_state": random_state}
+
+    def search(machine: BaseEstimator, grid: list[dict[str, list[Any]]]) -> GridSearchCV:
+        scaled = Pipeline([("scale", StandardScaler(with_mean=False, with_std=False)), ("machine", machine)])
+        cv = SampledGroupKFold(INNER_FOLDS, n_samples=QUICK_SEARCHED if quick else SEARCHED, random_state=random_state)
+        return searched(scaled, grid, cv)
+
+    def trees() -> GridSearchCV:
+        names = ("learning_rate", "max_leaf_nodes", "min_samples_leaf", "l2_regularization")
+        grid = plain_grid({f"machine__{name}": name for name in names}, whiten=False, **draw)
+        return search(
+            HistGradientBoostingRegressor(max_iter=TREES, early_stopping=False, random_state=random_state), grid
+        )
+
+    def neighbours() -> GridSearchCV:
+        grid = plain_grid({"machine__n_neighbors": "neighbours"}, whiten=True, **draw)
+        most = max(1, min(n_crystals, QUICK_SEARCHED if quick else SEARCHED) // 4)
+        grid = [one | {"machine__n_neighbors": [min(most, *one["machine__n_neighbors"])]} for one in grid]
+        return search(KNeighborsRegressor(weights="distance", algorithm="brute"), grid)
+
+    classical, of_code = classical_settings(n_components), classical_settings(CODE_SIZE)
+    svr, ridge = SVR(kernel=RBF(), epsilon=EPSILON), KernelRidge(kernel=RBF())
+    n_qubits = None if n_components <= MOST_QUBITS else REUPLOADED_QUBITS
+    fidelity, projected = (
+        kind("iqp", n_qubits=n_qubits, precision="single") for kind in (FidelityKernel, ProjectedKernel)
+    )
+    quantum = quantum_settings(n_components)
+    encoder = QuantumAutoencoder(CODE_OF, code_qubits=CODE_QUBITS, observables="pauli", epochs=50 if quick else 200)
     # a state has no length: the constant 1 in front keeps that of the components in the direction
-    code = (("range", MaxAbsScaler()), ("one", PolynomialFeatures(1)), ("encoder", encoder), ("code", StandardScaler()))
-    return [
-        Model("Ridge", searched(Ridge(), {"alpha": list(np.logspace(-3, 4, count))})),
-        Model("Kernel ridge", searched(KernelRidge(kernel="rbf"), ridge_grid)),
-        Model("Gaussian process", GaussianProcessRegressor(covariance, normalize_y=True)),
-        Model("SVR linear", searched(SVR(kernel="linear", epsilon=EPSILON), {"C": list(np.logspace(-3, 0, count))})),
-        Model("SVR polynomial", searched(SVR(kernel="poly", coef0=1.0, epsilon=EPSILON), polynomial_grid)),
-        Model("SVR RBF", rbf_svr, kernel=PairwiseKernel(metric="rbf")),
-        *quantum,
-        Model("Autoencoder + SVR", rbf_svr, transformers=code, family="quantum"),
+    code = (
+        ("leading", RankPCA(2**CODE_OF - 1)),
+        ("range", MaxAbsScaler()),
+        ("one", PolynomialFeatures(1)),
+        ("encoder", encoder),
+        ("code", StandardScaler()),
+    )
+    found = [
+        Model("Ridge", search(Ridge(), plain_grid({"machine__alpha": "alpha of a line"}, whiten=True, **draw))),
+        Model("Nearest neighbours", neighbours()),
+        Model("Gradient boosting", trees()),
+        Model("Gaussian process", ARDGaussianProcess(random_state=random_state)),
+        Model("Kernel ridge", search(ridge, kernel_grid(classical, "alpha", **draw))),
+        Model("SVR", search(svr, kernel_grid(classical, "C", **draw)), kernel=RBF()),
     ]
+    for name, machine, kernel, settings, penalty in (
+        ("Quantum kernel ridge", QuantumKernelRidge(fidelity), fidelity, quantum, "alpha"),
+        ("QSVR", QuantumSVR(fidelity, epsilon=EPSILON), fidelity, quantum, "C"),
+        (
+            "QSVR projected",
+            QuantumSVR(projected, epsilon=EPSILON),
+            projected,
+            quantum_settings(n_components, projected=True),
+            "C",
+        ),
+    ):
+        grid = kernel_grid(settings, penalty, **draw)
+        # that of kernel ridge regression is the same again: reports show it once
+        shown = None if penalty == "alpha" else kernel
+        found.append(Model(name, search(machine, grid), family="quantum", kernel=shown))
+    of_code_search = search(svr, kernel_grid(of_code, "C", **draw))
+    found.append(Model("Autoencoder + SVR", of_code_search, transformers=code, family="quantum"))
+    if exploratory:
+        found += [
+            Model(
+                f"Kernel ridge, {family}",
+                search(ridge, kernel_grid(classical_settings(n_components, (family,)), "alpha", **draw)),
+                role="contrast",
+            )
+            for family in FAMILIES
+        ]
+    return found
 
 
 def networks(*, quick: bool = False) -> list[Model]:
@@ -123,12 +201,6 @@ def networks(*, quick: bool = False) -> list[Model]:
         Model("CNN-Gen", CNNRegressor(epochs=3 if quick else 12)),
         Model("WSP-GAN", WSPGAN(steps=60 if quick else 600)),
     ]
-
-
-def scaler(kind: str) -> StandardScaler:
-    """Columns to unit variance; those of a profile are only centred, since they share a unit, and a column that holds
-    nothing but the tail of a peak in the training fold would grow without bound elsewhere."""
-    return StandardScaler(with_std=kind != "profile")
 
 
 def published_qsvr(dataset: CrystalDataset) -> Model:
@@ -147,8 +219,15 @@ def published_qsvr(dataset: CrystalDataset) -> Model:
     return Model("QSVR as published", machine, vector, pca, family="quantum", role="contrast")
 
 
-def build_suite(dataset: CrystalDataset, *, descriptors: tuple[str, ...] = (), quick: bool = False) -> Suite:
-    """Models for a dataset: diffraction features with nine regressors each, networks, and references.
+def build_suite(
+    dataset: CrystalDataset,
+    *,
+    descriptors: tuple[str, ...] = (),
+    quick: bool = False,
+    exploratory: bool = True,
+    random_state: int = 0,
+) -> Suite:
+    """Models for a dataset: diffraction features with ten regressors each, networks, and references.
 
     Parameters
     ----------
@@ -157,27 +236,43 @@ def build_suite(dataset: CrystalDataset, *, descriptors: tuple[str, ...] = (), q
         Kinds of PXRDFeaturizer; by default ``pattern`` and ``structure_factors`` for decorations of one lattice, and
         ``profile`` for any other crystals.
     quick : bool
-        Smaller grids.
+        Smaller searches.
+    exploratory : bool
+        With rows that answer no planned question: kernel ridge regression with each classical kernel, and the papers'
+        networks.
+    random_state : int
+        Of the candidates of all searches.
     """
     lattices = lattices_of(dataset)
     kinds = descriptors or diffraction_kinds(lattices)
-    models = []
+    models, reuploaded = [], []
     for kind in kinds:
-        components = (("scale", scaler(kind)), ("pca", RankPCA(COMPONENTS)))
+        featurizer, steps = PXRDFeaturizer(kind), components(scaled=kind != "profile")
+        rank = count_components(Pipeline([("features", featurizer), *steps]), dataset)
+        reuploaded += [f"{featurizer.description}: {rank}"] if rank > MOST_QUBITS else []
         models += [
-            replace(model, featurizer=PXRDFeaturizer(kind), transformers=(*components, *model.transformers))
-            for model in regressors(quick=quick)
+            replace(model, featurizer=featurizer, transformers=(*steps, *model.transformers))
+            for model in regressors(rank, len(dataset), quick=quick, exploratory=exploratory, random_state=random_state)
         ]
     notes = [
-        f"Every model of a descriptor is given the same principal components: at most {COMPONENTS}, never more than "
-        "the numerical rank; QSVR uses one qubit for each. Scaling and components are fitted on the whole training "
-        "fold, hyperparameters chosen on inner folds of it; the Gaussian process chooses length scale and noise by "
-        "marginal likelihood instead.",
+        "Every model of a descriptor is given all its principal components, up to the numerical rank; a search divides "
+        "them by their standard deviations or not (whitening), as it chooses.",
+        f"Every search has {QUICK_CANDIDATES if quick else CANDIDATES} candidates, drawn from the same log ranges for "
+        "quantum and classical machines (width of a kernel: "
+        f"{' to '.join(f'{end:g}' for end in RANGES['width'])} typical distances, C: "
+        f"{' to '.join(f'{end:g}' for end in RANGES['C'])}, α: {' to '.join(f'{end:g}' for end in RANGES['alpha'])}), "
+        f"and compares them on {INNER_FOLDS} grouped inner folds of at most {QUICK_SEARCHED if quick else SEARCHED} "
+        "crystals of the training fold. The times in the table are the searches' budgets. Classical kernel machines "
+        f"choose among {', '.join(FAMILIES)}; quantum ones among "
+        f"{', '.join(f'{name} {entanglement}' for name, entanglement in MAPS[:-1])} and {MAPS[-1][0]}. The Gaussian "
+        "process, with a length scale a component, maximises its marginal likelihood instead.",
+        "Quantum kernels have a qubit a component."
+        if not reuploaded
+        else f"Above {MOST_QUBITS} components quantum kernels write them in turn onto {REUPLOADED_QUBITS} qubits "
+        f"(re-uploading; components of {'; '.join(reuploaded)}).",
         "Autoencoder + SVR uses Pauli expectation values of the code of a quantum autoencoder, which compresses the "
-        f"components, encoded in the amplitudes of {CODE_OF} qubits, to {CODE_QUBITS} qubits and never sees a label.",
-        "QSVR takes the IQP map with circular entanglement, chosen among eight maps on cpx321, so that its scores on "
-        "that dataset are slightly optimistic. A map without entanglement does as well there "
-        "(experiments/feature_maps.py).",
+        f"components (the first {2**CODE_OF - 1}, where there are more), encoded in the amplitudes of {CODE_OF} "
+        f"qubits, to {CODE_QUBITS} qubits and never sees a label.",
     ]
     if "pattern" in kinds and len(dataset) >= FEWEST_FOR_PUBLISHED and dataset.unit in ENERGY_UNITS:
         models.append(published_qsvr(dataset))
@@ -186,7 +281,9 @@ def build_suite(dataset: CrystalDataset, *, descriptors: tuple[str, ...] = (), q
         )
     if kinds == ("profile",) and not descriptors:
         notes.append("The crystals do not share one lattice, so patterns are compared as broadened profiles.")
-    if len(dataset) < FEWEST_FOR_NETWORKS:
+    if not exploratory:
+        notes.append("The classical networks (CNN-Gen, WSP-GAN) were left out to save time; qperov compare has them.")
+    elif len(dataset) < FEWEST_FOR_NETWORKS:
         notes.append(f"Fewer than {FEWEST_FOR_NETWORKS} crystals: the classical networks were left out.")
     elif find_spec("torch") is None:
         notes.append("The classical networks (CNN-Gen, WSP-GAN) were left out: they need pip install 'qperov[torch]'.")
@@ -198,11 +295,59 @@ def build_suite(dataset: CrystalDataset, *, descriptors: tuple[str, ...] = (), q
             "nothing there: MAE 0.1158 meV/atom with it, 0.1146 from its labels alone (structure factors, five folds, "
             "p 0.43; experiments/benchmarks/cnn.py)."
         )
+    physical = references(dataset, lattices, quick=quick, random_state=random_state)
+    models += physical
+    if physical:
+        known = ", ".join(dict.fromkeys(model.descriptor for model in physical))
+        notes.append(f"What the crystals tell without a diffraction pattern stands beside, as a reference: {known}.")
+    if any(model.name == EXPANSION for model in physical) and any(EXPANSION.lower() in p for p in dataset.provenance):
+        notes.append(
+            f"{EXPANSION}: the labels were themselves made by a cluster expansion, so that its score says that labels "
+            "and correlations fit each other, not that it predicts energies so well."
+        )
+    return Suite({f"{model.name} · {model.descriptor}": model for model in models}, tuple(notes))
+
+
+def components(*, scaled: bool = True) -> tuple[tuple[str, BaseEstimator], ...]:
+    """Columns to unit variance, then their principal components up to the rank.
+
+    Columns of a profile are only centred, since they share a unit, and a column that holds nothing but the tail of a
+    peak in the training fold would grow without bound elsewhere.
+    """
+    return (("scale", StandardScaler(with_std=scaled)), ("pca", RankPCA()))
+
+
+def count_components(pipeline: Pipeline, dataset: CrystalDataset) -> int:
+    """Principal components of the dataset, told from at most 200 of its crystals."""
+    rows = np.unique(np.linspace(0, len(dataset) - 1, LOOKED_AT).astype(int))
+    return clone(pipeline).fit([dataset.structures[row] for row in rows])[-1].n_components_
+
+
+def references(
+    dataset: CrystalDataset, lattices: list[ParentLattice], *, quick: bool = False, random_state: int = 0
+) -> list[Model]:
+    """What predicts from the crystals themselves: pairs of neighbours, a cluster expansion, composition and cell."""
+    featurizers = [PXRDFeaturizer("trans_pairs")]
+    decorated = len(lattices) == 1 and bool(lattices[0].sites)
+    featurizers += [PXRDFeaturizer("pair_shells") if decorated else CrystalFeatures(geometry=True)]
+    found = []
+    for featurizer in featurizers:
+        pipeline = Pipeline([("features", featurizer), *components()])
+        try:
+            clone(featurizer).fit_transform(dataset.structures)
+            rank = count_components(pipeline, dataset)
+        except DescriptorError:  # no octahedra, one kind of anion, or sites that are shared
+            continue
+        names = ("Ridge",) if isinstance(featurizer, PXRDFeaturizer) else ("Ridge", "Kernel ridge")
+        found += [
+            Model(model.name, model.regressor, featurizer, components(), family="reference", role="contrast")
+            for model in regressors(rank, len(dataset), quick=quick, random_state=random_state)
+            if model.name in names
+        ]
     if has_correlations(lattices):
         search = searched(Ridge(), {"alpha": list(np.logspace(-9, 1, 6))})
-        correlations = PXRDFeaturizer("correlations")
-        models.append(Model("Cluster expansion", search, correlations, family="reference", role="contrast"))
-    return Suite({f"{model.name} · {model.descriptor}": model for model in models}, tuple(notes))
+        found.append(Model(EXPANSION, search, PXRDFeaturizer("correlations"), family="reference", role="contrast"))
+    return found
 
 
 def lattices_of(dataset: CrystalDataset) -> list[ParentLattice]:

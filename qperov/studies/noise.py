@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
@@ -21,10 +21,12 @@ from qperov.quantum.estimators.regression import QuantumSVR
 from qperov.quantum.gram.repair import KernelRepair
 from qperov.quantum.kernels.fidelity import FidelityKernel
 from qperov.records.study import Chart, Reference, Study
+from qperov.studies.kernel_matrices import chosen_kernel, most_chosen, whitened
 
 if TYPE_CHECKING:
     from qperov.datasets.dataset import CrystalDataset
     from qperov.evaluation.problem import Model
+    from qperov.evaluation.results import Comparison
 
 TITLE = "Effect of device noise on the score"
 #: A snapshot of the errors of one of IBM's machines, simulated.
@@ -36,12 +38,18 @@ MOST, QUICK_MOST = 200, 80
 QUBITS = 6
 SHOTS = 1024
 FOLDS, REPEATS, QUICK_REPEATS = 5, 5, 2
-BANDWIDTHS = (0.05, 0.1, 0.2, 0.3, 0.45)
+#: Multiples of the kernel's own bandwidth that are tried.
+BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 PENALTY, EPSILON = 10.0, 0.05
 
 
 def noise_studies(
-    models: Mapping[str, Model], dataset: CrystalDataset, *, quick: bool = False, seed: int = 0
+    models: Mapping[str, Model],
+    dataset: CrystalDataset,
+    comparison: Comparison | None = None,
+    *,
+    quick: bool = False,
+    seed: int = 0,
 ) -> tuple[Study, ...]:
     """Simulate a compared fidelity kernel on a noisy device, and score regressions on the noisy matrix.
 
@@ -54,6 +62,9 @@ def noise_studies(
         The models of a comparison. The last is studied that tunes a fidelity kernel.
     dataset : CrystalDataset
         At most 200 of its crystals are taken (80 with ``quick``), drawn at random.
+    comparison : Comparison, optional
+        What ``qperov.compare`` gave for the models: feature map, entanglement and whitening are those that most folds
+        chose, and bandwidths about the chosen one are tried. Without it they are those of the model's kernel.
     quick : bool
         Fewer crystals and fold assignments.
     seed : int
@@ -66,11 +77,13 @@ def noise_studies(
     """
     if find_spec("qiskit_aer") is None or find_spec("qiskit_ibm_runtime") is None:
         return (Study(TITLE, ("Skipped: simulated machines need pip install 'qperov[ibm]'.",)),)
-    fidelities = [(m, m.kernel) for m in models.values() if isinstance(m.kernel, FidelityKernel)]
+    fidelities = [(name, m) for name, m in models.items() if isinstance(m.kernel, FidelityKernel)]
     if not fidelities or dataset.y is None:
         why = "no model searches over the bandwidth of a fidelity kernel" if dataset.y is not None else "no labels"
         return (Study(TITLE, (f"Skipped: {why}.",)),)
-    model, kernel = fidelities[-1]
+    name, model = fidelities[-1]
+    chosen = (most_chosen(comparison, name) if comparison is not None else None) or {}
+    kernel = cast(FidelityKernel, chosen_kernel(model, chosen)).set_params(n_qubits=None)
     rows = np.sort(np.random.default_rng(seed).permutation(len(dataset))[: QUICK_MOST if quick else MOST])
     features = clone(model.featurizer).fit_transform([dataset.structures[i] for i in rows])
     y, groups = np.asarray(dataset.y, dtype=float)[rows], honest_groups(np.asarray(dataset.groups)[rows], [features])
@@ -78,6 +91,7 @@ def noise_studies(
         why = "all labels are equal" if np.ptp(y) == 0 else f"{many} independent groups, and {needed} are needed"
         return (Study(TITLE, (f"Skipped: {why}.",)),)
     X = clone(Pipeline([*model.transformers])).set_params(pca__n_components=QUBITS).fit_transform(features)
+    X = whitened(X, chosen)
     about = (
         f"{model.name}, {model.descriptor}: {len(y)} of {len(dataset)} crystals, {X.shape[1]} principal components on "
         "as many qubits"
@@ -129,8 +143,9 @@ def _study(
     kernel: FidelityKernel, X: np.ndarray, y: np.ndarray, groups: np.ndarray, about: str, quick: bool, seed: int
 ) -> Study:
     repeats, few = (QUICK_REPEATS, QUICK_MEASURED) if quick else (REPEATS, MEASURED)
-    exact_of = {b: clone(kernel).set_params(bandwidth=b)(X) for b in BANDWIDTHS}
-    bandwidth = max(BANDWIDTHS, key=lambda b: _mean_r2(_machine(), exact_of[b], y, groups, repeats)[0])
+    own = float(np.mean(np.asarray(kernel.bandwidth, dtype=float)))
+    exact_of = {(b := factor * own): clone(kernel).set_params(bandwidth=b)(X) for factor in BANDWIDTHS}
+    bandwidth = max(exact_of, key=lambda b: _mean_r2(_machine(), exact_of[b], y, groups, repeats)[0])
     exact, n_qubits = exact_of[bandwidth], X.shape[1]
     backend = Backend(MACHINE, shots=SHOTS, random_state=seed)
     pairs = np.triu_indices(few)
@@ -156,8 +171,8 @@ def _study(
     return Study(
         TITLE,
         (
-            f"{about}, bandwidth {bandwidth:g}: the one with the best R² of the exact matrix on these same crystals, "
-            "so that all scores are slightly optimistic; only their differences matter.",
+            f"{about}, {kernel.feature_map} map, bandwidth {bandwidth:.3g}: the one with the best R² of the exact "
+            "matrix on these same crystals, so that all scores are slightly optimistic; only their differences matter.",
             f"All {len(measured)} pairs of {few} crystals were simulated gate by gate on {MACHINE}, a snapshot of "
             f"the errors of IBM's Fez, with {SHOTS} shots and its readout corrected; no real machine was used. The "
             f"noise maps a fidelity K to {_line(noise)} with a scatter of {noise.scatter:.3f} beyond shot noise, "

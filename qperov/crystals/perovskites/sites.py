@@ -165,30 +165,69 @@ def _halves(cations: Mapping[Species, float]) -> Iterator[tuple[Mixture, Mixture
                 yield _shares(a), _shares({ion: amount for ion, amount in cations.items() if ion not in a})
 
 
+def trans_pairs(structure: Structure) -> np.ndarray:
+    """Anions on opposite corners of the octahedra of an ABX₃ crystal.
+
+    Of the six anions about a cation, those are opposite whose directions from it differ most.
+
+    Parameters
+    ----------
+    structure : Structure
+        Partial occupancies are allowed where a site holds anions alone, or cations alone.
+
+    Returns
+    -------
+    ndarray of int, shape (n_octahedra, 3, 2)
+        Numbers of sites.
+
+    Raises
+    ------
+    CompositionError
+        If it is not ABX₃, has no octahedra that share every anion in pairs, or some without opposite corners.
+    """
+    anions = _anions(structure.composition.fractional_composition.get_el_amt_dict(), structure.composition.formula)
+    corners, directions = _octahedra(structure, anions)[2:]
+    cosines = np.einsum("oik,ojk->oij", directions, directions)
+    opposite = cosines.argmin(axis=2)
+    here = np.arange(6)
+    if not (np.take_along_axis(opposite, opposite, axis=1) == here).all():
+        raise CompositionError(f"{structure.composition.formula}: octahedra so distorted that no corners are opposite")
+    pairs = np.stack([np.broadcast_to(here, opposite.shape), opposite], axis=2)[opposite > here]
+    return np.take_along_axis(corners[:, None], pairs.reshape(-1, 3, 2), axis=2)
+
+
 def _by_distance(
     structure: Structure, anions: frozenset[str], ions: Mapping[Species, float]
 ) -> tuple[Mixture, Mixture]:
+    a_sites, b_sites, *_ = _octahedra(structure, anions)
+    return _held(structure, a_sites, ions), _held(structure, b_sites, ions)
+
+
+def _octahedra(structure: Structure, anions: frozenset[str]) -> tuple[list[int], list[int], np.ndarray, np.ndarray]:
+    """A and B sites, and of each B the six nearest anions, shape (n_b, 6), with their directions, (n_b, 6, 3)."""
     is_anion = np.array([all(kind.symbol in anions for kind in site.species) for site in structure])
     n_each = len(structure) // 5
     if is_anion.sum() != 3 * n_each or 5 * n_each != len(structure):
         raise CompositionError(f"{structure.composition.formula}: three fifths of the sites must hold anions alone")
     edge = (structure.volume / n_each) ** (1 / 3)
-    centre, neighbour, _, distance = structure.get_neighbor_list(1.05 * edge)
+    centre, neighbour, image, distance = structure.get_neighbor_list(1.05 * edge)
     nearest: dict[int, np.ndarray] = {}
     means: dict[int, float] = {}
     for site in np.flatnonzero(~is_anion).tolist():
         around = np.flatnonzero(is_anion[neighbour] & (centre == site))
-        six = around[np.argsort(distance[around])[:6]]
-        nearest[site] = neighbour[six]
+        nearest[site] = six = around[np.argsort(distance[around])[:6]]
         means[site] = float(distance[six].mean()) if len(six) == 6 else np.inf
     order = sorted(means, key=means.__getitem__)
     b_sites, a_sites = order[:n_each], order[n_each:]
-    corners = np.bincount(np.concatenate([nearest[site] for site in b_sites]), minlength=len(structure))
-    if not (corners[is_anion] == 2).all():
+    found = np.concatenate([nearest[site] for site in b_sites])
+    corners = np.bincount(neighbour[found], minlength=len(structure))
+    if len(found) != 6 * n_each or not (corners[is_anion] == 2).all():
         raise CompositionError(
             f"{structure.composition.formula}: no octahedra of cations that share every anion in pairs"
         )
-    return _held(structure, a_sites, ions), _held(structure, b_sites, ions)
+    steps = structure.frac_coords[neighbour[found]] + image[found] - structure.frac_coords[centre[found]]
+    directions = steps @ structure.lattice.matrix / distance[found, None]
+    return a_sites, b_sites, neighbour[found].reshape(-1, 6), directions.reshape(-1, 6, 3)
 
 
 def _held(structure: Structure, sites: list[int], ions: Mapping[Species, float]) -> Mixture:
