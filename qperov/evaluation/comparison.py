@@ -146,7 +146,7 @@ def compare(
         predictions=prediction_table(problem, results, grouped),
         folds=by_fold,
         significance=significance_table(problem, by_fold, half_width),
-        planned=planned_table(problem, by_fold, half_width),
+        planned=planned_table(problem.questions, by_fold, half_width),
         descriptors=descriptors,
         parameters=parameter_table(results),
         features=dict(problem.features),
