@@ -169,9 +169,9 @@ def inner_mae(
     if n_groups < 2:
         return float("nan")
     _, search = search_of(estimator)
-    if search is not None and search.scoring == INNER_SCORING and repr(search.cv) == repr(cv):
-        if not hasattr(search, "n_resources_"):  # successive halving scores on part of the rows
-            return float(-search.best_score_)
+    same = search is not None and search.scoring == INNER_SCORING and repr(search.cv) == repr(cv)
+    if same and not hasattr(search, "n_resources_"):  # successive halving scores on part of the rows
+        return float(-search.best_score_)
     if isinstance(estimator, Pipeline):
         X = estimator[:-1].transform(X) if len(estimator) > 1 else X
         estimator = estimator[-1]
