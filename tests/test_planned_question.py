@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,7 +22,7 @@ from synthetic_comparison import DATASET, TASK, synthetic_comparison
 import qperov
 from qperov.commands.screen import print_table
 from qperov.evaluation import folds as module
-from qperov.evaluation.folds import inner_mae
+from qperov.evaluation.folds import inner_folds, inner_mae
 from qperov.evaluation.problem import Model
 from qperov.evaluation.results import PLANNED
 from qperov.evaluation.significance import bayesian_correlated_t_test
@@ -154,24 +153,35 @@ def test_held_out_labels_do_not_reach_the_choice() -> None:
 
 def test_a_search_of_the_same_score_and_folds_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     X, y, groups = arrays()
+    cv = inner_folds([Ridge(), make_pipeline(StandardScaler(), searched(Ridge(), alpha=[1.0]))])
     known = searched(Ridge(), alpha=[0.1, 10.0]).set_params(cv=GroupKFold(3)).fit(X, y, groups=groups)
     again = clone(known).set_params(scoring="neg_root_mean_squared_error").fit(X, y, groups=groups)
     assert again.best_params_ == known.best_params_
-    assert inner_mae(again, X, y, groups) == pytest.approx(-known.best_score_)
+    assert inner_mae(again, X, y, groups, cv) == pytest.approx(-known.best_score_)
     halved = HalvingGridSearchCV(Ridge(), {"alpha": [0.1, 10.0]}, cv=GroupKFold(3), scoring=MAE)
     halved.fit(X, y, groups=groups)
     assert halved.best_params_ == known.best_params_
-    assert inner_mae(halved, X, y, groups) == pytest.approx(-known.best_score_)
+    assert inner_mae(halved, X, y, groups, cv) == pytest.approx(-known.best_score_)
     monkeypatch.setattr(module, "cross_val_score", None)
-    assert inner_mae(known, X, y, groups) == -known.best_score_
+    assert inner_mae(known, X, y, groups, cv) == -known.best_score_
 
 
-def test_no_inner_score_with_one_group() -> None:
+def test_inner_folds_are_those_of_the_searches_where_they_agree() -> None:
+    five = GridSearchCV(Ridge(), {"alpha": [1.0]}, cv=5)
+    assert repr(inner_folds([Ridge(), make_pipeline(StandardScaler(), five)])) == repr(GroupKFold(5))
+    assert repr(inner_folds([five, searched(Ridge(), alpha=[1.0])])) == repr(GroupKFold(3))
+    assert repr(inner_folds([Ridge()])) == repr(GroupKFold(3))
+
+
+def test_with_few_groups_each_is_an_inner_fold() -> None:
     X, y, _ = arrays(6)
-    assert np.isnan(inner_mae(Ridge().fit(X, y), X, y, np.zeros(6, dtype=int)))
+    groups = np.array([0, 0, 0, 1, 1, 1])
+    expected = -cross_val_score(Ridge(), X, y, groups=groups, cv=GroupKFold(2), scoring=MAE).mean()
+    assert inner_mae(Ridge().fit(X, y), X, y, groups, GroupKFold(3)) == pytest.approx(expected)
+    assert np.isnan(inner_mae(Ridge().fit(X, y), X, y, np.zeros(6, dtype=int), GroupKFold(3)))
 
 
-def test_kept_folds_without_a_needed_inner_score_are_done_again(tmp_path: Path) -> None:
+def test_kept_folds_without_the_inner_score_are_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lone candidate of its family needs none; with a rival it does, and the score of one is asked for."""
     X, y, groups = arrays()
     lone = {name: MODELS[name] for name in ("quantum, stiff", "ridge")}
@@ -182,11 +192,14 @@ def test_kept_folds_without_a_needed_inner_score_are_done_again(tmp_path: Path) 
     fresh = qperov.compare(MODELS, X, y, **options)
     pd.testing.assert_frame_equal(resumed.planned, fresh.planned)
     pd.testing.assert_frame_equal(resumed.folds, fresh.folds)
-    for file in tmp_path.glob("*.json"):  # as a version would have written it that knew of no inner score
-        body = json.loads(file.read_text())
-        del body["inner_mae"]
-        file.write_text(json.dumps(body))
-    pd.testing.assert_frame_equal(qperov.compare(MODELS, X, y, resume=tmp_path, **options).planned, fresh.planned)
+    done: list[str] = []
+    original = module._fit_and_predict
+    monkeypatch.setattr(module, "_fit_and_predict", lambda *task: done.append(task[0]) or original(*task))
+    qperov.compare(MODELS, X, y, resume=tmp_path, **options)
+    assert done == []
+    monkeypatch.setattr("qperov.evaluation.finished_folds.FORMAT", 1)  # of a version that knew of no inner score
+    qperov.compare(MODELS, X, y, resume=tmp_path, **options)
+    assert set(done) > set(MODELS)
 
 
 def test_rope_widens_the_region() -> None:

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.model_selection import BaseCrossValidator
 
 from qperov.evaluation.finished_folds import FinishedFolds, Fold, FoldResult
-from qperov.evaluation.folds import evaluate_folds
+from qperov.evaluation.folds import evaluate_folds, inner_folds
 from qperov.evaluation.metrics import bootstrap_weights
 from qperov.evaluation.problem import Model, Problem
 from qperov.evaluation.progress import Progress
@@ -133,9 +134,8 @@ def compare(
     )
     inner_groups = grouped if split == "grouped" else np.arange(len(grouped))
     finished = None if resume is None else FinishedFolds(Path(resume))
-    rivals = {name for families in problem.questions.values() for names in families if len(names) > 1 for name in names}
     results = evaluate_folds(
-        problem, dealt, inner_groups, n_jobs=n_jobs, progress=progress, finished=finished, inner=rivals
+        problem, dealt, inner_groups, n_jobs=n_jobs, progress=progress, finished=finished, inner=_rivals(problem)
     )
     descriptors = descriptor_table(problem)
     by_fold = fold_table(problem, results)
@@ -146,7 +146,7 @@ def compare(
         predictions=prediction_table(problem, results, grouped),
         folds=by_fold,
         significance=significance_table(problem, by_fold, half_width),
-        planned=planned_table(problem, by_fold, half_width),
+        planned=planned_table(problem.questions, by_fold, half_width),
         descriptors=descriptors,
         parameters=parameter_table(results),
         features=dict(problem.features),
@@ -163,6 +163,15 @@ def compare(
         },
         warnings=_warnings(problem, grouped, dealt, split) + _warned(results),
     )
+
+
+def _rivals(problem: Problem) -> dict[str, BaseCrossValidator]:
+    """Candidates that another of their family may be chosen over, with the inner folds of the choice."""
+    found: dict[str, BaseCrossValidator] = {}
+    for families in problem.questions.values():
+        names = [name for family in families if len(family) > 1 for name in family]
+        found |= dict.fromkeys(names, inner_folds(problem.models[name].of_features for name in names))
+    return found
 
 
 def _split_sentence(problem: Problem, grouped: np.ndarray, folds: int, repeats: int, split: str) -> str:

@@ -66,13 +66,20 @@ class FinishedFolds:
         self._sources: dict[str, str] = {}
 
     def path(
-        self, name: str, model: BaseEstimator, X: np.ndarray, fold: Fold, y: np.ndarray, groups: np.ndarray
+        self,
+        name: str,
+        model: BaseEstimator,
+        X: np.ndarray,
+        fold: Fold,
+        y: np.ndarray,
+        groups: np.ndarray,
+        inner: Any = None,
     ) -> Path:
-        """Where the result of a model on a fold belongs."""
+        """Where the result of a model on a fold belongs; ``inner`` are the inner folds of its MAE, if that is told."""
         digest = hashlib.blake2b(digest_size=16)
         ours = [self._source(package) for package in ("qperov", "qperov_circuits")]
         versions = installed_versions(PACKAGES.values())
-        digest.update(repr((FORMAT, name, self._described(model), fold[:2], ours, versions)).encode())
+        digest.update(repr((FORMAT, name, self._described(model), fold[:2], ours, versions, repr(inner))).encode())
         for array in (X, y, groups, fold[2], fold[3]):
             contiguous = np.ascontiguousarray(array)
             digest.update(repr((contiguous.shape, str(contiguous.dtype))).encode())

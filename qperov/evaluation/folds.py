@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 import warnings
-from collections.abc import Collection
+from collections.abc import Iterable, Mapping
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, clone
 from sklearn.dummy import DummyRegressor
-from sklearn.model_selection import GroupKFold, cross_val_score
+from sklearn.model_selection import BaseCrossValidator, GroupKFold, cross_val_score
 from sklearn.pipeline import Pipeline
 
 from qperov.evaluation.finished_folds import FinishedFolds, Fold, FoldResult
@@ -34,7 +34,7 @@ def evaluate_folds(
     n_jobs: int | None = None,
     progress: Progress | bool | None = None,
     finished: FinishedFolds | None = None,
-    inner: Collection[str] = (),
+    inner: Mapping[str, BaseCrossValidator] | None = None,
 ) -> list[FoldResult]:
     """Fit every baseline and model on every fold.
 
@@ -50,9 +50,8 @@ def evaluate_folds(
         Told the name of each model; True for a bar, which is the default at a prompt and in a notebook.
     finished : FinishedFolds, optional
         Where each result is kept as soon as it is there, and looked for before it is computed.
-    inner : collection of str
-        Models whose MAE on inner folds is needed, as :func:`inner_mae` gives it; of others it is told where it costs
-        nothing.
+    inner : mapping of str to splitter
+        Models whose MAE on inner folds is needed, and these folds; see :func:`inner_mae`.
 
     Returns
     -------
@@ -65,6 +64,7 @@ def evaluate_folds(
         If a model predicts NaN, infinity or the wrong number of values.
     """
     constant = np.zeros((len(problem.y), 1))
+    inner = inner or {}
     tasks = [
         (name, DummyRegressor(strategy=strategy), constant, fold)
         for name, strategy in BASELINES.items()
@@ -78,11 +78,10 @@ def evaluate_folds(
     results: list[FoldResult | None] = [None] * len(tasks)
     paths = []
     if finished is not None:
-        paths = [finished.path(*task, problem.y, groups) for task in tasks]
+        paths = [finished.path(*task, problem.y, groups, inner.get(task[0])) for task in tasks]
         results = [finished.read(path) for path in paths]
-        results = [None if kept and kept.model in inner and math.isnan(kept.inner_mae) else kept for kept in results]
     left = [i for i, result in enumerate(results) if result is None]
-    jobs = (delayed(_numbered)(i, *tasks[i], problem.y, groups, tasks[i][0] in inner) for i in left)
+    jobs = (delayed(_numbered)(i, *tasks[i], problem.y, groups, inner.get(tasks[i][0])) for i in left)
     computed = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
     with told_progress(progress, "Cross-validation") as told:
         for done, (i, result) in enumerate(computed, start=len(tasks) - len(left) + 1):
@@ -99,7 +98,13 @@ def _numbered(i: int, *task: Any) -> tuple[int, FoldResult]:
 
 
 def _fit_and_predict(
-    name: str, model: BaseEstimator, X: np.ndarray, fold: Fold, y: np.ndarray, groups: np.ndarray, inner: bool = False
+    name: str,
+    model: BaseEstimator,
+    X: np.ndarray,
+    fold: Fold,
+    y: np.ndarray,
+    groups: np.ndarray,
+    inner: BaseCrossValidator | None,
 ) -> FoldResult:
     repeat, number, train, test = fold
     start = time.perf_counter()
@@ -117,15 +122,30 @@ def _fit_and_predict(
     seconds = time.perf_counter() - start
     said = dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, UserWarning))
     warned = () if chosen is not None else tuple(said)
-    chosen_by = _search_mae(estimator)
-    if inner and math.isnan(chosen_by):
-        chosen_by = inner_mae(estimator, X[train], y[train], groups[train])
+    chosen_by = float("nan") if inner is None else inner_mae(estimator, X[train], y[train], groups[train], inner)
     return FoldResult(
         name, repeat, number, len(train), test, prediction, chosen, seconds, warned, memory.megabytes, chosen_by
     )
 
 
-def inner_mae(estimator: BaseEstimator, X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> float:
+def inner_folds(models: Iterable[BaseEstimator]) -> BaseCrossValidator:
+    """The grouped inner folds on which models are chosen: those of their searches, where all have the same.
+
+    Then the score of a search is the MAE that is wanted, and costs nothing; otherwise ``GroupKFold(INNER_FOLDS)``.
+    """
+    found = {}
+    for model in models:
+        _, search = search_of(model)
+        if search is not None:
+            cv = search.cv
+            cv = GroupKFold(int(cv or INNER_FOLDS)) if cv is None or isinstance(cv, Integral) else cv
+            found[repr(cv)] = cv
+    return next(iter(found.values())) if len(found) == 1 else GroupKFold(INNER_FOLDS)
+
+
+def inner_mae(
+    estimator: BaseEstimator, X: np.ndarray, y: np.ndarray, groups: np.ndarray, cv: BaseCrossValidator
+) -> float:
     """MAE of a fitted estimator's settings on grouped inner folds of the rows that it was fitted on.
 
     The same for all: as in a search at the end of a pipeline, the steps before the last stay fitted to all rows. A
@@ -137,36 +157,30 @@ def inner_mae(estimator: BaseEstimator, X: np.ndarray, y: np.ndarray, groups: np
     X : ndarray, shape (n, d)
     y : ndarray, shape (n,)
     groups : ndarray of int, shape (n,)
+    cv : splitter
+        From :func:`inner_folds`; with fewer groups than folds, each group is a fold.
 
     Returns
     -------
     float
         NaN with fewer than two groups.
     """
-    known = _search_mae(estimator)
-    folds = min(INNER_FOLDS, len(np.unique(groups)))
-    if not math.isnan(known) or folds < 2:
-        return known
+    n_groups = len(np.unique(groups))
+    if n_groups < 2:
+        return float("nan")
     _, search = search_of(estimator)
+    same = search is not None and search.scoring == INNER_SCORING and repr(search.cv) == repr(cv)
+    if same and not hasattr(search, "n_resources_"):  # successive halving scores on part of the rows
+        return float(-search.best_score_)
     if isinstance(estimator, Pipeline):
         X = estimator[:-1].transform(X) if len(estimator) > 1 else X
         estimator = estimator[-1]
     last = clone(estimator if search is None else search.best_estimator_)
+    cv = cv if cv.get_n_splits(X, y, groups) <= n_groups else GroupKFold(n_groups)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        scores = cross_val_score(
-            last, X, y, groups=groups, cv=GroupKFold(folds), scoring=INNER_SCORING, error_score="raise"
-        )
+        scores = cross_val_score(last, X, y, groups=groups, cv=cv, scoring=INNER_SCORING, error_score="raise")
     return float(-scores.mean())
-
-
-def _search_mae(estimator: BaseEstimator) -> float:
-    """The MAE on inner folds by which a search has chosen, if it is that of `inner_mae`; else NaN."""
-    _, search = search_of(estimator)
-    if search is None or search.scoring != INNER_SCORING or repr(search.cv) != repr(GroupKFold(INNER_FOLDS)):
-        return math.nan
-    # successive halving scores on part of the rows
-    return math.nan if hasattr(search, "n_resources_") else float(-search.best_score_)
 
 
 def _plain(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -147,7 +147,9 @@ def parameter_table(results: Sequence[FoldResult]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["model", "repeat", "fold", "parameters"])
 
 
-def planned_table(problem: Problem, folds: pd.DataFrame, rope: float) -> pd.DataFrame:
+def planned_table(
+    questions: Mapping[str, tuple[list[str], list[str]]], folds: pd.DataFrame, rope: float
+) -> pd.DataFrame:
     """Best quantum against best classical model on each descriptor that has both; see ``Comparison.planned``.
 
     In each fold the best of a family is the candidate with the least inner MAE, or the first where none has any: the
@@ -155,6 +157,8 @@ def planned_table(problem: Problem, folds: pd.DataFrame, rope: float) -> pd.Data
 
     Parameters
     ----------
+    questions : mapping of str to (list of str, list of str)
+        Descriptor → quantum and classical candidates, as in ``Problem.questions``.
     folds : DataFrame
         From :func:`fold_table`.
     rope : float
@@ -163,7 +167,7 @@ def planned_table(problem: Problem, folds: pd.DataFrame, rope: float) -> pd.Data
     held_out, inner = (folds.pivot(index=["repeat", "fold"], columns="model", values=v) for v in ("mae", "inner_mae"))
     share = _test_share(folds)
     rows = []
-    for descriptor, families in problem.questions.items():
+    for descriptor, families in questions.items():
         most_often, maes = [], []
         for names in families:
             best = inner[names].fillna(np.inf).to_numpy().argmin(axis=1)
