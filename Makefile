@@ -14,9 +14,11 @@ test: $(VENV)/.dev
 slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow --durations=10
 
-# What must be true before a release and takes longer than a test: attack and kills, into docs/robustness.md
+# What must be true before a release and takes longer than a test: attack and kills, into docs/robustness.md, and the
+# core suite on the lowest versions
 release: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m attack --out attack-results
+	PYTHON=$(PYTHON) .ci/lowest
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -51,8 +51,9 @@ def test_the_file_holds_the_matrix(tmp_path, name, others):
 @pytest.mark.parametrize("name", ["K.npy", "K.zarr"])
 def test_it_goes_on_where_it_was_stopped(tmp_path, name):
     Interrupting.left, Interrupting.blocks = 4, 0
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as stop:
         write_gram(Interrupting(), X, tmp_path / name, block=10)
+    assert stop.value.__notes__ == [f"4 of 6 blocks are in {tmp_path / name}: the same call goes on"]
     assert Interrupting.blocks == 5
     Interrupting.left = 10
     written = write_gram(Interrupting(), X, tmp_path / name, block=10)

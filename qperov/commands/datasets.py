@@ -46,6 +46,7 @@ def list_datasets(store: StorePath = DEFAULT_STORE) -> None:
 
 
 @app.command()
+@screen.resumable("nothing is kept: the same command starts again")
 def info(name: str, store: StorePath = DEFAULT_STORE) -> None:
     """What a dataset holds, and where its labels come from."""
     from qperov.datasets.lookup import find_dataset
@@ -90,6 +91,7 @@ def import_dataset(
 
 
 @app.command()
+@screen.resumable("the file is as it was: the same command starts again")
 def export(
     name: str,
     out: Annotated[Path, typer.Argument(help="A .parquet or .csv file.")],

@@ -27,6 +27,7 @@ FEW_ROWS, FEW_REMARKS = 40, 10
 ENDINGS = (".csv", ".json", ".parquet")
 
 
+@screen.resumable("nothing was written: the same command starts again")
 def predict(
     model: Annotated[
         Path, typer.Argument(help="A run directory in which `qperov compare --keep` left a model, or a model's folder.")

@@ -73,6 +73,7 @@ def relax(
     screen.echo(f"{store}: dataset {relaxed.name!r} holds the {len(relaxed)} relaxed crystals with their energies")
 
 
+@screen.resumable("the same command writes those that are not there")
 def inputs(
     dataset: DatasetArgument,
     out: Annotated[Path, typer.Argument(help="Folder that receives one folder a crystal, and the job array.")],

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SEVERAL = Path("comparison.html")
 
 
+@screen.resumable("the page is as it was: the same command starts again")
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run directories.")],
     out: Annotated[

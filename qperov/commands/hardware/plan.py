@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qperov.commands import screen
 from qperov.commands.hardware.samples import SampleChoice
 from qperov.commands.options import checking, with_values
 
@@ -118,6 +119,7 @@ class RunChoice:
             return Settings(self.shots, options, self.budget_seconds, self.label)
 
 
+@screen.resumable("no plan was written and nothing was sent: the same command starts again")
 @with_values
 def plan(
     chosen: SampleChoice,

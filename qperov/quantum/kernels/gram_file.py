@@ -125,18 +125,22 @@ def _write_blocks(
                 _reserve(empty)
             write_text(notes, json.dumps({"matrix": whole, "done": []}))
     target = _open(path, "r+", shape, dtype, block)
-    for top, start in track(
-        [corner for corner in corners if corner not in done], "kernel matrix", disable=not progress
-    ):
-        rows, columns = samples[top : top + block], (samples if others is None else others)[start : start + block]
-        values = kernel(rows) if others is None and top == start else kernel(rows, columns)
-        target[top : top + block, start : start + block] = values
-        if others is None and top != start:
-            target[start : start + block, top : top + block] = values.T
-        if isinstance(target, np.memmap):
-            target.flush()
-        done.add((top, start))
-        write_text(notes, json.dumps({"matrix": whole, "done": sorted(done)}))
+    try:
+        for top, start in track(
+            [corner for corner in corners if corner not in done], "kernel matrix", disable=not progress
+        ):
+            rows, columns = samples[top : top + block], (samples if others is None else others)[start : start + block]
+            values = kernel(rows) if others is None and top == start else kernel(rows, columns)
+            target[top : top + block, start : start + block] = values
+            if others is None and top != start:
+                target[start : start + block, top : top + block] = values.T
+            if isinstance(target, np.memmap):
+                target.flush()
+            done.add((top, start))
+            write_text(notes, json.dumps({"matrix": whole, "done": sorted(done)}))
+    except KeyboardInterrupt as stop:
+        stop.add_note(f"{len(done)} of {len(corners)} blocks are in {path}: the same call goes on")
+        raise
     write_text(notes, json.dumps({"matrix": whole, "done": "all"}))
 
 
