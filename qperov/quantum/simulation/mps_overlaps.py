@@ -2,7 +2,8 @@
 
 Pairs are taken in tiles that stay in the processor's cache. For each, E = ⟨bra|ket⟩ over the qubits so far is a matrix
 of the two bonds. Up to bond dimension 2, the transfer matrices of a few qubits are one matrix product over all pairs
-of a tile; beyond, E takes the bra's and the ket's tensor in turn, which costs 8·D³ multiplications a pair and qubit.
+of a tile; beyond, E takes the ket's and the bra's tensor in turn, which costs 4·D³ multiplications a pair and qubit,
+with the bonds that the states of the tile have.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from qperov.quantum.simulation.mps import MatrixProductStates
 MERGED_QUBITS = 3
 
 #: Bond dimension up to which transfer matrices are formed, as a mean of fourth powers: their size.
-TRANSFER_BOND = 3
+TRANSFER_BOND = 2.4
 
-#: Bras and kets of a tile: for transfer matrices, and for tensors in turn (fewer where bonds are larger).
+#: Bras and kets of a tile: for transfer matrices, and for tensors in turn (no powers of two, whose rows would meet in
+#: the same lines of the cache).
 TRANSFER_TILE = (32, 128)
-TENSOR_TILE = 32
+TENSOR_TILE = (32, 30)
 
 #: Rows of the matrix that are one task, and the values of it that are held at once.
 TASK_ROWS = 256
@@ -107,7 +109,7 @@ def bloch_vectors(states: MatrixProductStates) -> np.ndarray:
 def _band(bras: MatrixProductStates, kets: MatrixProductStates) -> np.ndarray:
     """Fidelities of some rows with all columns, tile by tile."""
     transfer = np.mean(np.array([1, *bras.bonds, *kets.bonds], float) ** 4) <= TRANSFER_BOND**4
-    height, width = TRANSFER_TILE if transfer else (TENSOR_TILE, TENSOR_TILE)
+    height, width = TRANSFER_TILE if transfer else TENSOR_TILE
     split = _merged if transfer else _matrices
     overlap = _by_transfer if transfer else _by_tensors
     K = np.empty((len(bras), len(kets)))
@@ -161,20 +163,29 @@ def _total(array: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _matrices(states: MatrixProductStates, bra: bool) -> list[np.ndarray]:
-    """Tensors as (n, D'·2, D) for bras and (2, m, D, D') for kets."""
-    order = (0, 3, 2, 1) if bra else (2, 0, 1, 3)
-    tensors = [np.ascontiguousarray((s.conj() if bra else s).transpose(order)) for s in states.sites]
-    return [t.reshape(len(t), -1, t.shape[3]) for t in tensors] if bra else tensors
+    """Tensors as (n, D', D·2) for bras and (2, m, D, D') for kets."""
+    order = (0, 3, 1, 2) if bra else (2, 0, 1, 3)
+    tensors = [np.ascontiguousarray((s.conj() if bra else s).transpose(order)) for s in _trimmed(states)]
+    return [t.reshape(*t.shape[:2], -1) for t in tensors] if bra else tensors
+
+
+def _trimmed(states: MatrixProductStates) -> list[np.ndarray]:
+    """Tensors without the bonds that none of the states has."""
+    sites = list(states.sites)
+    for k in range(states.n_qubits - 1):
+        width = 1 + int(np.flatnonzero(sites[k].any(axis=(0, 1, 2)))[-1])
+        sites[k], sites[k + 1] = sites[k][..., :width], sites[k + 1][:, :width]
+    return sites
 
 
 def _by_tensors(bras: list[np.ndarray], kets: list[np.ndarray]) -> np.ndarray:
     """Overlaps of all pairs of a tile from tensors as `_matrices` gives them."""
     n, m = len(bras[0]), kets[0].shape[1]
-    E = np.ones((n, 1, m), bras[0].dtype)  # bra, its bond, (ket, its bond)
-    for bra, (zero, one) in zip(bras, kets, strict=True):
-        b, d = zero.shape[1:]
-        half = (bra @ E.reshape(n, bra.shape[2], m * b)).reshape(-1, 2, m, b).transpose(1, 2, 0, 3)
-        E = np.empty((half.shape[2], m, d), E.dtype)
-        both = np.matmul(half[0], zero, out=E.transpose(1, 0, 2))
-        both += half[1] @ one
+    E = np.ones((n, m, 1), bras[0].dtype)  # bra and its bond, ket, its bond
+    for bra, ket in zip(bras, kets, strict=True):
+        d = ket.shape[3]
+        half = np.empty((len(E), 2, m, d), E.dtype)
+        for value in (0, 1):
+            np.matmul(E.transpose(1, 0, 2), ket[value], out=half[:, value].transpose(1, 0, 2))
+        E = (bra @ half.reshape(n, -1, m * d)).reshape(-1, m, d)
     return E.reshape(n, m)
