@@ -8,6 +8,10 @@ with the bonds that the states of the tile have.
 
 from __future__ import annotations
 
+from functools import partial
+from math import isqrt
+from typing import Any
+
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import DTypeLike
@@ -15,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from qperov.errors import CircuitSizeError
 from qperov.quantum.simulation.mps import MatrixProductStates
+from qperov.torch_support import import_torch, is_tensor
 
 #: Qubits whose transfer matrices are taken together where bonds are small.
 MERGED_QUBITS = 3
@@ -27,8 +32,11 @@ TRANSFER_BOND = 2.4
 TRANSFER_TILE = (32, 128)
 TENSOR_TILE = (32, 30)
 
-#: Rows of the matrix that are one task, and the values of it that are held at once.
+#: Rows of the matrix that are one task, and columns of a tile on a device.
 TASK_ROWS = 256
+
+#: Memory of the matrices E of a tile on a device.
+DEVICE_BYTES = 2**28
 
 
 def fidelities(
@@ -37,6 +45,7 @@ def fidelities(
     *,
     dtype: DTypeLike = np.complex128,
     n_jobs: int | None = None,
+    device: str | None = None,
 ) -> np.ndarray:
     """|⟨a|b⟩|² of all pairs.
 
@@ -50,6 +59,8 @@ def fidelities(
         Precision of the overlaps.
     n_jobs : int or None
         Bands of rows worked on at once by joblib, in threads unless the active configuration says otherwise.
+    device : str or None
+        Name of a torch device for the products; None for numpy.
 
     Returns
     -------
@@ -67,7 +78,7 @@ def fidelities(
         )
     left, right = (states.astype(np.dtype(dtype)) for states in (bras, others))
     starts = range(0, len(bras), TASK_ROWS)
-    tasks = (delayed(_band)(left[top : top + TASK_ROWS], right[top if kets is None else 0 :]) for top in starts)
+    tasks = (delayed(_band)(left[top : top + TASK_ROWS], right[top if kets is None else 0 :], device) for top in starts)
     K = np.empty((len(bras), len(others)))
     with threadpool_limits(1, "blas"):  # the products are small
         bands = Parallel(n_jobs, prefer="threads", return_as="generator")(tasks)
@@ -106,11 +117,14 @@ def bloch_vectors(states: MatrixProductStates) -> np.ndarray:
     return result.reshape(len(states), -1)
 
 
-def _band(bras: MatrixProductStates, kets: MatrixProductStates) -> np.ndarray:
+def _band(bras: MatrixProductStates, kets: MatrixProductStates, device: str | None) -> np.ndarray:
     """Fidelities of some rows with all columns, tile by tile."""
-    transfer = np.mean(np.array([1, *bras.bonds, *kets.bonds], float) ** 4) <= TRANSFER_BOND**4
+    bonds = [1, *bras.bonds, *kets.bonds]
+    transfer = device is None and np.mean(np.array(bonds, float) ** 4) <= TRANSFER_BOND**4
     height, width = TRANSFER_TILE if transfer else TENSOR_TILE
-    split = _merged if transfer else _matrices
+    if device is not None:
+        height = width = min(TASK_ROWS, max(1, isqrt(DEVICE_BYTES // (16 * max(bonds) ** 2))))
+    split = _merged if transfer else partial(_matrices, device=device)
     overlap = _by_transfer if transfer else _by_tensors
     K = np.empty((len(bras), len(kets)))
     rows = [(slice(top, top + height), split(bras[top : top + height], True)) for top in range(0, len(K), height)]
@@ -119,7 +133,8 @@ def _band(bras: MatrixProductStates, kets: MatrixProductStates) -> np.ndarray:
         own = split(kets[columns], False)
         for here, operands in rows:
             overlaps = overlap(operands, own)
-            K[here, columns] = overlaps.real**2 + overlaps.imag**2
+            values = overlaps.real**2 + overlaps.imag**2
+            K[here, columns] = values if device is None else values.cpu().numpy()
     return np.minimum(K, 1.0, out=K)
 
 
@@ -162,11 +177,12 @@ def _total(array: np.ndarray, axis: int) -> np.ndarray:
 # --- larger bonds: tensors in turn --------------------------------------------------------------
 
 
-def _matrices(states: MatrixProductStates, bra: bool) -> list[np.ndarray]:
+def _matrices(states: MatrixProductStates, bra: bool, device: str | None = None) -> list[Any]:
     """Tensors as (n, D', D·2) for bras and (2, m, D, D') for kets."""
     order = (0, 3, 1, 2) if bra else (2, 0, 1, 3)
     tensors = [np.ascontiguousarray((s.conj() if bra else s).transpose(order)) for s in _trimmed(states)]
-    return [t.reshape(*t.shape[:2], -1) for t in tensors] if bra else tensors
+    shaped = [t.reshape(*t.shape[:2], -1) for t in tensors] if bra else tensors
+    return shaped if device is None else [import_torch().from_numpy(t).to(device) for t in shaped]
 
 
 def _trimmed(states: MatrixProductStates) -> list[np.ndarray]:
@@ -178,14 +194,18 @@ def _trimmed(states: MatrixProductStates) -> list[np.ndarray]:
     return sites
 
 
-def _by_tensors(bras: list[np.ndarray], kets: list[np.ndarray]) -> np.ndarray:
+def _by_tensors(bras: list[Any], kets: list[Any]) -> Any:
     """Overlaps of all pairs of a tile from tensors as `_matrices` gives them."""
     n, m = len(bras[0]), kets[0].shape[1]
-    E = np.ones((n, m, 1), bras[0].dtype)  # bra and its bond, ket, its bond
-    for bra, ket in zip(bras, kets, strict=True):
+    on_device = is_tensor(bras[0])
+    E: Any = bras[0].new_ones((n, m, 1)) if on_device else np.ones((n, m, 1), bras[0].dtype)
+    for bra, ket in zip(bras, kets, strict=True):  # E: the bra and its bond, the ket, its bond
         d = ket.shape[3]
-        half = np.empty((len(E), 2, m, d), E.dtype)
-        for value in (0, 1):
-            np.matmul(E.transpose(1, 0, 2), ket[value], out=half[:, value].transpose(1, 0, 2))
+        if on_device:
+            half = (E.transpose(0, 1) @ ket).permute(2, 0, 1, 3)
+        else:
+            half = np.empty((len(E), 2, m, d), E.dtype)
+            for value in (0, 1):
+                np.matmul(E.transpose(1, 0, 2), ket[value], out=half[:, value].transpose(1, 0, 2))
         E = (bra @ half.reshape(n, -1, m * d)).reshape(-1, m, d)
     return E.reshape(n, m)
