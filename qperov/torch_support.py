@@ -39,6 +39,31 @@ def import_torch(otherwise: str = "") -> ModuleType:
     return torch
 
 
+def check_device(device: str) -> None:
+    """See that a device is there and works in double precision.
+
+    Raises
+    ------
+    MissingDependencyError
+        Where torch is not installed.
+    ValueError
+        Where torch has no such device.
+    """
+    torch = import_torch()
+    try:
+        torch.zeros(1, dtype=torch.complex128, device=device)
+    except (AssertionError, RuntimeError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(
+            f"device {device!r} cannot be used for double precision here ({reason}); leave device out to use numpy"
+        ) from error
+
+
+def is_tensor(array: object) -> bool:
+    """Whether it is one of PyTorch's tensors, without importing PyTorch."""
+    return type(array).__module__.partition(".")[0] == "torch"
+
+
 @contextmanager
 def torch_seed(seed: int) -> Iterator[None]:
     """Everything PyTorch draws inside follows from ``seed``; its own stream goes on unchanged behind."""

@@ -19,8 +19,9 @@ from qperov.diffraction.peaks import MergedReflections, PeakLists, merge_reflect
 from qperov.diffraction.radiation import SpectralLine, Wavelength, checked_range, g_limits, spectral_lines
 from qperov.diffraction.reflections import TWO_THETA_STEP, Reflections, reflection_lists, reflections, same_bounds
 from qperov.diffraction.scatterers import Scatterers, SiteKinds, crystal_list, scatterers_of
-from qperov.diffraction.scattering import check_device, checked_debye_waller, one_blas_thread
+from qperov.diffraction.scattering import checked_debye_waller, one_blas_thread
 from qperov.errors import DescriptorError, PatternError
+from qperov.torch_support import check_device
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

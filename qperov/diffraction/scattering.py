@@ -240,23 +240,3 @@ def one_blas_thread() -> AbstractContextManager[Any]:
 def _threadpools() -> ThreadpoolController:
     # looking for libraries takes longer than a pattern; numpy's is there since the import
     return ThreadpoolController()
-
-
-def check_device(device: str) -> None:
-    """See that a device is there and works in double precision.
-
-    Raises
-    ------
-    MissingDependencyError
-        Where torch is not installed.
-    ValueError
-        Where torch has no such device.
-    """
-    torch = import_torch()
-    try:
-        torch.zeros(1, dtype=torch.complex128, device=device)
-    except (AssertionError, RuntimeError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(
-            f"device {device!r} cannot be used for double precision here ({reason}); leave device out to use numpy"
-        ) from error

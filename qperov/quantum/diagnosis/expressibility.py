@@ -83,7 +83,7 @@ def expressibility_of(
     """
     if n_features < 1 or n_pairs < 1:
         raise ValueError(f"there must be at least one feature and one pair, got {n_features} and {n_pairs}")
-    circuit = clone(kernel).set_params(bandwidth=1.0, shots=None)
+    circuit = clone(kernel).set_params(bandwidth=1.0, shots=None, device=None)
     n_qubits = circuit._n_qubits(n_features)
     rows = circuit._tile_rows(n_qubits, 2)
     angles = np.random.default_rng(random_state).uniform(-math.pi, math.pi, (n_pairs, 2, n_features))

@@ -27,6 +27,7 @@ from qperov.quantum.simulation.statevector import (
     states,
     states_and_tangents,
 )
+from qperov.torch_support import check_device, import_torch
 
 #: A name in `qperov_circuits.FEATURE_MAPS`, a map such as `qperov_circuits.IsingChain`, a function from a list of
 #: n_features angles to the gates of a circuit, a parameterised ``qiskit.QuantumCircuit``, or a PennyLane QNode of one
@@ -83,6 +84,7 @@ class FeatureMapKernel(Kernel):
     tolerance: float
     max_bond: int
     n_jobs: int | None
+    device: str | None = None  # files of 0.1 have none
     backend: Backend | None
 
     @property
@@ -164,6 +166,8 @@ class FeatureMapKernel(Kernel):
                 raise ValueError(f"{parameter} must be a whole number, got {value!r}")
             if value < 1 and parameter != "random_state":
                 raise ValueError(f"{parameter} must be at least 1, got {value}")
+        if self.device is not None:
+            check_device(self.device)
         if self.shots is not None and self.backend is not None:
             raise ValueError("with a backend the shots are the backend's: leave shots=None")
         samples: np.ndarray = check_array(X, dtype=np.float64, input_name=name)
@@ -227,9 +231,14 @@ class FeatureMapKernel(Kernel):
             return self.n_qubits or named.n_qubits(n_features, self.reps)
         return n_wires(self.circuit([0.0] * n_features))
 
-    def _states(self, X: np.ndarray, n_qubits: int) -> np.ndarray:
-        """States of samples, shape (n_samples, 2**n_qubits)."""
-        return states(self._gates(X), n_qubits, len(X), dtype=PRECISIONS[self.precision])
+    def _states(self, X: np.ndarray, n_qubits: int) -> Any:
+        """States of samples, shape (n_samples, 2**n_qubits), as a tensor if there is a device."""
+        if self.device is None:
+            gates = self._gates(X)
+        else:
+            with np.errstate(over="ignore"):  # the simulator refuses angles that are not finite
+                gates = self.circuit(list(import_torch().as_tensor(self._scaled(X), device=self.device).T))
+        return states(gates, n_qubits, len(X), dtype=PRECISIONS[self.precision])
 
     def _chains(self, X: np.ndarray, n_qubits: int) -> MatrixProductStates:
         """States of samples as matrix product states."""

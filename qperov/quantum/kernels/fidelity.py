@@ -77,6 +77,9 @@ class FidelityKernel(FeatureMapKernel):
         Of matrix product states: norm of what is dropped at a cut; `error_bound` says what it comes to.
     max_bond : int
         Of matrix product states: bond dimension above which a circuit is refused.
+    device : str or None
+        Name of a torch device, such as ``"cuda"``, on which exact values are worked out: states and overlaps of
+        statevectors, overlaps of matrix product states. None for numpy, in which gradients and shots stay.
 
     References
     ----------
@@ -103,6 +106,7 @@ class FidelityKernel(FeatureMapKernel):
         simulator: str = "auto",
         tolerance: float = TOLERANCE,
         max_bond: int = MAX_BOND,
+        device: str | None = None,
     ) -> None:
         self.feature_map = feature_map
         self.reps = reps
@@ -119,6 +123,7 @@ class FidelityKernel(FeatureMapKernel):
         self.simulator = simulator
         self.tolerance = tolerance
         self.max_bond = max_bond
+        self.device = device
 
     def __call__(self, X: ArrayLike, Y: ArrayLike | None = None, eval_gradient: bool = False) -> Any:
         """Kernel matrix between the samples of X and of Y.
@@ -213,10 +218,13 @@ class FidelityKernel(FeatureMapKernel):
     def _exact(self, X: np.ndarray, Y: np.ndarray | None) -> np.ndarray:
         if self.chosen_simulator(X.shape[1]) == "mps":
             chains = self._both_chains(X, Y)
-            return mps_overlaps.fidelities(*chains, dtype=PRECISIONS[self.precision], n_jobs=self.n_jobs)
+            dtype = PRECISIONS[self.precision]
+            return mps_overlaps.fidelities(*chains, dtype=dtype, n_jobs=self.n_jobs, device=self.device)
         n_qubits = self._n_qubits(X.shape[1])
         if not self._in_one_piece(len(X) + (0 if Y is None else len(Y)), n_qubits):
             return self._in_blocks(X, Y, n_qubits)
+        if self.device is not None:
+            return _block(self, X, Y, n_qubits)
         key = self._key("states")
         bras = MEMORY.rows(key, X, lambda new: self._states(new, n_qubits))
         return fidelities(bras, None if Y is None else MEMORY.rows(key, Y, lambda new: self._states(new, n_qubits)))

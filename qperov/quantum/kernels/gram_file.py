@@ -198,7 +198,7 @@ def _described(value: Any) -> Any:
         described = {
             name: _described(parameter)
             for name, parameter in value.get_params(deep=False).items()
-            if name != "n_jobs" and not name.endswith("_bounds")  # they change no value
+            if name not in ("n_jobs", "device") and not name.endswith("_bounds")  # they change no value
         }
         return {"class": f"{type(value).__module__}.{type(value).__qualname__}"} | described
     value = plain(value)

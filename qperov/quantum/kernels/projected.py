@@ -45,7 +45,7 @@ class ProjectedKernel(FeatureMapKernel):
     Parameters
     ----------
     feature_map, reps, entanglement, bandwidth, bandwidth_bounds, n_qubits, weights, precision, n_jobs, backend,
-    simulator, tolerance, max_bond
+    simulator, tolerance, max_bond, device
         As for `FidelityKernel`.
     gamma : float
         Inverse squared width γ > 0 of the Gaussian.
@@ -84,6 +84,7 @@ class ProjectedKernel(FeatureMapKernel):
         simulator: str = "auto",
         tolerance: float = TOLERANCE,
         max_bond: int = MAX_BOND,
+        device: str | None = None,
     ) -> None:
         self.feature_map = feature_map
         self.reps = reps
@@ -102,6 +103,7 @@ class ProjectedKernel(FeatureMapKernel):
         self.simulator = simulator
         self.tolerance = tolerance
         self.max_bond = max_bond
+        self.device = device
 
     @property
     def hyperparameter_gamma(self) -> Hyperparameter:

@@ -71,7 +71,8 @@ class KernelStates(TransformerMixin, BaseEstimator):
             return self.kernel_.bloch_vectors(samples)
         samples = self.kernel_._checked(samples)
         psi = self.kernel_._states(samples, self.kernel_._n_qubits(samples.shape[1]))
-        return np.ascontiguousarray(psi, dtype=np.complex128).view(np.float64)
+        amplitudes = psi if self.kernel_.device is None else psi.cpu().numpy()
+        return np.ascontiguousarray(amplitudes, dtype=np.complex128).view(np.float64)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """``re0, im0, re1, …`` by basis state, or ``x0, y0, z0, x1, …`` by qubit."""

@@ -9,8 +9,9 @@ def compress(sites: list[np.ndarray], n_samples: int, tolerance: float) -> np.nd
     """Bring states to the least bond dimensions, in place, and into right-canonical form.
 
     After the first sweep everything left of a cut is orthonormal, so that the singular values at the cut are the
-    state's Schmidt coefficients σ; those whose norm √(Σσ²) stays below the tolerance in every sample are dropped.
-    The parts dropped at different cuts are orthogonal: ‖ψ − ψ̃‖² is at most the sum of their weights.
+    state's Schmidt coefficients σ; the last ones are dropped as long as their norm √(Σσ²) stays within the tolerance.
+    The bond is that of the sample that needs most; in the others the rest of it is zeros. The parts dropped at
+    different cuts are orthogonal: ‖ψ − ψ̃‖² is at most the sum of their weights.
 
     Parameters
     ----------
@@ -44,9 +45,11 @@ def compress(sites: list[np.ndarray], n_samples: int, tolerance: float) -> np.nd
         left, right = site.shape[1], site.shape[3]
         U, values, V = np.linalg.svd(site.reshape(n_samples, left, 2 * right), full_matrices=False)
         tails = np.cumsum(values[:, ::-1] ** 2, axis=1)[:, ::-1]  # weight from each singular value on
-        kept = max(1, int((tails > tolerance**2).sum(axis=1).max()))
-        if kept < tails.shape[1]:
-            discarded += tails[:, kept]
+        ranks = np.maximum((tails > tolerance**2).sum(axis=1), 1)
+        kept = int(ranks.max())
+        dropped = np.arange(tails.shape[1]) >= ranks[:, None]
+        discarded += np.where(dropped, values**2, 0.0).sum(axis=1)
+        values[dropped] = 0.0
         sites[k] = np.ascontiguousarray(V[:, :kept]).reshape(n_samples, kept, 2, right)
         weighted = U[:, :, :kept] * values[:, None, :kept]
         before = sites[k - 1]

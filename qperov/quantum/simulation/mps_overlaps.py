@@ -2,10 +2,15 @@
 
 Pairs are taken in tiles that stay in the processor's cache. For each, E = ⟨bra|ket⟩ over the qubits so far is a matrix
 of the two bonds. Up to bond dimension 2, the transfer matrices of a few qubits are one matrix product over all pairs
-of a tile; beyond, E takes the bra's and the ket's tensor in turn, which costs 8·D³ multiplications a pair and qubit.
+of a tile; beyond, E takes the ket's and the bra's tensor in turn, which costs 4·D³ multiplications a pair and qubit,
+with the bonds that the states of the tile have.
 """
 
 from __future__ import annotations
+
+from functools import partial
+from math import isqrt
+from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
@@ -15,19 +20,24 @@ from threadpoolctl import threadpool_limits
 from qperov.errors import CircuitSizeError
 from qperov.evaluation.progress import announced
 from qperov.quantum.simulation.mps import MatrixProductStates
+from qperov.torch_support import import_torch, is_tensor
 
 #: Qubits whose transfer matrices are taken together where bonds are small.
 MERGED_QUBITS = 3
 
 #: Bond dimension up to which transfer matrices are formed, as a mean of fourth powers: their size.
-TRANSFER_BOND = 3
+TRANSFER_BOND = 2.4
 
-#: Bras and kets of a tile: for transfer matrices, and for tensors in turn (fewer where bonds are larger).
+#: Bras and kets of a tile: for transfer matrices, and for tensors in turn (no powers of two, whose rows would meet in
+#: the same lines of the cache).
 TRANSFER_TILE = (32, 128)
-TENSOR_TILE = 32
+TENSOR_TILE = (32, 30)
 
-#: Rows of the matrix that are one task, and the values of it that are held at once.
+#: Rows of the matrix that are one task, and columns of a tile on a device.
 TASK_ROWS = 256
+
+#: Memory of the matrices E of a tile on a device.
+DEVICE_BYTES = 2**28
 
 
 def fidelities(
@@ -36,6 +46,7 @@ def fidelities(
     *,
     dtype: DTypeLike = np.complex128,
     n_jobs: int | None = None,
+    device: str | None = None,
 ) -> np.ndarray:
     """|⟨a|b⟩|² of all pairs.
 
@@ -49,6 +60,8 @@ def fidelities(
         Precision of the overlaps.
     n_jobs : int or None
         Bands of rows worked on at once by joblib, in threads unless the active configuration says otherwise.
+    device : str or None
+        Name of a torch device for the products; None for numpy.
 
     Returns
     -------
@@ -66,7 +79,7 @@ def fidelities(
         )
     left, right = (states.astype(np.dtype(dtype)) for states in (bras, others))
     starts = range(0, len(bras), TASK_ROWS)
-    tasks = (delayed(_band)(left[top : top + TASK_ROWS], right[top if kets is None else 0 :]) for top in starts)
+    tasks = (delayed(_band)(left[top : top + TASK_ROWS], right[top if kets is None else 0 :], device) for top in starts)
     K = np.empty((len(bras), len(others)))
     with threadpool_limits(1, "blas"):  # the products are small
         bands = Parallel(n_jobs, prefer="threads", return_as="generator")(tasks)
@@ -110,11 +123,14 @@ def bloch_vectors(states: MatrixProductStates) -> np.ndarray:
     return result.reshape(len(states), -1)
 
 
-def _band(bras: MatrixProductStates, kets: MatrixProductStates) -> np.ndarray:
+def _band(bras: MatrixProductStates, kets: MatrixProductStates, device: str | None) -> np.ndarray:
     """Fidelities of some rows with all columns, tile by tile."""
-    transfer = np.mean(np.array([1, *bras.bonds, *kets.bonds], float) ** 4) <= TRANSFER_BOND**4
-    height, width = TRANSFER_TILE if transfer else (TENSOR_TILE, TENSOR_TILE)
-    split = _merged if transfer else _matrices
+    bonds = [1, *bras.bonds, *kets.bonds]
+    transfer = device is None and np.mean(np.array(bonds, float) ** 4) <= TRANSFER_BOND**4
+    height, width = TRANSFER_TILE if transfer else TENSOR_TILE
+    if device is not None:
+        height = width = min(TASK_ROWS, max(1, isqrt(DEVICE_BYTES // (16 * max(bonds) ** 2))))
+    split = _merged if transfer else partial(_matrices, device=device)
     overlap = _by_transfer if transfer else _by_tensors
     K = np.empty((len(bras), len(kets)))
     rows = [(slice(top, top + height), split(bras[top : top + height], True)) for top in range(0, len(K), height)]
@@ -123,7 +139,8 @@ def _band(bras: MatrixProductStates, kets: MatrixProductStates) -> np.ndarray:
         own = split(kets[columns], False)
         for here, operands in rows:
             overlaps = overlap(operands, own)
-            K[here, columns] = overlaps.real**2 + overlaps.imag**2
+            values = overlaps.real**2 + overlaps.imag**2
+            K[here, columns] = values if device is None else values.cpu().numpy()
     return np.minimum(K, 1.0, out=K)
 
 
@@ -166,21 +183,35 @@ def _total(array: np.ndarray, axis: int) -> np.ndarray:
 # --- larger bonds: tensors in turn --------------------------------------------------------------
 
 
-def _matrices(states: MatrixProductStates, bra: bool) -> list[np.ndarray]:
-    """Tensors as (n, D'·2, D) for bras and (2, m, D, D') for kets."""
-    order = (0, 3, 2, 1) if bra else (2, 0, 1, 3)
-    tensors = [np.ascontiguousarray((s.conj() if bra else s).transpose(order)) for s in states.sites]
-    return [t.reshape(len(t), -1, t.shape[3]) for t in tensors] if bra else tensors
+def _matrices(states: MatrixProductStates, bra: bool, device: str | None = None) -> list[Any]:
+    """Tensors as (n, D', D·2) for bras and (2, m, D, D') for kets."""
+    order = (0, 3, 1, 2) if bra else (2, 0, 1, 3)
+    tensors = [np.ascontiguousarray((s.conj() if bra else s).transpose(order)) for s in _trimmed(states)]
+    shaped = [t.reshape(*t.shape[:2], -1) for t in tensors] if bra else tensors
+    return shaped if device is None else [import_torch().from_numpy(t).to(device) for t in shaped]
 
 
-def _by_tensors(bras: list[np.ndarray], kets: list[np.ndarray]) -> np.ndarray:
+def _trimmed(states: MatrixProductStates) -> list[np.ndarray]:
+    """Tensors without the bonds that none of the states has."""
+    sites = list(states.sites)
+    for k in range(states.n_qubits - 1):
+        width = 1 + int(np.flatnonzero(sites[k].any(axis=(0, 1, 2)))[-1])
+        sites[k], sites[k + 1] = sites[k][..., :width], sites[k + 1][:, :width]
+    return sites
+
+
+def _by_tensors(bras: list[Any], kets: list[Any]) -> Any:
     """Overlaps of all pairs of a tile from tensors as `_matrices` gives them."""
     n, m = len(bras[0]), kets[0].shape[1]
-    E = np.ones((n, 1, m), bras[0].dtype)  # bra, its bond, (ket, its bond)
-    for bra, (zero, one) in zip(bras, kets, strict=True):
-        b, d = zero.shape[1:]
-        half = (bra @ E.reshape(n, bra.shape[2], m * b)).reshape(-1, 2, m, b).transpose(1, 2, 0, 3)
-        E = np.empty((half.shape[2], m, d), E.dtype)
-        both = np.matmul(half[0], zero, out=E.transpose(1, 0, 2))
-        both += half[1] @ one
+    on_device = is_tensor(bras[0])
+    E: Any = bras[0].new_ones((n, m, 1)) if on_device else np.ones((n, m, 1), bras[0].dtype)
+    for bra, ket in zip(bras, kets, strict=True):  # E: the bra and its bond, the ket, its bond
+        d = ket.shape[3]
+        if on_device:
+            half = (E.transpose(0, 1) @ ket).permute(2, 0, 1, 3)
+        else:
+            half = np.empty((len(E), 2, m, d), E.dtype)
+            for value in (0, 1):
+                np.matmul(E.transpose(1, 0, 2), ket[value], out=half[:, value].transpose(1, 0, 2))
+        E = (bra @ half.reshape(n, -1, m * d)).reshape(-1, m, d)
     return E.reshape(n, m)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.linalg.blas import get_blas_funcs
+
+from qperov.torch_support import import_torch, is_tensor
 
 #: Rows and columns of a square that is mirrored at once.
 BLOCK = 128
@@ -12,14 +16,19 @@ BLOCK = 128
 BLOCK_BYTES = 2**19
 
 
-def fidelities(bras: np.ndarray, kets: np.ndarray | None = None) -> np.ndarray:
+def fidelities(bras: Any, kets: Any | None = None) -> np.ndarray:
     """|⟨a|b⟩|² of all pairs of states, shape (n_bras, n_kets).
 
     Parameters
     ----------
-    bras, kets : ndarray of shape (n_bras, 2**n_qubits), (n_kets, 2**n_qubits)
-        Without kets the bras with each other: exactly symmetric with ones on the diagonal.
+    bras, kets : ndarray or tensor of shape (n_bras, 2**n_qubits), (n_kets, 2**n_qubits)
+        Without kets the bras with each other: exactly symmetric with ones on the diagonal. Products of tensors are
+        done on their device.
     """
+    if is_tensor(bras):
+        overlaps = bras.conj() @ (bras if kets is None else kets).T
+        K = (overlaps.real**2 + overlaps.imag**2).clamp(max=1).double().cpu().numpy()
+        return K if kets is not None else symmetric(K, 1.0)
     gemm, herk = get_blas_funcs(("gemm", "herk"), (bras,))
     # BLAS gives columns one after the other, and of a Hermitian matrix the upper triangle: its transpose has rows, and
     # the lower one. It takes columns too: states that lie in memory row by row are given as their transpose, which
@@ -54,8 +63,18 @@ def fidelities_and_rates(
     return overlaps.real**2 + overlaps.imag**2, slopes
 
 
-def expectations(psi: np.ndarray, phi: np.ndarray, n_qubits: int) -> np.ndarray:
-    """Re⟨ψ|P|φ⟩ for P = X, Y, Z on each qubit, shape (n_samples, 3·n_qubits)."""
+def expectations(psi: Any, phi: Any, n_qubits: int) -> np.ndarray:
+    """Re⟨ψ|P|φ⟩ for P = X, Y, Z on each qubit, shape (n_samples, 3·n_qubits); of tensors, found on their device."""
+    if is_tensor(psi):
+        torch = import_torch()
+        result = torch.empty((len(psi), n_qubits, 3), dtype=torch.float64, device=psi.device)
+        for qubit in range(n_qubits):
+            bra, ket = (s.reshape(len(s), 2**qubit, 2, -1).transpose(1, 2).flatten(2) for s in (psi, phi))
+            moments = bra.conj() @ ket.transpose(1, 2)  # ⟨i|ρ|j⟩, transposed
+            result[:, qubit, 0] = (moments[:, 0, 1] + moments[:, 1, 0]).real
+            result[:, qubit, 1] = (moments[:, 0, 1] - moments[:, 1, 0]).imag
+            result[:, qubit, 2] = (moments[:, 0, 0] - moments[:, 1, 1]).real
+        return result.flatten(1).cpu().numpy()
     result = np.empty((len(psi), n_qubits, 3))
     basis = np.arange(2**n_qubits)[:, None] >> np.arange(n_qubits)[::-1]
     signs = 1.0 - 2.0 * (basis & 1)

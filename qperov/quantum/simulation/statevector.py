@@ -21,6 +21,7 @@ from qperov_circuits import Angle, Gate
 from qperov.errors import CircuitSizeError
 from qperov.quantum.simulation.dual import Dual
 from qperov.quantum.simulation.layering import HadamardLayer, PhaseLayer, layers
+from qperov.torch_support import is_tensor
 
 #: Largest circuit simulated; one state of it takes 1 GiB in double precision.
 MAX_QUBITS = 26
@@ -40,6 +41,8 @@ BLOCK_SAMPLES = 512
 
 #: Largest rounding error of an angle, in radians; beyond, a state is noise.
 ANGLE_ERROR = 1e-3
+
+NOT_FINITE = "an angle of the circuit is not finite: scale the features down, and remove NaN"
 
 #: A numpy array or a torch tensor; no annotation can say so without importing torch.
 Array: TypeAlias = Any
@@ -110,7 +113,7 @@ def _simulate(gates: Iterable[Gate], n_qubits: int, n_samples: int, dtype: DType
     check_size(n_qubits, n_samples, dtype.itemsize)
     real = np.dtype(np.float32 if dtype == np.complex64 else np.float64)
     program, angles = layers(gates, n_qubits)
-    device = next((angle.device for angle in angles if _is_tensor(angle)), None)
+    device = next((angle.device for angle in angles if is_tensor(angle)), None)
     if device is not None:
         table = [_tensor_angle(angle, n_samples, real, device) for angle in angles]
         return _run(program, n_qubits, table, None, real)[0].expand(-1, n_samples), None
@@ -143,7 +146,7 @@ def _run(
     real: np.dtype,
 ) -> tuple[Array, Array | None]:
     """State (2**n, width) and its tangent; the width is 1 as long as no angle differs between samples."""
-    like = next((angle for angle in angles if _is_tensor(angle)), None)
+    like = next((angle for angle in angles if is_tensor(angle)), None)
     start = np.zeros((2**n_qubits, 1), np.result_type(real, np.complex64))
     start[0] = 1
     psi = _constant(start, like)
@@ -230,7 +233,7 @@ def _hadamards(psi: Array, wires: set[int], n_qubits: int) -> Array:
 
 def _product(matrix: Array, amplitudes: Array) -> Array:
     """matrix @ amplitudes for (d, d) and (left, d, columns); with numpy in pieces that BLAS does in one thread."""
-    if _is_tensor(amplitudes):
+    if is_tensor(amplitudes):
         return matrix @ amplitudes
     left, rows, columns = amplitudes.shape
     pieces = 1
@@ -269,12 +272,8 @@ def _hadamard_matrix(n_qubits: int, itemsize: int) -> np.ndarray:
 # --- numpy or torch -----------------------------------------------------------------------------
 
 
-def _is_tensor(angle: Any) -> bool:
-    return type(angle).__module__.partition(".")[0] == "torch"
-
-
 def _namespace(array: Array) -> ModuleType:
-    if _is_tensor(array):
+    if is_tensor(array):
         import torch
 
         return torch
@@ -283,7 +282,7 @@ def _namespace(array: Array) -> ModuleType:
 
 def _constant(array: np.ndarray, like: Array | None) -> Array:
     """The array itself, or a tensor of it beside a tensor."""
-    if like is None or not _is_tensor(like):
+    if like is None or not is_tensor(like):
         return array
     import torch
 
@@ -292,7 +291,7 @@ def _constant(array: np.ndarray, like: Array | None) -> Array:
 
 def _as_real(psi: Array) -> Array:
     """Complex (rows, width) as real (rows, 2·width), without a copy."""
-    if _is_tensor(psi):
+    if is_tensor(psi):
         import torch
 
         return torch.view_as_real(psi).reshape(len(psi), -1)
@@ -300,7 +299,7 @@ def _as_real(psi: Array) -> Array:
 
 
 def _as_complex(amplitudes: Array) -> Array:
-    if _is_tensor(amplitudes):
+    if is_tensor(amplitudes):
         import torch
 
         return torch.view_as_complex(amplitudes.reshape(len(amplitudes), -1, 2))
@@ -311,7 +310,7 @@ def angle_values(angle: Angle, n_samples: int, real: np.dtype) -> np.ndarray:
     values = np.atleast_1d(np.asarray(angle, dtype=real))
     _check_shape(values.shape, n_samples)
     if not np.isfinite(values).all():
-        raise ValueError("an angle of the circuit is not finite: scale the features down, and remove NaN")
+        raise ValueError(NOT_FINITE)
     largest = float(np.abs(values).max())
     if largest * np.finfo(real).eps > ANGLE_ERROR:
         raise ValueError(
@@ -327,6 +326,8 @@ def _tensor_angle(angle: Angle, n_samples: int, real: np.dtype, device: Any) -> 
     dtype = torch.float32 if real == np.float32 else torch.float64
     values = torch.atleast_1d(torch.as_tensor(angle, dtype=dtype, device=device))
     _check_shape(tuple(values.shape), n_samples)
+    if not torch.isfinite(values).all():
+        raise ValueError(NOT_FINITE)
     return values
 
 
