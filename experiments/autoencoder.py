@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +60,8 @@ class Task:
         Of the encoders from 5 qubits, and of those at every size.
     starts : int
         Random starts of the published training.
+    most : int or None
+        Crystals taken at most.
     seed : int
     """
 
@@ -71,6 +73,7 @@ class Task:
     epochs: int = 500
     curve_epochs: int = 80
     starts: int = 10
+    most: int | None = None
     seed: int = 0
 
 
@@ -310,6 +313,9 @@ def main(task: Task) -> None:
     """Train, print the tables, write everything."""
     task.out.mkdir(parents=True, exist_ok=True)
     dataset = load(task)
+    if task.most is not None and task.most < len(dataset):
+        rows = np.random.default_rng(task.seed).choice(len(dataset), task.most, replace=False)
+        dataset = dataset.take(np.sort(rows))
     X = qperov.PXRDFeaturizer("autoencoder").fit_transform(dataset.structures)
     train, test = split(X, dataset.groups, task)
     labels = () if dataset.y is None else (dataset.y[train], dataset.y[test])
@@ -360,5 +366,7 @@ if __name__ == "__main__":
     parser.add_argument("--labels", help="CSV of labels, for crystals from files")
     parser.add_argument("--target", help="column of the labels")
     parser.add_argument("--seed", type=int, default=Task.seed)
+    parser.add_argument("--quick", action="store_true", help="150 crystals, few epochs: about a minute")
     given = parser.parse_args()
-    main(Task(given.dataset, given.out, given.labels, given.target, seed=given.seed))
+    task = Task(given.dataset, given.out, given.labels, given.target, seed=given.seed)
+    main(replace(task, epochs=10, curve_epochs=4, starts=1, most=150) if given.quick else task)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -117,4 +117,7 @@ if __name__ == "__main__":
     parser.add_argument("--kind", default=Task.kind, help="features, as in PXRDFeaturizer")
     for number in ("labels", "draws", "steps", "seed"):
         parser.add_argument(f"--{number}", type=int, default=getattr(Task, number))
-    main(Task(**vars(parser.parse_args())))
+    parser.add_argument("--quick", action="store_true", help="two draws, 20 steps: a minute")
+    arguments = vars(parser.parse_args())
+    quick, task = arguments.pop("quick"), Task(**arguments)
+    main(replace(task, draws=2, steps=20) if quick else task)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -132,4 +132,7 @@ if __name__ == "__main__":
         parser.add_argument(f"--{number}", type=int, default=getattr(Task, number), help=words)
     parser.add_argument("--device", default=Task.device, help="cpu, cuda, …")
     parser.add_argument("--out", type=Path, default=Task.out)
-    main(Task(**vars(parser.parse_args())))
+    parser.add_argument("--quick", action="store_true", help="100 crystals, one epoch, 32³ images: a minute a model")
+    arguments = vars(parser.parse_args())
+    quick, task = arguments.pop("quick"), Task(**arguments)
+    main(replace(task, epochs=1, most=100, grid=32, count=20) if quick else task)
