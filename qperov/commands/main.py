@@ -226,6 +226,7 @@ def _compare_and_report(
     from qperov.records import write_record
     from qperov.records.runs import claim_run, discard_folds, unfinished_run
     from qperov.reports import build_report
+    from qperov.studies.crystal import crystal_study
     from qperov.studies.kernel_matrices import kernel_matrices
     from qperov.studies.models import build_suite
 
@@ -263,7 +264,7 @@ def _compare_and_report(
         "split": split,
         "studies": list(studies),
     }
-    sections = _sections(studies, dataset, suite, comparison, quick, seed, jobs)
+    sections = (*crystal_study(dataset), *_sections(studies, dataset, suite, comparison, quick, seed, jobs))
     with screen.status("Computing kernel matrices for the maps"):
         kernels = kernel_matrices(suite.models, comparison)
     with screen.status("Writing the record, drawing figures and maps"):
