@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import make_blobs
 from synthetic_comparison import DATASET, MODELS, PROVENANCE, TASK, synthetic_comparison
 
-from qperov.evaluation.results import Comparison
+from qperov.evaluation.results import PLANNED, Comparison
 from qperov.records.record import Record, read_record
 from qperov.records.writing import write_record
 from qperov.reports import build_report, draw_parity, draw_scores, embed, map_descriptor
@@ -319,11 +319,47 @@ def test_a_constant_stands_beside_the_answer() -> None:
     constant, best = table.loc[["mean", "median"], "mae"].min(), table.loc["QSVR · powder pattern", "mae"]
     untested = replace(COMPARISON, significance=COMPARISON.significance.iloc[:0])
     assert answer(untested).constant.startswith("A constant, the m")
-    assert answer(untested).constant.endswith(f"removes {100 * (1 - best / constant):.0f} % of it.")
+    assert answer(untested).constant.endswith(f"removes {100 * (1 - best / constant):.0f} % of that error.")
     worthless = replace(untested, table=COMPARISON.table.assign(mae_high=9.0))
     assert answer(worthless).lead.startswith(
         "No model is shown to predict the energy per atom better than a constant: "
     )
+
+
+def with_planned(outcome: str, delta: float = -0.0036) -> Comparison:
+    """A record whose question on the powder pattern has this outcome."""
+    row = dict.fromkeys(PLANNED, 0.01) | {
+        "descriptor": "powder pattern", "quantum": "QSVR · powder pattern", "classical": "SVR · powder pattern",
+        "quantum_mae": 0.1139, "classical_mae": 0.1175, "delta_mae": delta, "low": -0.012, "high": 0.005,
+        "rope": 0.0102, "detectable": 0.0113, "floor": 0.0078, "folds": 12, "outcome": outcome,
+    }  # fmt: skip
+    significance = COMPARISON.significance.assign(p_holm=float("nan"), exploratory=True)
+    return replace(COMPARISON, planned=pd.DataFrame([row]), significance=significance)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        ("better", "(QSVR) is better than the best classical one (SVR)"),
+        ("likely better", "(QSVR) is likely, not certainly, better than the best classical one (SVR)"),
+        ("practically the same", "(QSVR) and the best classical one (SVR) are practically the same"),
+        ("likely worse", "(QSVR) is likely, not certainly, worse than the best classical one (SVR)"),
+        ("worse", "(QSVR) is worse than the best classical one (SVR)"),
+        ("undecidable", "120 crystals do not decide between the best quantum model (QSVR) and"),
+    ],
+)
+def test_the_page_leads_with_the_outcome_of_the_planned_question(outcome: str, said: str) -> None:
+    lead = answer(with_planned(outcome)).lead
+    assert said in lead
+    assert lead.endswith("MAE 0.114 and 0.117 meV/atom (difference −0.004 [−0.012 … +0.005]).")
+
+
+def test_planned_questions_have_a_table_and_the_rest_is_exploratory(tmp_path: Path) -> None:
+    page = Page(report_of(tmp_path / "run", replace(with_planned("undecidable"), features={})))
+    row = "powder pattern undecidable 0.114 QSVR 0.117 SVR −0.004 −0.012 … +0.005 0.01 0.01 0.01 0.01 0.011 0.0078"
+    for part in (row, "±0.010 meV/atom, the region of practical equivalence", "12 folds", "exploratory, not tests"):
+        assert part in page.text, part
+    assert "not distinguishable" not in page.text, "exploratory pairs have no verdict"
 
 
 @pytest.mark.parametrize(
@@ -356,18 +392,18 @@ def test_no_better_than_constant_is_judged_against_better_one() -> None:
     table = COMPARISON.table.set_index("model")
     assert say.best_baseline(COMPARISON)["model"] == table.loc[["mean", "median"], "mae"].idxmin()
     rows = {row["model"]: row for _, row in say.scored_models(COMPARISON).iterrows()}
-    assert say.beats_constant(COMPARISON, rows["Ridge · pair correlations"])
-    assert not say.beats_constant(COMPARISON, rows["QSVR · pair correlations"])
+    assert COMPARISON.beats_constant("Ridge · pair correlations")
+    assert not COMPARISON.beats_constant("QSVR · pair correlations")
     # significantly different but worse is no better
     worse = rows["QSVR · pair correlations"].copy()
     pair = pd.DataFrame(
         [(worse["model"], "mean", 0.1, 0.05, 0.15, 9.0, 1e-6, 1e-6)], columns=COMPARISON.significance.columns
     )
-    assert not say.beats_constant(replace(COMPARISON, significance=pair), worse)
+    assert not replace(COMPARISON, significance=pair).beats_constant(worse["model"])
     # untested pairs: by the interval
     untested = replace(COMPARISON, significance=COMPARISON.significance.iloc[:0])
-    assert say.beats_constant(untested, rows["Ridge · pair correlations"])
-    assert not say.beats_constant(untested, rows["QSVR · pair correlations"])
+    assert untested.beats_constant("Ridge · pair correlations")
+    assert not untested.beats_constant("QSVR · pair correlations")
 
 
 def test_differences_are_antisymmetric() -> None:

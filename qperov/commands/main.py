@@ -288,9 +288,14 @@ def _compare_and_report(
             fit_and_store(
                 suite.pipelines, dataset, comparison, names, record.path / "models", n_jobs=jobs, progress=advance
             )
+        for kept in names:
+            if not comparison.beats_constant(kept):
+                screen.echo(
+                    f"warning: {kept} is no better than a constant: its predictions are worth no more", err=True
+                )
         typer.echo(f"models kept: {', '.join(names)}; use them with `qperov predict {record.path} FILES…`")
     discard_folds(runs, run)
-    typer.echo(f"\nreport: {page}")
+    screen.print_answer(comparison, page)
 
 
 def _chosen_studies(names: str, known: tuple[str, ...] = STUDIES) -> tuple[str, ...]:

@@ -145,7 +145,7 @@ def _models(comparison: Comparison) -> list[dict[str, Any]]:
                 "ceiling_r2": row["ceiling_r2"],
                 "seconds": row["seconds"],
                 "memory_mb": row.get("memory_mb"),
-                "beats_constant": None if baseline else say.beats_constant(comparison, row),
+                "beats_constant": None if baseline else comparison.beats_constant(str(row["model"])),
                 "folds": _rows(folds.drop(columns="model")),
             }
         )

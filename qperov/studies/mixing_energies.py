@@ -11,7 +11,7 @@ from qperov.evaluation.metrics import bootstrap_weights, scores
 from qperov.evaluation.progress import Progress
 from qperov.evaluation.results import Comparison
 from qperov.records.study import Chart, Reference, Study
-from qperov.reports.words.planned import planned_lines
+from qperov.reports.words.answer import planned_lines
 from qperov.studies.models import build_suite
 
 #: Models that take part; the second for ``--quick``.

@@ -38,7 +38,9 @@ def draw_best(comparison: Comparison, *, narrow: bool = False) -> Figure:
     ends = [value for row in rows for value in (row["mae"], row["mae_high"]) if math.isfinite(value)]
     limit = 1.06 * max(ends, default=1.0) or 1.0
     with style():
-        figure = Figure(figsize=(NARROW if narrow else 6.2, 0.72 + 0.5 * len(rows)), layout="constrained")
+        figure = Figure(
+            figsize=(NARROW if narrow else 6.2, 0.65 + (0.44 if narrow else 0.5) * len(rows)), layout="constrained"
+        )
         axes = figure.subplots()
         if constant is not None:
             axes.axvline(constant["mae"], color=GREY, linewidth=1.1, linestyle=(0, (5, 2)), zorder=1)

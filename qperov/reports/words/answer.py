@@ -10,14 +10,14 @@ import pandas as pd
 from qperov.evaluation.results import Comparison
 from qperov.reports.words import findings as say
 from qperov.reports.words.introduction import listed
-from qperov.reports.words.number_format import decimals, fixed
+from qperov.reports.words.number_format import decimals, fixed, significant
 
 #: Outcome of a planned question → what is said of the best quantum (q) and the best classical model (c).
 OUTCOMES = {
     "better": "{q} is better than {c}",
-    "likely better": "{q} is likely better than {c}, but not beyond doubt",
+    "likely better": "{q} is likely, not certainly, better than {c}",
     "practically the same": "{q} and {c} are practically the same",
-    "likely worse": "{q} is likely worse than {c}, but not beyond doubt",
+    "likely worse": "{q} is likely, not certainly, worse than {c}",
     "worse": "{q} is worse than {c}",
     "undecidable": "{n} crystals do not decide between {q} and {c}",
 }
@@ -79,19 +79,11 @@ class Answer:
         return " ".join(part for part in (self.lead, self.constant, *self.others) if part)
 
 
-def planned(comparison: Comparison) -> pd.DataFrame:
-    """The planned questions; an empty table in records that have none."""
-    return getattr(comparison, "planned", pd.DataFrame())
-
-
 def questions(comparison: Comparison) -> list[Question]:
     """One question a descriptor that has candidates of both families, the one with the smallest MAE first."""
-    if len(table := planned(comparison)):
-        columns = Question.__dataclass_fields__
-        found = [
-            Question(**{name: row[_COLUMNS.get(name, name)] for name in columns})
-            for row in table.to_dict(orient="records")
-        ]
+    if len(comparison.planned):
+        columns = [_COLUMNS.get(name, name) for name in Question.__dataclass_fields__]
+        found = [Question(*row) for row in comparison.planned[columns].itertuples(index=False)]
     else:
         found = [question for name in say.descriptor_names(comparison) for question in _tested(comparison, name)]
     return sorted(found, key=lambda question: question.least)
@@ -127,7 +119,7 @@ def answer(comparison: Comparison) -> Answer:
         return Answer("No model was compared: these are constants.", _constant(comparison, math.nan), ())
     others = [_short(comparison, question) for question in asked[1:]]
     lost = _lost(comparison, asked[0].descriptor if asked else str(top["descriptor"]))
-    if constant is not None and not any(say.beats_constant(comparison, row) for _, row in models.iterrows()):
+    if constant is not None and not any(map(comparison.beats_constant, models["model"])):
         score = f"{say.interval(top, 'mae')[0]}{say.with_unit(comparison)}"
         lead = (
             f"No model is shown to predict the {_target(comparison)} better than a constant: the best, {top['name']} "
@@ -191,7 +183,7 @@ def _constant(comparison: Comparison, mae: float) -> str:
     value, _ = say.interval(constant, "mae")
     text = f"A constant, the {constant['name']}, has MAE {value}"
     share = 1 - mae / float(constant["mae"]) if float(constant["mae"]) > 0 else math.nan
-    return f"{text}: the better of the two removes {100 * share:.0f} % of it." if share > 0 else f"{text}."
+    return f"{text}: the better of the two removes {100 * share:.0f} % of that error." if share > 0 else f"{text}."
 
 
 def _lost(comparison: Comparison, descriptor: str) -> tuple[str, ...]:
@@ -208,7 +200,24 @@ def _lost(comparison: Comparison, descriptor: str) -> tuple[str, ...]:
     return (
         f"Outside the comparison, {named} {verb} better than the best model of the {descriptor} "
         f"({say.interval(own, 'mae')[0]}): what {'it knows' if len(better) == 1 else 'they know'} of a crystal is lost "
-        "in that descriptor, or none of its models finds it.",
+        "in that descriptor, or no model finds it there.",
+    )
+
+
+def planned_lines(comparison: Comparison) -> list[str]:
+    """What was asked of each descriptor, what came out, and what could have: one line each."""
+    return [_line(comparison, row) for _, row in comparison.planned.iterrows()]
+
+
+def _line(comparison: Comparison, row: pd.Series) -> str:
+    places = decimals(row["delta_mae"], row["low"], row["high"])
+    delta, low, high = (fixed(float(row[name]), places, sign=True) for name in ("delta_mae", "low", "high"))
+    rope, detectable, floor = (significant(float(row[name]), 2) for name in ("rope", "detectable", "floor"))
+    quantum, classical = (model_name(comparison, row[family]) for family in ("quantum", "classical"))
+    return (
+        f"{row['descriptor']}: best quantum against best classical: {row['outcome']} (ΔMAE {delta} [{low}, {high}]"
+        f"{say.with_unit(comparison)}; region ±{rope}; detectable {detectable}, floor {floor}; most often {quantum} "
+        f"against {classical})"
     )
 
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from qperov.evaluation.results import Comparison
+from qperov.evaluation.results import ALPHA, Comparison
 from qperov.reports.words.number_format import decimals, fixed
 
-ALPHA = 0.05
 #: Two models are called practically equivalent from this probability on.
 CERTAIN = 0.95
 
@@ -123,20 +122,6 @@ def difference(comparison: Comparison, a: str, b: str) -> Difference | None:
                 sign * float(row["delta_mae"]), low, high, float(row["p"]), float(row["p_holm"]), *probable
             )
     return None
-
-
-def beats_constant(comparison: Comparison, row: pd.Series) -> bool:
-    """Whether a model is better than the better constant.
-
-    By the corrected t-test (Holm's p under 0.05); by the interval of its MAE where the pair was not tested.
-    """
-    constant = best_baseline(comparison)
-    if constant is None:
-        return True
-    tested = difference(comparison, row["model"], constant["model"])
-    if tested is not None and not math.isnan(tested.p_holm):
-        return tested.significant and tested.delta < 0
-    return bool(row["mae_high"] < constant["mae"])
 
 
 # --- numbers ------------------------------------------------------------------------------------

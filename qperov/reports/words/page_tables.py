@@ -36,7 +36,7 @@ def _row(comparison: Comparison, row: pd.Series) -> dict[str, Any]:
         "contrast": row["role"] == "contrast",
         "scores": [say.interval(row, metric) for metric in SHOWN],
         "costs": [significant(float(row[name]), 2) for name in costs(comparison)],
-        "flag": row["family"] != "baseline" and not say.beats_constant(comparison, row),
+        "flag": row["family"] != "baseline" and not comparison.beats_constant(str(row["model"])),
     }
 
 
@@ -62,7 +62,7 @@ def _limits_of(comparison: Comparison, descriptor: str) -> str:
 
 def planned_questions(comparison: Comparison) -> dict[str, Any]:
     """Rows of the planned questions, and what they share: ``rope`` with its unit, ``folds``."""
-    table = answer.planned(comparison)
+    table = comparison.planned
     if table.empty:
         return {"rows": []}
     first = table.iloc[0]
