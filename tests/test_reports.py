@@ -348,13 +348,13 @@ def with_planned(outcome: str, delta: float = -0.0036) -> Comparison:
         ("undecidable", "120 crystals do not decide between the best quantum model (QSVR) and"),
     ],
 )
-def test_the_page_leads_with_the_outcome_of_the_planned_question(outcome: str, said: str) -> None:
+def test_the_page_leads_with_the_planned_outcome(outcome: str, said: str) -> None:
     lead = answer(with_planned(outcome)).lead
     assert said in lead
     assert lead.endswith("MAE 0.114 and 0.117 meV/atom (difference −0.004 [−0.012 … +0.005]).")
 
 
-def test_planned_questions_have_a_table_and_the_rest_is_exploratory(tmp_path: Path) -> None:
+def test_planned_questions_have_a_table_others_are_exploratory(tmp_path: Path) -> None:
     page = Page(report_of(tmp_path / "run", replace(with_planned("undecidable"), features={})))
     row = "powder pattern undecidable 0.114 QSVR 0.117 SVR −0.004 −0.012 … +0.005 0.01 0.01 0.01 0.01 0.011 0.0078"
     for part in (row, "±0.010 meV/atom, the region of practical equivalence", "12 folds", "exploratory, not tests"):
