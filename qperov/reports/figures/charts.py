@@ -106,10 +106,12 @@ def _parts(frame: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:
 def _families(frame: pd.DataFrame, chart: Chart) -> dict[str, str]:
     """Series and panels all rows of which say that they are of one family."""
     found: dict[str, str] = {}
-    for column in filter(None, (chart.panels, chart.series) if "family" in frame else ()):
+    if "family" not in frame:
+        return found
+    for column in filter(None, (chart.panels, chart.series)):
         of = frame.groupby(column)["family"].unique()
         found |= {str(name): str(values[0]) for name, values in of.items() if len(values) == 1}
-    return found
+    return found or ({"": str(frame["family"].iloc[0])} if frame["family"].nunique() == 1 else {})
 
 
 def _colours(names: list[str], panel: str, known: Mapping[str, str]) -> dict[str, str]:
