@@ -54,8 +54,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     comparison = synthetic_comparison(n=80, models=MODELS, repeats=1)
     probable = {"prob_better": 0.3, "prob_equivalent": 0.3, "prob_worse": 0.4, "rope": 0.0027}
     question = dict.fromkeys(PLANNED, 0.0105) | {
-        "descriptor": "structure factors", "quantum": "QSVR · structure factors", "folds": 5, "outcome": "likely better",
-        "classical": "Gaussian process · structure factors",
+        "descriptor": "structure factors", "quantum": "QSVR · structure factors", "outcome": "likely better",
+        "classical": "Gaussian process · structure factors", "folds": 5,
     }  # fmt: skip
     comparison = comparison.__class__(
         **{

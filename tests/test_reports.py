@@ -356,7 +356,7 @@ def test_the_page_leads_with_the_planned_outcome(outcome: str, said: str) -> Non
 
 def test_planned_questions_have_a_table_others_are_exploratory(tmp_path: Path) -> None:
     page = Page(report_of(tmp_path / "run", replace(with_planned("undecidable"), features={})))
-    row = "powder pattern undecidable 0.114 QSVR 0.117 SVR −0.004 −0.012 … +0.005 0.01 0.01 0.01 0.01 0.011 0.0078"
+    row = "powder pattern undecidable 0.114 QSVR 0.117 SVR −0.004 −0.012 … +0.005 0.01 0.01 · 0.01 · 0.01 0.011 0.0078"
     for part in (row, "±0.010 meV/atom, the region of practical equivalence", "12 folds", "exploratory, not tests"):
         assert part in page.text, part
     assert "not distinguishable" not in page.text, "exploratory pairs have no verdict"
