@@ -58,7 +58,7 @@ def test_compare_lists_what_is_left_out_and_writes_report(
     record = qperov.records.read_record(run_directory)
     assert record.command == "qperov compare crystals"
     assert set(record.comparison.table["family"]) == {"baseline", "classical", "quantum", "reference"}
-    assert record.studies == ()
+    assert [study.kind for study in record.studies] == ["crystal"]
     page = (run_directory / "report.html").read_bytes()
     assert f"report: {run_directory / 'report.html'}" in call("report", run_directory).replace("\n", "")
     assert (run_directory / "report.html").read_bytes() == page

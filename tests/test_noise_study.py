@@ -60,7 +60,7 @@ def test_it_says_that_no_machine_was_used_and_gives_its_numbers(study: Study) ->
     assert "no real machine was used" in text
     assert MACHINE in text
     for value in study.tables["Scores"]["R²"]:
-        assert f"{value:.2f}".replace("-", "−") in study.paragraphs[2]
+        assert f"{value:.2f}".replace("-", "−") in study.paragraphs[0]
     assert next(iter(study.tables["Scores"]["matrix"])) == "exact"
 
 

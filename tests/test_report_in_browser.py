@@ -13,6 +13,7 @@ from headless_browser import Browser, browser, find_browser
 from PIL import Image
 from synthetic_comparison import DATASET, TASK, synthetic_comparison
 
+from qperov.evaluation.results import PLANNED
 from qperov.records.study import Chart, Study
 from qperov.records.writing import write_record
 from qperov.reports import build_report
@@ -21,6 +22,9 @@ from qperov.reports.runs.page import compare_runs
 pytestmark = pytest.mark.slow
 
 DESK, PHONE = 1280, 390
+#: What a reader sees before scrolling, and what a whole page may take.
+FIRST_SCREEN = {DESK: 800, PHONE: 844}
+HIGHEST, LARGEST = 8000, 2_000_000
 #: What A4 leaves between the margins that the pages ask for, in CSS pixels: 182 mm × 265 mm.
 PAPER = (688, 1001)
 LONG = "an_uninterrupted_name_that_is_much_longer_than_a_telephone_is_wide_" * 2
@@ -49,9 +53,14 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     comparison = synthetic_comparison(n=80, models=MODELS, repeats=1)
     probable = {"prob_better": 0.3, "prob_equivalent": 0.3, "prob_worse": 0.4, "rope": 0.0027}
+    question = dict.fromkeys(PLANNED, 0.0105) | {
+        "descriptor": "structure factors", "quantum": "QSVR · structure factors", "outcome": "likely better",
+        "classical": "Gaussian process · structure factors", "folds": 5,
+    }  # fmt: skip
     comparison = comparison.__class__(
         **{
             **vars(comparison),
+            "planned": pd.DataFrame([question]),
             "table": comparison.table.assign(memory_mb=np.linspace(1, 999, len(comparison.table))),
             "significance": comparison.significance.assign(**probable),
             "label": {**comparison.label, "provenance": [LONG]},
@@ -85,13 +94,39 @@ def test_pages_are_whole_at_the_width_of_a_desk_and_of_a_phone(
     dead = "[...document.links].map(a => a.getAttribute('href')).filter(h => h[0] == '#' && !document.querySelector(h))"
     assert opened.evaluate(dead) == []
     assert opened.evaluate("document.querySelectorAll('nav a').length") >= 5
+    assert opened.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert opened.complaints() == []
     assert opened.requests() == [pages[name].resolve().as_uri()], "nothing is fetched but the page itself"
+
+
+@pytest.mark.parametrize("width", [DESK, PHONE])
+def test_the_answer_is_on_the_first_screen(opened: Browser, pages: dict[str, Path], width: int) -> None:
+    opened.open(pages["report"], width, height=FIRST_SCREEN[width], mobile=width == PHONE)
+    for part in (".verdict", ".verdict + p", "#figure-1 img", ".answer .box"):
+        bottom = f"document.querySelector('{part}').getBoundingClientRect().bottom"
+        assert 0 < opened.evaluate(bottom) <= FIRST_SCREEN[width], part
+    legible = "document.querySelector('#figure-1 img').getBoundingClientRect().width"
+    assert opened.evaluate(legible) >= 0.8 * min(width, 600)
+
+
+def test_a_page_is_neither_long_nor_large(opened: Browser, pages: dict[str, Path]) -> None:
+    opened.open(pages["report"], DESK)
+    assert opened.evaluate("document.documentElement.scrollHeight") <= HIGHEST
+    assert pages["report"].stat().st_size <= LARGEST
+    assert opened.evaluate("document.querySelectorAll('details[open]').length") == 0
+    assert opened.evaluate("document.querySelectorAll('#scores img, #data img').length") >= 3
+
+
+def test_a_link_into_what_is_folded_opens_it(opened: Browser, pages: dict[str, Path]) -> None:
+    opened.open(pages["report"], DESK)
+    opened.evaluate("document.querySelector('#maps sup a').click()")
+    assert opened.evaluate("document.querySelector('#source-t-sne').checkVisibility()")
 
 
 def test_wide_tables_scroll_in_their_boxes_on_a_phone(opened: Browser, pages: dict[str, Path]) -> None:
     opened.open(pages["report"], PHONE, mobile=True)
     boxes = opened.evaluate(
+        "[...document.querySelectorAll('details')].forEach(d => { d.open = true; }) || "
         "[...document.querySelectorAll('figure.table .scroll')].filter(b => b.checkVisibility())"
         ".map(b => [b.clientWidth, b.scrollWidth, getComputedStyle(b).overflowX])"
     )
@@ -106,23 +141,28 @@ def test_wide_tables_scroll_in_their_boxes_on_a_phone(opened: Browser, pages: di
 
 def test_on_a_desk_the_tables_fit(opened: Browser, pages: dict[str, Path]) -> None:
     opened.open(pages["report"], DESK)
+    opened.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     wide = (
-        "[...document.querySelectorAll('#scores .scroll, #differences > figure .scroll')]"
-        ".map(b => [b.scrollWidth, b.clientWidth])"
+        "[...document.querySelectorAll('#scores .scroll, #planned .scroll')].map(b => [b.scrollWidth, b.clientWidth])"
     )
     found = opened.evaluate(wide)
-    assert len(found) == 2
+    assert len(found) >= 6
     assert all(inside <= width for inside, width in found), found
 
 
-def test_maps_come_to_life_and_stay_off_paper(opened: Browser, pages: dict[str, Path]) -> None:
+def test_maps_are_drawn_once_and_still_on_paper(opened: Browser, pages: dict[str, Path]) -> None:
     opened.open(pages["report"], DESK)
+    seen = "[...document.querySelectorAll('{}')].map(m => m.checkVisibility())"
+    live, still = (seen.format(name) for name in (".crystal-map", ".still img"))
+    assert opened.evaluate(live) == [True, False], "one is open, one is folded"
+    assert opened.evaluate(still) == [False, False]
+    opened.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     heights = "[...document.querySelectorAll('.crystal-map')].map(m => m.getBoundingClientRect().height)"
-    assert all(height > 100 for height in opened.evaluate(heights))
-    assert len(opened.evaluate(heights)) == 2
+    assert all(height > 100 for height in opened.evaluate(f"new Promise(d => setTimeout(() => d({heights}), 200))"))
     opened.call("Emulation.setEmulatedMedia", media="print")
     try:
         assert set(opened.evaluate(heights)) == {0}
+        assert opened.evaluate(still) == [True, True]
     finally:
         opened.call("Emulation.setEmulatedMedia", media="")
 

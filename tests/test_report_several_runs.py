@@ -340,7 +340,7 @@ def test_one_sound_run_among_bad_ones_is_rebuilt(runs: Path, tmp_path: Path) -> 
     done = call(runs / "empty", runs / "b", "--out", tmp_path / "page.html")
     assert done.exit_code == 0
     assert "left out: " in done.stderr
-    assert "Which differences are significant" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Quantum against classical" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_several_runs_go_to_the_working_directory_by_default(

@@ -20,12 +20,13 @@ from hypothesis import strategies as st
 from sklearn.datasets import make_blobs
 from synthetic_comparison import DATASET, MODELS, PROVENANCE, TASK, synthetic_comparison
 
-from qperov.evaluation.results import Comparison
+from qperov.evaluation.results import PLANNED, Comparison
 from qperov.records.record import Record, read_record
 from qperov.records.writing import write_record
 from qperov.reports import build_report, draw_parity, draw_scores, embed, map_descriptor
 from qperov.reports.page import script_policy
 from qperov.reports.words import findings as say
+from qperov.reports.words.answer import answer, leaders, questions, sentence
 from qperov.reports.words.number_format import chance, decimals, fixed, significant
 
 COMPARISON = synthetic_comparison()
@@ -111,7 +112,7 @@ def test_only_scripts_of_our_own_may_run(page: Page, record: Record) -> None:
 
 def test_links_lead_somewhere_and_numbers_are_in_order(page: Page) -> None:
     inside = [link for link in page.links if link.startswith("#")]
-    assert len(inside) > 12
+    assert len(inside) >= 9
     assert {link[1:] for link in inside} <= set(page.ids)
     assert len(set(page.ids)) == len(page.ids)
     outside = [link for link in page.links if not link.startswith("#")]
@@ -124,21 +125,20 @@ def test_links_lead_somewhere_and_numbers_are_in_order(page: Page) -> None:
     assert page.tags.count("img") == sum(name.startswith("figure-") for name in page.ids), "no figure without a caption"
 
 
-def test_the_page_reads_like_a_paper(page: Page, record: Record) -> None:
+def test_the_answer_comes_first_and_the_rest_in_order(page: Page, record: Record) -> None:
     text = (record.path / "report.html").read_text(encoding="utf-8")
     sections = re.findall(r'<section id="(.+?)">\n<h2>(.+?)</h2>', text)
     assert [heading for _, heading in sections] == [
-        "Question", "Data and provenance", "Scores", "Conclusions", "Which differences are significant", "Figures",
-        "Maps of the crystals", "Methods", "Settings and versions", "How to reproduce it", "Sources",
+        "Data", "Scores", "Quantum against classical", "Maps of the crystals", "Method, settings and sources",
+        "How to reproduce it",
     ]  # fmt: skip
     assert re.findall(r'<li><a href="#(.+?)">(.+?)</a>', text) == sections, "the table of contents"
-    assert (
-        "How well can the energy_per_atom of 120 crystals (synthetic) be predicted from their powder pattern and pair "
-        "correlations, and do quantum models predict it better than classical ones? 2 quantum models, 2 classical "
-        "models and 1 reference model are tested on the same folds: Folds never separate crystals of one symmetry "
-        "class or of one identical descriptor. Hyperparameters were chosen by cross-validation within each training "
-        "fold." in page.text
-    )
+    found = answer(COMPARISON)
+    order = [found.lead, found.constant, "Figure 1.", COMPARISON.warnings[0], "Table of", sections[0][1]]
+    order.remove("Table of")
+    places = [page.text.index(part) for part in order]
+    assert places == sorted(places)
+    assert "2 quantum, 2 classical and 1 reference model on the same folds" in page.text
 
 
 def test_memory_of_a_model_has_a_column(tmp_path: Path, page: Page) -> None:
@@ -151,30 +151,28 @@ def test_memory_of_a_model_has_a_column(tmp_path: Path, page: Page) -> None:
 
 def test_the_page_says_what_must_be_said(page: Page) -> None:
     text = page.text
-    for sentence in (
+    for part in (
         PROVENANCE,
         COMPARISON.warnings[0],
         COMPARISON.settings["split"],
         TASK["command"],
         "UnfinishedRunError: 2",
         "run_07/OUTCAR: did not end",
+        "they hold the choice of test crystals, not that of training crystals",
         "ceiling R² 0.860; numerical rank 3 of 24 columns; 105 distinct rows among 120 crystals",
-        "noise floor 0.0011 meV/atom",
-        "No model of this descriptor can exceed R² = 0.86 on these crystals",
-        "To quote: On the powder pattern, QSVR",
-        "depends on the zero of energy",
-        "Nadeau and Bengio 2003",
+        "noise 0.0011 meV/atom",
+        "depends on the zero of the label",
+        "the corrected resampled t-test",
         "bandwidth = 0.1",
         "0" * 64,
         "Trustworthiness 0.9",
     ):
-        assert sentence in text, sentence
+        assert part in text, part
     rows = re.findall(r"(mean|median) baseline", text)
     assert rows == ["mean", "median"]
     for model in COMPARISON.table["model"]:
         assert model in text
-    # provenance and warnings stand before the first score
-    assert text.index(PROVENANCE) < text.index(COMPARISON.warnings[0]) < text.index("95 % interval")
+    assert text.index(COMPARISON.warnings[0]) < text.index(PROVENANCE) < text.index("95 % intervals by bootstrap")
 
 
 def test_a_copied_record_gives_the_same_bytes(record: Record, page: Page, tmp_path: Path) -> None:
@@ -258,64 +256,110 @@ def test_sparse_comparisons_have_reports(tmp_path: Path, case: Comparison) -> No
 # --- what the numbers say -----------------------------------------------------------------------
 
 
-def verdict(delta: float, low: float, high: float, p_holm: float) -> str:
-    """The sentence on the powder pattern when SVR − QSVR is the given difference."""
-    pairs = pd.DataFrame(
-        [("SVR · powder pattern", "QSVR · powder pattern", delta, low, high, 2.0, p_holm / 3, p_holm)],
-        columns=COMPARISON.significance.columns,
+def asked(delta: float, half: float, p_holm: float, probable: tuple[float, float, float] | None = None) -> Comparison:
+    """A record without planned questions in which QSVR − SVR on the powder pattern is the given difference."""
+    values = (
+        "SVR · powder pattern",
+        "QSVR · powder pattern",
+        -delta,
+        -delta - half,
+        -delta + half,
+        2.0,
+        p_holm,
+        p_holm,
     )
-    table = COMPARISON.table[COMPARISON.table["model"] != "Ridge · powder pattern"]
-    _, sentences = say.summarise(replace(COMPARISON, significance=pairs, table=table))
-    assert sentences[0]["descriptor"] == "powder pattern"
-    return sentences[0]["text"]
-
-
-def test_quantum_against_classical_is_told_with_the_right_sign() -> None:
-    # SVR − QSVR > 0: the quantum model's error is smaller
-    assert "quantum is better by 0.030 meV/atom (ΔMAE −0.030 [−0.040 … −0.020]" in verdict(0.03, 0.02, 0.04, 0.001)
-    assert "quantum is worse by 0.030 meV/atom (ΔMAE +0.030 [+0.020 … +0.040]" in verdict(-0.03, -0.04, -0.02, 0.001)
-    assert "not distinguishable (ΔMAE −0.030" in verdict(0.03, 0.02, 0.04, 0.06)
-    assert "p(Holm) < 0.001" in verdict(0.03, 0.02, 0.04, 0.0005)
-
-
-def quoted(delta: float, p_holm: float, probable: tuple[float, float, float] | None) -> str:
-    """What may be quoted of QSVR and SVR when SVR − QSVR is the given difference, ± 0.01."""
-    values = ("SVR · powder pattern", "QSVR · powder pattern", delta, delta - 0.01, delta + 0.01, 2.0, p_holm, p_holm)
     pairs = pd.DataFrame([values], columns=COMPARISON.significance.columns)
     if probable is not None:
-        pairs = pairs.assign(prob_better=probable[0], prob_equivalent=probable[1], prob_worse=probable[2], rope=0.00271)
-    case = replace(COMPARISON, significance=pairs)
-    quantum, classical = (say.best_of(case, "powder pattern", family) for family in ("quantum", "classical"))
-    return say.quotable(case, quantum, classical)
+        better, same, worse = probable
+        pairs = pairs.assign(prob_better=worse, prob_equivalent=same, prob_worse=better, rope=0.0027)
+    table = COMPARISON.table[~COMPARISON.table["model"].isin(["Ridge · powder pattern", "QSVR · pair correlations"])]
+    return replace(COMPARISON, significance=pairs, table=table)
 
 
-def test_the_sentence_to_quote_is_worked_out_from_the_numbers() -> None:
-    assert quoted(0.004, 0.6, (0.1, 0.55, 0.35)) == (
-        "On the powder pattern, QSVR is not distinguishable from SVR at n = 120 (ΔMAE −0.004 ± 0.010 meV/atom at 95 % "
-        "confidence). The probability that they differ by less than 0.0027 meV/atom, a negligible amount, is "
-        "0.55; that QSVR is better by more than that, 0.35; that it is worse by more than that, 0.10."
+@pytest.mark.parametrize(
+    ("delta", "p_holm", "probable", "said"),
+    [
+        (-0.03, 0.001, None, "the best quantum model (QSVR) is better than the best classical one (SVR): MAE"),
+        (0.03, 0.001, None, "the best quantum model (QSVR) is worse than the best classical one (SVR): MAE"),
+        (-0.03, 0.06, None, "120 crystals do not decide between the best quantum model (QSVR) and the best classical"),
+        (
+            0.001,
+            0.6,
+            (0.01, 0.97, 0.02),
+            "the best quantum model (QSVR) and the best classical one (SVR) are practically",
+        ),
+    ],
+)
+def test_quantum_against_classical_is_told_with_the_right_sign(
+    delta: float, p_holm: float, probable: tuple[float, float, float] | None, said: str
+) -> None:
+    (question,) = questions(asked(delta, 0.01, p_holm, probable))
+    text = sentence(asked(delta, 0.01, p_holm, probable), question)
+    assert text.startswith(f"From the powder pattern, {said}")
+    low, high = (f"{delta + end:+.3f}".replace("-", "−") for end in (-0.01, 0.01))
+    assert text.endswith(f"(difference {delta:+.3f} [{low} … {high}]).".replace("-", "−"))
+
+
+def test_a_reference_never_leads_but_says_what_is_lost() -> None:
+    assert COMPARISON.table.loc[COMPARISON.table["mae"].idxmin(), "model"] == "Ridge · pair correlations"
+    found = answer(COMPARISON)
+    assert "pair correlations" not in found.lead
+    (lost,) = [text for text in found.others if text.startswith("Outside the comparison, Ridge (")]
+    assert "better than the best model of the powder pattern" in lost
+    assert [row["family"] for row in leaders(COMPARISON)] == ["quantum", "classical", "reference", "baseline"]
+    candidates = COMPARISON.table.assign(
+        role=COMPARISON.table["role"].where(COMPARISON.table["family"] != "quantum", "contrast")
     )
-    assert "QSVR is better than SVR at n = 120 (ΔMAE −0.030" in quoted(0.03, 0.001, (0.0, 0.001, 0.999))
-    assert "better by more than that, > 0.99; that it is worse by more than that, < 0.01." in quoted(
-        0.03, 0.001, (0, 0, 1)
-    )
-    assert "QSVR is worse than SVR" in quoted(-0.03, 0.001, (1, 0, 0))
-    assert quoted(0.004, 0.6, None).endswith("(ΔMAE −0.004 ± 0.010 meV/atom at 95 % confidence)."), "an older record"
-    assert "QSVR is practically equivalent to SVR at n = 120 (ΔMAE" in quoted(0.001, 0.6, (0.01, 0.97, 0.02))
-    assert quoted(0.004, float("nan"), None) == ""
+    alone = replace(COMPARISON, table=candidates, significance=COMPARISON.significance.iloc[:0])
+    assert "Of 2 models, SVR on the powder pattern has the smallest MAE: 0." in answer(alone).lead
 
 
-def test_the_summary_names_the_best_the_noise_and_the_worthless() -> None:
-    summary, _ = say.summarise(COMPARISON)
+def test_a_constant_stands_beside_the_answer() -> None:
     table = COMPARISON.table.set_index("model")
-    best = table["mae"].idxmin()
-    times = table.loc[best, "mae"] / COMPARISON.label["noise"]
-    assert summary.startswith(f"Of 5 models, {best} has the smallest MAE, {table.loc[best, 'mae']:.4f} [")
-    assert f"That is {times:.2g} times the label noise." in summary
-    models = say.scored_models(COMPARISON).iloc[2:]
-    lost = [row["model"] for _, row in models.iterrows() if not say.beats_constant(COMPARISON, row)]
-    assert "QSVR · pair correlations" in lost
-    assert summary.endswith(f"{len(lost)} of 5 are no better than a constant: {', '.join(lost)}.")
+    constant, best = table.loc[["mean", "median"], "mae"].min(), table.loc["QSVR · powder pattern", "mae"]
+    untested = replace(COMPARISON, significance=COMPARISON.significance.iloc[:0])
+    assert answer(untested).constant.startswith("A constant, the m")
+    assert answer(untested).constant.endswith(f"removes {100 * (1 - best / constant):.0f} % of that error.")
+    worthless = replace(untested, table=COMPARISON.table.assign(mae_high=9.0))
+    assert answer(worthless).lead.startswith(
+        "No model is shown to predict the energy per atom better than a constant: "
+    )
+
+
+def with_planned(outcome: str, delta: float = -0.0036) -> Comparison:
+    """A record whose question on the powder pattern has this outcome."""
+    row = dict.fromkeys(PLANNED, 0.01) | {
+        "descriptor": "powder pattern", "quantum": "QSVR · powder pattern", "classical": "SVR · powder pattern",
+        "quantum_mae": 0.1139, "classical_mae": 0.1175, "delta_mae": delta, "low": -0.012, "high": 0.005,
+        "rope": 0.0102, "detectable": 0.0113, "floor": 0.0078, "folds": 12, "outcome": outcome,
+    }  # fmt: skip
+    significance = COMPARISON.significance.assign(p_holm=float("nan"), exploratory=True)
+    return replace(COMPARISON, planned=pd.DataFrame([row]), significance=significance)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        ("better", "(QSVR) is better than the best classical one (SVR)"),
+        ("likely better", "(QSVR) is likely, not certainly, better than the best classical one (SVR)"),
+        ("practically the same", "(QSVR) and the best classical one (SVR) are practically the same"),
+        ("likely worse", "(QSVR) is likely, not certainly, worse than the best classical one (SVR)"),
+        ("worse", "(QSVR) is worse than the best classical one (SVR)"),
+        ("undecidable", "120 crystals do not decide between the best quantum model (QSVR) and"),
+    ],
+)
+def test_the_page_leads_with_the_planned_outcome(outcome: str, said: str) -> None:
+    lead = answer(with_planned(outcome)).lead
+    assert said in lead
+    assert lead.endswith("MAE 0.114 and 0.117 meV/atom (difference −0.004 [−0.012 … +0.005]).")
+
+
+def test_planned_questions_have_a_table_others_are_exploratory(tmp_path: Path) -> None:
+    page = Page(report_of(tmp_path / "run", replace(with_planned("undecidable"), features={})))
+    row = "powder pattern undecidable 0.114 QSVR 0.117 SVR −0.004 −0.012 … +0.005 0.01 0.01 · 0.01 · 0.01 0.011 0.0078"
+    for part in (row, "±0.010 meV/atom, the region of practical equivalence", "12 folds", "exploratory, not tests"):
+        assert part in page.text, part
+    assert "not distinguishable" not in page.text, "exploratory pairs have no verdict"
 
 
 @pytest.mark.parametrize(
@@ -348,18 +392,18 @@ def test_no_better_than_constant_is_judged_against_better_one() -> None:
     table = COMPARISON.table.set_index("model")
     assert say.best_baseline(COMPARISON)["model"] == table.loc[["mean", "median"], "mae"].idxmin()
     rows = {row["model"]: row for _, row in say.scored_models(COMPARISON).iterrows()}
-    assert say.beats_constant(COMPARISON, rows["Ridge · pair correlations"])
-    assert not say.beats_constant(COMPARISON, rows["QSVR · pair correlations"])
+    assert COMPARISON.beats_constant("Ridge · pair correlations")
+    assert not COMPARISON.beats_constant("QSVR · pair correlations")
     # significantly different but worse is no better
     worse = rows["QSVR · pair correlations"].copy()
     pair = pd.DataFrame(
         [(worse["model"], "mean", 0.1, 0.05, 0.15, 9.0, 1e-6, 1e-6)], columns=COMPARISON.significance.columns
     )
-    assert not say.beats_constant(replace(COMPARISON, significance=pair), worse)
+    assert not replace(COMPARISON, significance=pair).beats_constant(worse["model"])
     # untested pairs: by the interval
     untested = replace(COMPARISON, significance=COMPARISON.significance.iloc[:0])
-    assert say.beats_constant(untested, rows["Ridge · pair correlations"])
-    assert not say.beats_constant(untested, rows["QSVR · pair correlations"])
+    assert untested.beats_constant("Ridge · pair correlations")
+    assert not untested.beats_constant("QSVR · pair correlations")
 
 
 def test_differences_are_antisymmetric() -> None:

@@ -24,7 +24,8 @@ from qperov.records.record import read_record
 from qperov.records.study import Chart, Reference, Study
 from qperov.records.writing import write_record
 from qperov.reports import build_report
-from qperov.reports.figures.charts import SERIES_COLOURS, draw_chart
+from qperov.reports.figures.charts import draw_chart
+from qperov.reports.figures.style import COLOURS, OTHER_COLOURS
 from qperov.studies import autoencoder as autoencoder_study
 
 COMPARISON = synthetic_comparison(n=24, repeats=1)
@@ -190,7 +191,7 @@ def test_report_of_a_study_is_the_same_twice(tmp_path: Path) -> None:
     path = write(tmp_path / "run", STUDY)
     page = build_report(read_record(path))
     text = page.read_text(encoding="utf-8")
-    section = text[text.index("<h2>Compression</h2>") : text.index("<h2>Methods</h2>")]
+    section = text[text.index("<h2>Compression</h2>") : text.index("<h2>Maps")]
     assert "Four numbers, one of them rounding noise." in section
     rows = re.findall(r"<tr>(.*?)</tr>", section)
     cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows]
@@ -213,7 +214,7 @@ def test_hostile_text_is_shown_and_not_run(tmp_path: Path) -> None:
     study = Study(NASTY, (NASTY,), tables={NASTY: frame}, charts=(chart,), decimals={NASTY: 2})
     text = build_report(read_record(write(tmp_path / "run", study))).read_text(encoding="utf-8")
     assert "<script>alert" not in text
-    section = text[text.rindex("<h2>", 0, text.index("<h2>Methods")) : text.index("<h2>Methods")]
+    section = text[text.rindex("<h2>", 0, text.index("<h2>Maps")) : text.index("<h2>Maps")]
     assert section.count("&lt;script&gt;") >= 7
     assert section.count("</td>") == 4
     assert "{{ 7 * 7 }}" in section
@@ -234,9 +235,33 @@ def test_lines_are_drawn_where_their_numbers_are() -> None:
 
 def test_a_histogram_counts_shares_of_each_series() -> None:
     axes = draw_chart(STUDY, STUDY.charts[1]).axes[0]
-    for colour in SERIES_COLOURS[:2]:
+    for colour in OTHER_COLOURS[:2]:
         bars = [bar for bar in axes.patches if to_hex(bar.get_facecolor()) == colour]
         assert math.isclose(sum(bar.get_height() for bar in bars), 1)
+
+
+def test_series_have_the_colours_of_their_families() -> None:
+    chart = Chart("Loss", "lines", "curve", "n", "loss", series="model")
+    curve = pd.DataFrame({"n": [1, 2] * 3, "loss": [1.0, 0.5] * 3, "model": list("aabbcc")})
+    told = Study("Told", charts=(chart,), data={"curve": curve.assign(family=["quantum"] * 4 + ["classical"] * 2)})
+    colours = [to_hex(line.get_color()) for line in draw_chart(told, chart).axes[0].lines]
+    assert (colours[0], colours[2]) == (COLOURS["quantum"], COLOURS["classical"])
+    assert len(set(colours)) == 3, "a second quantum model has a shade of its own"
+    known = draw_chart(Study("Known", charts=(chart,), data={"curve": curve}), chart, {"b": "classical"}).axes[0].lines
+    assert to_hex(known[1].get_color()) == COLOURS["classical"]
+    assert to_hex(known[0].get_color()) == OTHER_COLOURS[0]
+
+
+def test_a_pattern_has_marks_and_the_indices_of_its_peaks() -> None:
+    chart = Chart("Pattern", "sticks", "peaks", "x", "y", series="hkl")
+    peaks = pd.DataFrame(
+        {"x": [10.0, 10.1, 40.0, 80.0], "y": [100.0, 50.0, 1.0, 30.0], "hkl": ["100", "010", "200", "1 0 −12"]}
+    )
+    axes = draw_chart(Study("Sticks", charts=(chart,), data={"peaks": peaks}), chart).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["100", "1 0 −12"], "no room for one, too low the other"
+    np.testing.assert_array_equal(axes.lines[0].get_xdata(), peaks["x"])
+    (sticks,) = axes.collections
+    np.testing.assert_array_equal([path.vertices[1, 1] for path in sticks.get_paths()], peaks["y"])
 
 
 def test_parity_has_one_scale_and_bars_the_lengths_of_the_table() -> None:
@@ -252,7 +277,7 @@ def test_parity_has_one_scale_and_bars_the_lengths_of_the_table() -> None:
 
 @settings(max_examples=12, deadline=None)
 @given(
-    kind=st.sampled_from(["lines", "scatter", "histogram", "bars"]),
+    kind=st.sampled_from(["lines", "scatter", "histogram", "bars", "sticks"]),
     values=st.lists(st.floats(-1e6, 1e6) | st.sampled_from([math.nan, math.inf, 0.0]), max_size=5),
     log=st.booleans(),
 )
@@ -260,7 +285,14 @@ def test_any_numbers_have_a_figure(kind: str, values: list[float], log: bool) ->
     frame = pd.DataFrame({"x": np.array(values, dtype=float), "name": [f"_{i % 2}" for i in range(len(values))]})
     y = {"histogram": "", "bars": "name"}.get(kind, "x")
     chart = Chart(
-        "c", kind, "t", "x", y, series="name", log_x=log and kind != "bars", log_y=log and bool(y) and kind != "bars"
+        "c",
+        kind,
+        "t",
+        "x",
+        y,
+        series="name",
+        log_x=log and kind not in ("bars", "sticks"),
+        log_y=log and bool(y) and kind not in ("bars", "sticks"),
     )
     figure = draw_chart(Study("s", charts=(chart,), data={"t": frame}), chart)
     figure.canvas.draw()
@@ -296,8 +328,10 @@ def test_the_autoencoder_stands_beside_its_baselines(
     record = read_record(write(tmp_path / "run", compression, noise, energy))
     page = build_report(record).read_text(encoding="utf-8")
     assert f"{table.loc['entangling 5→2', 'test']:.5f}" in page
-    for study in (compression, noise, energy):
+    for study in (compression, noise):
         assert f"<h2>{study.title}</h2>" in page
+    assert f"<h2>{energy.title}</h2>" not in page, "no section of what there is not"
+    assert f"<li>{energy.title}: Skipped in a quick run.</li>" in page
 
 
 def test_no_class_and_no_vector_is_on_both_sides(

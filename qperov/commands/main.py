@@ -229,6 +229,7 @@ def _compare_and_report(
     from qperov.records import write_record
     from qperov.records.runs import claim_run, discard_folds, unfinished_run
     from qperov.reports import build_report
+    from qperov.studies.crystal import crystal_study
     from qperov.studies.kernel_matrices import kernel_matrices
     from qperov.studies.models import build_suite
 
@@ -266,7 +267,7 @@ def _compare_and_report(
         "split": split,
         "studies": list(studies),
     }
-    sections = _sections(studies, dataset, suite, comparison, quick, seed, jobs)
+    sections = (*crystal_study(dataset), *_sections(studies, dataset, suite, comparison, quick, seed, jobs))
     with screen.status("Computing kernel matrices for the maps"):
         kernels = kernel_matrices(suite.models, comparison)
     with screen.status("Writing the record, drawing figures and maps"):
@@ -290,9 +291,14 @@ def _compare_and_report(
             fit_and_store(
                 suite.pipelines, dataset, comparison, names, record.path / "models", n_jobs=jobs, progress=advance
             )
+        for kept in names:
+            if not comparison.beats_constant(kept):
+                screen.echo(
+                    f"warning: {kept} is no better than a constant: its predictions are worth no more", err=True
+                )
         typer.echo(f"models kept: {', '.join(names)}; use them with `qperov predict {record.path} FILES…`")
     discard_folds(runs, run)
-    typer.echo(f"\nreport: {page}")
+    screen.print_answer(comparison, page)
 
 
 def _chosen_studies(names: str, known: tuple[str, ...] = STUDIES) -> tuple[str, ...]:

@@ -109,11 +109,16 @@ def _introduce(model: StoredModel) -> None:
         f"{model.name}: {model.target} [{unit or 'no unit'}], trained on {about['dataset']['n']} crystals of "
         f"{about['dataset']['name']}"
     )
-    screen.echo(
-        f"on crystals held out: MAE {scores['mae']:.3g} {unit}, R² {scores['r2']:.2f} ({about['settings']['split']})"
-    )
+    screen.echo(f"on crystals held out: {_score(model)}, R² {scores['r2']:.2f} ({about['settings']['split']})")
     for note in model.notes:
         screen.echo(f"warning: {note}", err=True)
+
+
+def _score(model: StoredModel) -> str:
+    """The model's MAE on crystals held out, with its interval, and a constant's beside it."""
+    scores, constant, unit = model.about["scores"], model.about["constant"], f" {model.unit}" if model.unit else ""
+    text = f"MAE {scores['mae']:.3g} [{scores['mae_low']:.3g} … {scores['mae_high']:.3g}]{unit}"
+    return text if constant is None else f"{text}; a constant: {constant['mae']:.3g}"
 
 
 def _stop_at_first(failures: list[Failure], strict: bool) -> None:
@@ -130,7 +135,9 @@ def _show(model: StoredModel, predictions: Predictions) -> None:
     from rich.text import Text
 
     rows, digits = predictions.table, _decimals(model)
-    table = Table(caption=_caption(predictions))
+    table = Table(
+        caption="\n".join((_score(model), *(f"warning: {note}" for note in model.notes), _caption(predictions)))
+    )
     table.add_column("crystal", overflow="fold")
     table.add_column("composition")
     columns = [
@@ -182,8 +189,9 @@ def _tell(failures: list[Failure]) -> None:
 def write_predictions(path: Path, model: StoredModel, predictions: Predictions, failures: Sequence[Failure]) -> None:
     """Write a table, one row an entry, those without a prediction last; an existing file is replaced at the end.
 
-    Columns are those of ``predictions.table`` with ``confidence``, ``unit``, ``model`` and, for entries without a
-    prediction, ``error``. In JSON they are the list ``predictions``, after what is known of the model.
+    Columns are those of ``predictions.table`` with ``confidence``, ``unit``, ``model``, its MAE on crystals held out
+    and the interval of that, what it warns of and, for entries without a prediction, ``error``. In JSON they are the
+    list ``predictions``, after what is known of the model.
     """
     import pandas as pd
 
@@ -200,7 +208,10 @@ def write_predictions(path: Path, model: StoredModel, predictions: Predictions, 
         text = json.dumps(_content(model, predictions, table), indent=1, ensure_ascii=False, allow_nan=False)
         write_text(path, text + "\n")
         return
+    scores = model.about["scores"]
     known = {"confidence": predictions.confidence, "unit": model.unit, "model": model.name}
+    known |= {f"model_{name}": scores[name] for name in ("mae", "mae_low", "mae_high")}
+    known |= {"model_warning": "; ".join(model.notes)}
     for place, (column, value) in enumerate(known.items(), start=table.columns.get_loc("high") + 1):
         table.insert(place, column, value)
     with atomic_path(path) as temporary:
@@ -217,6 +228,7 @@ def _content(model: StoredModel, predictions: Predictions, table: pd.DataFrame) 
         "unit": model.unit,
         "trained_on": model.about["dataset"],
         "scores": {name: _plain(value) for name, value in model.about["scores"].items()},
+        "constant": model.about["constant"],
         "versions": model.about["versions"],
         "notes": list(model.notes),
         "confidence": predictions.confidence,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -91,12 +92,13 @@ def tell_issues(
 
 def print_table(comparison: Comparison) -> None:
     """Scores by descriptor and planned questions, below what the labels are and the cautions on them."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
     from qperov.evaluation.problem import BASELINES
+    from qperov.reports.words.answer import planned_lines
     from qperov.reports.words.findings import interval
-    from qperov.reports.words.planned import planned_lines
 
     label = comparison.label
     unit = label["unit"] or ""
@@ -107,11 +109,13 @@ def print_table(comparison: Comparison) -> None:
     for warning in comparison.warnings:
         _wrapped(f"warning: {warning}", err=True)
     table = Table(
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
         caption="out-of-fold scores with 95 % intervals by bootstrap over groups, without variation of the training; "
-        "R² ≤: ceiling of the descriptor"
+        "R² ≤: ceiling of the descriptor",
     )
     for column in ("model", f"MAE {unit}", "R²", "ρ", "s"):
-        table.add_column(column, justify="left" if column == "model" else "right")
+        table.add_column(column, justify="left" if column == "model" else "right", no_wrap=True)
     scores = comparison.table
     ceilings = comparison.descriptors.set_index("descriptor")["ceiling_r2"]
     for descriptor, rows in scores.groupby("descriptor", sort=False):
@@ -120,8 +124,8 @@ def print_table(comparison: Comparison) -> None:
         for _, row in rows.iterrows():
             table.add_row(
                 BASELINES.get(row["model"], row["name"]),
-                " ".join(interval(row, "mae")),
-                " ".join(interval(row, "r2")),
+                "{} [{}]".format(*interval(row, "mae")),
+                interval(row, "r2")[0],
                 "–" if row.kind == "baseline" else f"{row.spearman:.2f}",
                 f"{row.seconds:.1f}",
             )
@@ -129,6 +133,16 @@ def print_table(comparison: Comparison) -> None:
     Console().print(table)
     for line in planned_lines(comparison):
         _wrapped(line)
+
+
+def print_answer(comparison: Comparison, page: Path) -> None:
+    """The finding in two sentences, and where the report is."""
+    from qperov.reports.words.answer import answer
+
+    found = answer(comparison)
+    typer.echo()
+    _wrapped(f"{found.lead} {found.constant}".strip())
+    echo(f"report: {page}")
 
 
 def _wrapped(text: str, err: bool = False) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 METRICS = ("mae", "rmse", "r2", "spearman", "maer")
+#: A difference is significant below this p.
+ALPHA = 0.05
 #: Columns of the planned questions, and their types.
 PLANNED = {
     **dict.fromkeys(("descriptor", "quantum", "classical"), "str"),
@@ -86,6 +88,32 @@ class Comparison:
     settings: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     planned: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(PLANNED)).astype(PLANNED))
+
+    @property
+    def constant(self) -> pd.Series | None:
+        """The row of the better constant, or None without one."""
+        constants = self.table[(self.table["kind"] == "baseline") & self.table["mae"].notna()]
+        return None if constants.empty else constants.loc[constants["mae"].idxmin()]
+
+    def beats_constant(self, model: str) -> bool:
+        """Whether a model is better than the better constant.
+
+        By the corrected t-test (Holm's p under 0.05); by the interval of its MAE where the pair was not tested.
+
+        Raises
+        ------
+        KeyError
+            If there is no such model.
+        """
+        constant, row = self.constant, self.table.set_index("model").loc[model]
+        if constant is None:
+            return True
+        for first, second, sign in ((model, constant["model"], 1), (constant["model"], model, -1)):
+            pairs = self.significance
+            tested = pairs[(pairs["model_a"] == first) & (pairs["model_b"] == second) & pairs["p_holm"].notna()]
+            if len(tested):
+                return bool((tested["p_holm"] < ALPHA).all() and (sign * tested["delta_mae"] < 0).all())
+        return bool(row["mae_high"] < constant["mae"])
 
     def __repr__(self) -> str:
         return f"<Comparison of {len(self.table)} models on {self.label['n']} crystals of {self.label['name']}>"

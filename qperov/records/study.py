@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 #: Kinds of chart.
-KINDS = ("lines", "scatter", "histogram", "bars", "intervals", "crystals")
+KINDS = ("lines", "scatter", "histogram", "bars", "intervals", "sticks", "crystals")
 #: Columns that drawings of crystals need beside x, y and the elements: the third coordinate and the cell's edges (Å).
 CRYSTAL_COLUMNS = ("z", *(f"{edge}_{axis}" for edge in "abc" for axis in "xyz"))
 #: Columns that intervals need beside x and y: their ends.
@@ -48,16 +48,18 @@ class Chart:
     ----------
     title : str
         Also names the figure's files.
-    kind : "lines", "scatter", "histogram", "bars", "intervals" or "crystals"
+    kind : "lines", "scatter", "histogram", "bars", "intervals", "sticks" or "crystals"
         Histograms count ``x`` in shares of their series; bars are horizontal, of length ``x`` at the names in ``y``;
-        intervals are horizontal, from ``low`` to ``high`` with a point at ``x``, at the names in ``y``; crystals are
-        drawn one a panel, a row an atom, ``series`` the elements, with the columns `CRYSTAL_COLUMNS`.
+        intervals are horizontal, from ``low`` to ``high`` with a point at ``x``, at the names in ``y``; sticks stand
+        at ``x``, as high as ``y``, the highest below what ``series`` says of them; crystals are drawn one a panel, a
+        row an atom, ``series`` the elements, with the columns `CRYSTAL_COLUMNS`.
     table : str
         Table of the study, or one of its ``data``.
     x, y : str
         Columns; a histogram has no ``y``.
     series, panels : str
-        Columns that part the rows by colour and by panel; empty for one of them.
+        Columns that part the rows by colour and by panel; empty for one of them. Where the table has a column
+        ``family``, the colour is that of the family of models.
     x_label, y_label : str
         With unit; a ratio, a probability and the like have none.
     references : tuple of Reference
@@ -91,7 +93,7 @@ class Chart:
             raise ValueError(f"chart {self.title!r}: unknown kind {self.kind!r}; known: {', '.join(KINDS)}")
         if bool(self.y) == (self.kind == "histogram"):
             raise ValueError(f"chart {self.title!r}: a histogram has x alone, every other kind x and y")
-        if self.kind == "bars" and (self.log_x or self.log_y):
+        if self.kind in ("bars", "sticks") and (self.log_x or self.log_y):
             raise ValueError(f"chart {self.title!r}: the length of a bar means nothing on a logarithmic axis")
         if self.kind == "crystals" and not (self.series and self.panels):
             raise ValueError(f"chart {self.title!r}: crystals need a column of elements and one of their names")

@@ -1,5 +1,5 @@
-from .figures.style import draw_parity as draw_parity
-from .figures.style import draw_scores as draw_scores
+from .figures.scores import draw_parity as draw_parity
+from .figures.scores import draw_scores as draw_scores
 from .html import build_report as build_report
 from .maps.drawing import draw_map as draw_map
 from .maps.embedding import DescriptorMap as DescriptorMap

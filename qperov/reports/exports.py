@@ -34,7 +34,8 @@
 ``parameters``
     Chosen hyperparameters: ``model``, ``repeat``, ``fold``, ``parameters`` (an object).
 ``conclusions``
-    The page's sentences: ``summary``, and for each descriptor ``descriptor``, ``text`` and ``quotable`` ("" for none).
+    The page's sentences: ``summary``, and for each descriptor with quantum and classical models ``descriptor``,
+    ``text`` and the same as ``quotable``.
 ``studies``
     ``title``, ``paragraphs`` and ``tables``: name → rows, each an object of column → value.
 """
@@ -54,6 +55,7 @@ from qperov.records.record import Record
 from qperov.records.study import Study
 from qperov.reports.latex import latex_table
 from qperov.reports.words import findings as say
+from qperov.reports.words.answer import answer, questions, sentence
 from qperov.storage.atomic import write_text
 
 SCHEMA = "qperov-metrics/1"
@@ -83,7 +85,7 @@ def metrics(record: Record) -> dict[str, Any]:
     """Every score and test of a run as one JSON object; the module says what its keys are."""
     comparison = record.comparison
     label = {key: value for key, value in comparison.label.items() if key != "name"}
-    summary, per_descriptor = say.summarise(comparison)
+    asked = [(question.descriptor, sentence(comparison, question)) for question in questions(comparison)]
     unit = label.get("unit") or ""
     return _finite(
         {
@@ -111,7 +113,10 @@ def metrics(record: Record) -> dict[str, Any]:
             "parameters": [
                 {**row, "parameters": _parsed(row["parameters"])} for row in _rows(comparison.parameters)
             ],
-            "conclusions": {"summary": summary, "descriptors": per_descriptor},
+            "conclusions": {
+                "summary": answer(comparison).text,
+                "descriptors": [{"descriptor": name, "text": text, "quotable": text} for name, text in asked],
+            },
             "studies": [_study(study) for study in record.studies],
             "settings": comparison.settings,
             "task": record.task,
@@ -140,7 +145,7 @@ def _models(comparison: Comparison) -> list[dict[str, Any]]:
                 "ceiling_r2": row["ceiling_r2"],
                 "seconds": row["seconds"],
                 "memory_mb": row.get("memory_mb"),
-                "beats_constant": None if baseline else say.beats_constant(comparison, row),
+                "beats_constant": None if baseline else comparison.beats_constant(str(row["model"])),
                 "folds": _rows(folds.drop(columns="model")),
             }
         )

@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from qperov.evaluation.results import Comparison
 from qperov.records.record import Record, slug
 from qperov.records.study import Study
 from qperov.reports.exports import write_exports
 from qperov.reports.figures.charts import draw_chart
-from qperov.reports.figures.style import draw_parity, draw_scores, save
+from qperov.reports.figures.scores import draw_best, draw_parity, draw_scores
+from qperov.reports.figures.style import save
 from qperov.reports.maps.section import map_section
-from qperov.reports.page import Section, embedded, plain, render
+from qperov.reports.page import Section, embedded, full_stop, plain, render
 from qperov.reports.words import findings as say
-from qperov.reports.words.introduction import asked, contestants, data_facts, spread, target, title
+from qperov.reports.words.answer import answer, leaders, questions
+from qperov.reports.words.introduction import best_caption, contestants, data_facts, spread, title
 from qperov.reports.words.page_tables import (
     cells,
     chosen_parameters,
@@ -21,6 +24,7 @@ from qperov.reports.words.page_tables import (
     fold_rows,
     fold_sizes,
     is_text,
+    planned_questions,
     rope_text,
     score_groups,
     tested_pairs,
@@ -30,6 +34,10 @@ from qperov.storage.atomic import write_text
 
 MAP_SEED = 0
 FEW_ISSUES = 10
+#: The study that stands among the data.
+CRYSTAL = "crystal"
+#: Inches; a study's first figure that is wider stands below its text.
+WIDE = 7.5
 
 
 def build_report(record: Record, *, out: Path | None = None) -> Path:
@@ -54,98 +62,113 @@ def build_report(record: Record, *, out: Path | None = None) -> Path:
     figures.mkdir(exist_ok=True)
     write_exports(record)
     comparison, issues = record.comparison, record.dataset.get("issues", [])
-    paragraph, per_descriptor = say.summarise(comparison)
-    maps, studies = _maps(record, figures), _studies(record.studies, figures)
+    asked = questions(comparison)
+    maps = map_section(record, figures, seed=MAP_SEED, first=asked[0].descriptor if asked else "")
+    families = {str(row["name"]): str(row["family"]) for _, row in say.scored_models(comparison).iterrows()}
+    studies = _studies([study for study in record.studies if study.tables or study.charts], figures, families)
+    sections = [study for study in studies if study["kind"] != CRYSTAL]
     page = render(
         "template.html",
         fragments=[item.get("interactive", "") for item in maps],
         record=record,
         title=title(comparison),
-        lead=f"{contestants(comparison)} on the same crystals and folds",
-        sections=_contents(maps, studies),
-        asked=asked(record),
+        lead=f"{contestants(comparison)} on the same folds",
+        sections=_contents(maps, sections),
+        answer=answer(comparison),
+        best_caption=best_caption(comparison),
         facts=data_facts(record),
         label=comparison.label,
-        target=target(comparison),
         unit=comparison.label.get("unit") or "",
         warnings=comparison.warnings,
         issues=issues[:FEW_ISSUES],
         issues_kept=len(issues),
+        crystal=next((study for study in studies if study["kind"] == CRYSTAL), None),
         groups=score_groups(comparison),
         models=len(comparison.table),
         costs=costs(comparison),
         spread=spread(comparison),
-        paragraph=paragraph,
-        per_descriptor=per_descriptor,
+        planned=planned_questions(comparison),
         pairs=tested_pairs(comparison),
         alpha=say.ALPHA,
         rope=rope_text(comparison),
-        certain=say.CERTAIN,
-        scores=embedded(save(draw_scores(comparison), figures / "scores")["svg"]),
-        parity=embedded(save(draw_parity(comparison), figures / "parity")["png"]),
+        **_pictures(comparison, figures),
         maps=[{"quality": "", "interactive": "", **item} for item in maps],
-        map_seed=MAP_SEED,
-        studies=studies,
+        studies=sections,
+        skipped=[(s.title, " ".join(s.paragraphs)) for s in record.studies if not (s.tables or s.charts)],
         split=comparison.settings.get("split", ""),
         notes=comparison.settings.get("notes", []),
         fold_rows=fold_rows(comparison),
         fold_sizes=fold_sizes(comparison),
         parameters=chosen_parameters(comparison.parameters),
         settings=plain({key: value for key, value in comparison.settings.items() if key not in ("split", "notes")}),
-        task=plain({key: value for key, value in record.task.items() if key != "command"}),
+        task=plain(_task(record)),
         platform=plain(record.platform),
-        sources=sources(comparison, record.studies, mapped=any(not item["problem"] for item in maps)),
+        sources=sources(record, mapped=any(not item["problem"] for item in maps)),
     )
     return write_text(page_file, page)
+
+
+def _task(record: Record) -> dict[str, Any]:
+    """Settings of the run, and the fingerprint of its data."""
+    fingerprint = record.dataset.get("fingerprint")
+    settings = {key: value for key, value in record.task.items() if key != "command"}
+    return settings | ({"fingerprint of the data": fingerprint} if fingerprint else {})
 
 
 def _contents(maps: list[dict[str, Any]], studies: list[dict[str, Any]]) -> list[Section]:
     """The page's sections in their order."""
     return [
-        Section("asked", "Question"),
-        Section("data", "Data and provenance"),
+        Section("data", "Data"),
         Section("scores", "Scores"),
-        Section("conclusions", "Conclusions"),
-        Section("differences", "Which differences are significant"),
-        Section("figures", "Figures"),
-        *([Section("maps", "Maps of the crystals")] if maps else []),
+        Section("planned", "Quantum against classical"),
         *(Section(study["anchor"], study["title"]) for study in studies),
-        Section("method", "Methods"),
-        Section("settings", "Settings and versions"),
+        *([Section("maps", "Maps of the crystals")] if maps else []),
+        Section("method", "Method, settings and sources"),
         Section("reproduce", "How to reproduce it"),
-        Section("sources", "Sources"),
     ]
 
 
-# --- maps ---------------------------------------------------------------------------------------
-
-
-def _maps(record: Record, figures: Path) -> list[dict[str, Any]]:
-    """A map of each descriptor in use and of each kernel in the record; their keys are those of :func:`map_section`."""
-    return map_section(record, figures, seed=MAP_SEED)
+def _pictures(comparison: Comparison, figures: Path) -> dict[str, str]:
+    """The figures of the scores as data: addresses; each that a telephone could not show has a narrow twin."""
+    best = [str(row["model"]) for row in leaders(comparison) if row["family"] != "baseline"]
+    table = say.scored_models(comparison)
+    others = table.loc[(table["family"] != "baseline") & ~table["model"].isin(best), "model"].tolist()
+    save(draw_parity(comparison), figures / "parity")
+    pictures = {
+        "best": draw_best(comparison),
+        "best_narrow": draw_best(comparison, narrow=True),
+        "scores": draw_scores(comparison),
+        "scores_narrow": draw_scores(comparison, narrow=True),
+        "parity": draw_parity(comparison, best),
+        **({"parity_others": draw_parity(comparison, others)} if others and best else {}),
+    }
+    found = {
+        name: embedded(save(picture, figures / name.replace("_", "-"))["png"]) for name, picture in pictures.items()
+    }
+    return {"parity_others": "", **found}
 
 
 # --- studies ------------------------------------------------------------------------------------
 
 
-def _studies(studies: tuple[Study, ...], figures: Path) -> list[dict[str, Any]]:
+def _studies(studies: list[Study], figures: Path, families: dict[str, str]) -> list[dict[str, Any]]:
     """Sections beside the comparison: sentences, tables, figures."""
     sections: list[dict[str, Any]] = []
     files: list[str] = []
     anchors: list[str] = []
     for study in studies:
-        about = study.title if study.title.endswith(("?", ".")) else f"{study.title}."
-        charts = []
+        charts, widths = [], []
         for chart in study.charts:
             files.append(slug(f"{study.title} {chart.title}", taken=files))
-            saved = save(draw_chart(study, chart), figures / f"study-{files[-1]}")
-            caption = f"{about} {chart.title}. {chart.caption}".strip()
-            # shaded balls are thousands of paths
-            picture = embedded(saved["png" if chart.kind == "crystals" else "svg"])
-            charts.append({"title": chart.title, "caption": caption, "picture": picture})
+            drawn = draw_chart(study, chart, families)
+            picture = embedded(save(drawn, figures / f"study-{files[-1]}")["png"])
+            charts.append(
+                {"title": chart.title, "caption": f"{chart.title}. {chart.caption}".strip(), "picture": picture}
+            )
+            widths.append(drawn.get_figwidth())
         tables = [
             {
-                "caption": f"{about} {name}.",
+                "caption": full_stop(name),
                 "columns": [{"name": str(c), "text": is_text(table[c])} for c in table.columns],
                 "rows": cells(table, study.decimals),
             }
@@ -156,9 +179,20 @@ def _studies(studies: tuple[Study, ...], figures: Path) -> list[dict[str, Any]]:
             {
                 "anchor": f"study-{anchors[-1]}",
                 "title": study.title,
-                "paragraphs": study.paragraphs,
+                "kind": study.kind,
+                "paragraphs": study.paragraphs or ("",),
                 "tables": tables,
                 "charts": charts,
+                "wide": bool(widths) and widths[0] > WIDE,
+                "more": _more(len(study.paragraphs) - 1, len(tables) - (not charts), len(charts) - 1),
             }
         )
     return sections
+
+
+def _more(paragraphs: int, tables: int, charts: int) -> str:
+    """What is folded away of a study."""
+    parts = [
+        f"{many} {name}{'s' if many > 1 else ''}" for many, name in ((tables, "table"), (charts, "figure")) if many > 0
+    ]
+    return f"How it was done{', ' + ' and '.join(parts) if parts else ''}" if paragraphs > 0 or parts else ""

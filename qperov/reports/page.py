@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import re
 from collections import Counter
@@ -15,7 +16,12 @@ from typing import Any
 
 import jinja2
 from markupsafe import Markup
+from PIL import Image
 
+from qperov.reports.figures.style import COLOURS
+
+#: Colours of a picture inside a page; its file beside the page has all.
+PALETTE = 128
 #: What stands in a script element; one with a type holds data and runs nowhere.
 SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
@@ -59,9 +65,10 @@ def render(template: str, *, fragments: Iterable[str] = (), **context: Any) -> s
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["stop"] = full_stop
     # base64 digits between quotes: nothing in it could end the attribute that it stands in
     policy = Markup(script_policy(fragments))
-    return environment.get_template(template).render(context, number=Numbering(), script_policy=policy)
+    return environment.get_template(template).render(context, number=Numbering(), script_policy=policy, colours=COLOURS)
 
 
 def _template(name: str) -> str:
@@ -76,9 +83,19 @@ def script_policy(fragments: Iterable[str]) -> str:
 
 
 def embedded(file: Path) -> str:
-    """A picture as a data: address."""
-    kind = {".png": "image/png", ".svg": "image/svg+xml"}[file.suffix]
-    return f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"
+    """A picture as a data: address; a PNG with a palette, a third as large as its file."""
+    kind, content = {".png": "image/png", ".svg": "image/svg+xml"}[file.suffix], file.read_bytes()
+    if file.suffix == ".png":
+        stream = io.BytesIO()
+        picture = Image.open(file).convert("RGB").quantize(PALETTE, dither=Image.Dither.NONE)
+        picture.save(stream, "PNG", optimize=True)
+        content = stream.getvalue()
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def full_stop(text: str) -> str:
+    """The text with one full stop at its end; units such as f.u. bring their own."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def plain(values: Mapping[str, Any]) -> list[tuple[str, str]]:

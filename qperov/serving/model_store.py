@@ -125,10 +125,18 @@ def _about(name: str, dataset: CrystalDataset, comparison: Comparison, warned: t
         },
         "descriptor": row["descriptor"],
         "scores": scores,
+        "constant": _constant(comparison, name),
         "settings": {key: comparison.settings[key] for key in ("folds", "repeats", "seed", "split")},
         "warned": list(warned),
         "versions": versions_here(),
     }
+
+
+def _constant(comparison: Comparison, name: str) -> dict[str, Any] | None:
+    """The better constant beside a model, and whether the model is better than it."""
+    if (constant := comparison.constant) is None:
+        return None
+    return {"name": constant["model"], "mae": float(constant["mae"]), "beaten": comparison.beats_constant(name)}
 
 
 def _store(

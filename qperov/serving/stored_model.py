@@ -43,7 +43,8 @@ class StoredModel:
         Of predictions, intervals and labels.
     about : dict
         The rest of ``model.json``: ``dataset``, ``descriptor``, ``scores``, ``settings``, ``created``, ``versions``,
-        and what was ``warned`` of in training.
+        ``constant`` (the better one's ``name`` and ``mae``, and whether it is ``beaten``; None in models of 0.2), and
+        what was ``warned`` of in training.
     pipeline : Pipeline
         From crystals to predictions.
     residuals : ConformalResiduals
@@ -52,7 +53,8 @@ class StoredModel:
     ids : tuple of str
         Of the training crystals, in the order of the domain's points.
     notes : tuple of str
-        What a user must know before predictions are believed: other versions, other predictions than when trained.
+        What a user must know before predictions are believed: no better than a constant, other versions, other
+        predictions than when trained.
     """
 
     path: Path
@@ -132,7 +134,8 @@ def load_model(path: str | Path) -> StoredModel:
             about={
                 key: about[key]
                 for key in ("dataset", "descriptor", "scores", "settings", "created", "versions", "warned")
-            },
+            }
+            | {"constant": about.get("constant")},
             pipeline=pipeline,
             residuals=ConformalResiduals(errors["residual"], errors["group"]),
             domain=ApplicabilityDomain(spaces, training["group"], about["marks"], training["strangeness"]),
@@ -161,6 +164,14 @@ def _remedy(about: Mapping[str, Any]) -> str:
 
 def _notes(pipeline: Pipeline, about: Mapping[str, Any], training: Mapping[str, np.ndarray]) -> tuple[str, ...]:
     """What is to be said where training crystals are predicted otherwise than then, or versions are others."""
+    constant, unit = about.get("constant"), about["unit"]
+    worth = ""
+    if constant is not None and not constant["beaten"]:
+        per = f" {unit}" if unit else ""
+        worth = (
+            f"it is no better than a constant: MAE {about['scores']['mae']:.3g}{per} on crystals held out, and "
+            f"{constant['mae']:.3g} for the {constant['name']}"
+        )
     examples = about["examples"]
     rows = [int(example["row"]) for example in examples]
     found = ""
@@ -172,7 +183,7 @@ def _notes(pipeline: Pipeline, about: Mapping[str, Any], training: Mapping[str, 
     except QperovError as error:
         found = f"a crystal that it was trained on is refused now: {error}"
     others = _other_versions(about["versions"], all_of_them=bool(found))
-    return tuple(note for note in (found, f"it was trained with {others}" if others else "") if note)
+    return tuple(note for note in (worth, found, f"it was trained with {others}" if others else "") if note)
 
 
 def _other_versions(stored: Mapping[str, str], *, all_of_them: bool) -> str:

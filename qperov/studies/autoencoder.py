@@ -105,24 +105,26 @@ def _compression_study(findings: AutoencoderFindings, split: str, constant_loss:
             "training, s": table["seconds"],
         }
     )
-    # (what is drawn, column, rows)
+    # (what is drawn, its family, column, rows)
     entangling = table["ansatz"] == "entangling"
     curves = [
-        ("linear autoencoder", "linear", entangling),
-        ("entangling encoder", "test", entangling),
-        ("spectral bound", "bound", entangling),
-        ("published encoder", "test", ~entangling),
+        ("linear autoencoder", "classical", "linear", entangling),
+        ("entangling encoder", "quantum", "test", entangling),
+        ("spectral bound", "reference", "bound", entangling),
+        ("published encoder", "quantum", "test", ~entangling),
     ]
     curve = pd.concat(
         [
-            pd.DataFrame({"encoder": name, "code qubits": rows["code_qubits"], "lost": 1 - rows[column]})
-            for name, column, mask in curves
+            pd.DataFrame(
+                {"encoder": name, "family": family, "code qubits": rows["code_qubits"], "lost": 1 - rows[column]}
+            )
+            for name, family, column, mask in curves
             if len(rows := table[mask].sort_values("code_qubits"))
         ],
         ignore_index=True,
     )
-    fidelities = findings.fidelities.assign(lost=1 - findings.fidelities["fidelity"])
-    losses = findings.losses.assign(training=findings.losses["ansatz"].eq("published").map(TRAINING))
+    fidelities = findings.fidelities.assign(lost=1 - findings.fidelities["fidelity"], family="quantum")
+    losses = findings.losses.assign(training=findings.losses["ansatz"].eq("published").map(TRAINING), family="quantum")
     constant = Reference("constant state", float(1 - table["constant"].iloc[0]))
     charts = (
         Chart(
@@ -144,14 +146,16 @@ def _compression_study(findings: AutoencoderFindings, split: str, constant_loss:
             caption="Loss: the probability of measuring the trash qubits in a state other than |0…0⟩.",
         ),
     )  # fmt: skip
+    losses_text, verdict = verdicts_on_encoders(table)
     paragraphs = (
+        verdict,
         "A powder pattern's vector, I/2θ of its first 32 peaks with 1.5 < I < 70, is encoded in the amplitudes of "
         f"{n_qubits} qubits; a quantum circuit compresses it to fewer qubits and reconstructs it. Fidelity is √⟨z|ρ|z⟩ "
         "of the vector and its reconstruction, 1 where nothing is lost. For comparison, on the same test crystals: one "
         "constant state, independent of the crystal; a classical linear autoencoder (as many principal components as "
         "the code has amplitudes); and the spectral bound, an upper bound for any encoder.",
         split,
-        *verdicts_on_encoders(table),
+        losses_text,
         *(dead_angles(name, dead) for name, dead in findings.dead.items() if dead),
     )
     return Study(
@@ -181,6 +185,8 @@ def _noise_study(findings: AutoencoderFindings, constant_loss: float) -> Study:
         }
     )
     long = noise.melt(["model", "noise"], ["encoder", "preparation"], var_name="where", value_name="loss")
+    verdicts, encoders = noise_verdicts(noise, constant_loss), noise["model"].nunique()
+    long["family"] = "quantum"
     long["where"] = long["where"].map({"encoder": "noisy encoder", "preparation": "noisy preparation too"})
     chart = Chart(
         "Loss under noise", "bars", "noise", "loss", "noise", series="where", panels="model",
@@ -190,10 +196,11 @@ def _noise_study(findings: AutoencoderFindings, constant_loss: float) -> Study:
     return Study(
         f"{TITLE}: noise",
         (
+            " ".join(verdicts[:encoders]),
             "The trained encoders under the noise of imperfect devices. The loss is the probability of measuring the "
             "trash qubits in a state other than |0…0⟩; it involves the trash qubits alone, and is not comparable with "
             "a fidelity. State preparation takes gates too, which are noisy in the second column.",
-            *noise_verdicts(noise, constant_loss),
+            *verdicts[encoders:],
         ),
         tables={"Loss on the test crystals": shown},
         charts=(chart,),

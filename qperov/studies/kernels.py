@@ -145,14 +145,14 @@ def _study(
              for name in own}  # fmt: skip
     charts = (
         Chart(
-            "Entries of the kernel matrix", "lines", "entries", "bandwidth", "entry", series="entries", panels="kernel",
-            x_label="bandwidth b", y_label="entries off the diagonal", log_x=True,
-            caption="At 1 all crystals look the same, at 0 all look unrelated; learning needs values in between.",
-        ),
-        Chart(
             "Score against the bandwidth", "lines", "curve", "bandwidth", "r2", series="kernel",
             x_label="bandwidth b", y_label="R², out of fold", log_x=True,
             caption="The penalty C is chosen on inner folds at every bandwidth. One fold assignment, no interval.",
+        ),
+        Chart(
+            "Entries of the kernel matrix", "lines", "entries", "bandwidth", "entry", series="entries", panels="kernel",
+            x_label="bandwidth b", y_label="entries off the diagonal", log_x=True,
+            caption="At 1 all crystals look the same, at 0 all look unrelated; learning needs values in between.",
         ),
         Chart(
             "Score against the number of shots", "lines", "Effect of shot noise", "shots", "R²", series="kernel",
@@ -164,6 +164,7 @@ def _study(
     return Study(
         TITLE,
         (
+            conclusion(scores, chosen),
             about,
             "Effective rank is the effective number of dimensions of a kernel matrix; target alignment its cosine with "
             "the ideal matrix of the labels; s / N the complexity of the model that fits the label; g the geometric "
@@ -171,7 +172,6 @@ def _study(
             *verdict,
             *kernel_sentences(chosen, len(data.y)),
             *shot_sentences(shots, exact),
-            conclusion(scores, chosen),
         ),
         tables={
             "Scores, bandwidth and penalty chosen on inner folds": scores.drop(columns="significant"),
@@ -179,7 +179,10 @@ def _study(
             "Effect of shot noise": shots,
         },
         charts=charts,
-        data={"entries": entry_quantiles(X, kernels, bandwidths), "curve": curve},
+        data={
+            name: frame.assign(family=np.where(frame["kernel"] == RBF_NAME, "classical", "quantum"))
+            for name, frame in {"entries": entry_quantiles(X, kernels, bandwidths), "curve": curve}.items()
+        },
         decimals={
             "R²": 3, "closest RBF": 3, "minimum shots": 0, "median entry": 3, "target alignment": 3,
             "better": 2, "equivalent": 2, "worse": 2,

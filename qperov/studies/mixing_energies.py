@@ -11,7 +11,7 @@ from qperov.evaluation.metrics import bootstrap_weights, scores
 from qperov.evaluation.progress import Progress
 from qperov.evaluation.results import Comparison
 from qperov.records.study import Chart, Reference, Study
-from qperov.reports.words.planned import planned_lines
+from qperov.reports.words.answer import planned_lines
 from qperov.studies.models import build_suite
 
 #: Models that take part; the second for ``--quick``.
@@ -39,7 +39,7 @@ def second_task(
     dataset : CrystalDataset
         Labelled crystals of a solid solution, such as cpx222.
     element : str
-        The one whose share of the atoms is the composition.
+        The one whose share of the atoms that take each other's place is the composition: I / (Br + I) in cpx222.
     quick : bool
         Fewer models, candidates and folds.
     seed : int
@@ -64,8 +64,11 @@ def second_task(
         n_jobs=n_jobs,
         progress=progress,
     )
-    share = np.array([structure.composition.get_atomic_fraction(element) for structure in dataset.structures])
-    return _study(dataset, comparison, element, share, seed)
+    counts = pd.DataFrame([s.composition.get_el_amt_dict() for s in dataset.structures]).fillna(0.0)
+    fractions = counts.div(counts.sum(axis=1), axis=0)
+    mixed = [name for name in fractions if np.ptp(fractions[name]) > 1e-9 or name == element]
+    share = (counts[element] / counts[mixed].sum(axis=1)).to_numpy()
+    return _study(dataset, comparison, f"{element} / ({' + '.join(mixed)})", share, seed)
 
 
 def composition_predictions(y: np.ndarray, share: np.ndarray, folds: np.ndarray) -> np.ndarray:
@@ -86,7 +89,7 @@ def composition_predictions(y: np.ndarray, share: np.ndarray, folds: np.ndarray)
     return predicted
 
 
-def _study(dataset: CrystalDataset, comparison: Comparison, element: str, share: np.ndarray, seed: int) -> Study:
+def _study(dataset: CrystalDataset, comparison: Comparison, axis: str, share: np.ndarray, seed: int) -> Study:
     label, unit = comparison.label, comparison.label["unit"] or "label's unit"
     by_id = comparison.predictions.set_index("id")
     first = by_id[by_id["model"] == comparison.table["model"].iloc[0]].loc[list(comparison.ids)]
@@ -121,19 +124,19 @@ def _study(dataset: CrystalDataset, comparison: Comparison, element: str, share:
     return Study(
         f"A second task: {dataset.name}, {name}",
         (
-            f"{label['n']} crystals, {descriptor}; {comparison.settings['split']}. {name.capitalize()}: standard "
-            f"deviation {label['sd']:.3g} {unit}. Scores out of fold, 95 % intervals by bootstrap over groups.",
+            _what_composition_tells(table, mae, best, unit),
+            f"{label['n']} crystals, {descriptor}; {comparison.settings['split']}. {name.capitalize()}, in {unit}: "
+            f"standard deviation {label['sd']:.3g}. Scores out of fold, 95 % intervals by bootstrap over groups.",
             f"Labels: {'; '.join(label['provenance'])}.",
             *comparison.warnings,
-            _what_composition_tells(table, mae, best, unit),
             *planned_lines(comparison),
         ),
         tables={"Scores": table},
         charts=(
             Chart(
                 "Labels against composition", "scatter", "labels", "share", "label",
-                x_label=f"{element} atoms / all atoms", y_label=f"{name}, {unit}",
-                caption="Each point is a crystal; those at one abscissa differ in their ordering alone.",
+                x_label=axis, y_label=f"{name}, {unit}",
+                caption="Each point is a crystal; those above each other differ in their ordering alone.",
             ),
             Chart(
                 "Predicted against label", "scatter", "predictions", "y_true", "y_pred", panels="model",

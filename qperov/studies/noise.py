@@ -167,19 +167,20 @@ def _study(
     table = pd.DataFrame(rows)
     constant = _mean_r2(DummyRegressor(), X, y, groups, repeats)[0]
     r2 = table.set_index("matrix")["R²"]
-    line = pd.DataFrame({"exact": noise.exact, "measured": noise.measured})
+    line = pd.DataFrame({"exact": noise.exact, "measured": noise.measured, "family": "quantum"})
     return Study(
         TITLE,
         (
+            f"R²: {_r2(r2.iloc[0])} exactly, {_r2(r2.iloc[1])} with shots alone, {_r2(r2.iloc[2])} with the machine's "
+            f"noise, {_r2(r2.iloc[3])} when depolarising noise is removed as well; the mean of the training labels "
+            f"has {_r2(constant)}.",
             f"{about}, {kernel.feature_map} map, bandwidth {bandwidth:.3g}: the one with the best R² of the exact "
             "matrix on these same crystals, so that all scores are slightly optimistic; only their differences matter.",
             f"All {len(measured)} pairs of {few} crystals were simulated gate by gate on {MACHINE}, a snapshot of "
             f"the errors of IBM's Fez, with {SHOTS} shots and its readout corrected; no real machine was used. The "
             f"noise maps a fidelity K to {_line(noise)} with a scatter of {noise.scatter:.3f} beyond shot noise, "
             "and this map was applied to the exact matrix of all crystals: simulating all its pairs would take hours.",
-            f"R²: {_r2(r2.iloc[0])} exactly, {_r2(r2.iloc[1])} with shots alone, {_r2(r2.iloc[2])} with the machine's "
-            f"noise, {_r2(r2.iloc[3])} when depolarising noise is removed as well; the mean of the training labels "
-            f"has {_r2(constant)}. Every noisy matrix is first replaced by the nearest positive semi-definite one, "
+            f"Every noisy matrix is first replaced by the nearest positive semi-definite one, "
             f"from training rows alone. Mean and standard deviation over {repeats} assignments to {FOLDS} folds, which "
             f"never separate symmetry copies or equal descriptors; support vector regression with C = {PENALTY:g}.",
         ),

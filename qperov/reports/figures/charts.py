@@ -1,8 +1,9 @@
-"""Figures of a Study's charts: lines, scatter, histograms, bars, intervals and crystals, in one panel or several."""
+"""Figures of a Study's charts: lines, histograms, bars, intervals, sticks, crystals, in one panel or several."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,9 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from qperov.records.study import Chart, Study
 from qperov.reports.figures.crystal_gallery import draw_crystals
-from qperov.reports.figures.style import FAINT, INK, shorten, style
+from qperov.reports.figures.style import COLOURS, FAINT, GREY, INK, OTHER_COLOURS, series_colours, shorten, style
 
-# Okabe and Ito's colours; series are told apart by shape or dashes as well
-SERIES_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+#: Series are told apart by shape or dashes as well as by colour.
 SERIES_MARKERS = ("o", "D", "s", "^", "v", "P")
 SERIES_DASHES = ("-", (0, (5, 2)), (0, (1, 1.3)), (0, (4, 1.5, 1, 1.5)), (0, (8, 2)), (0, (2, 2)))
 REFERENCE_DASHES = ((0, (5, 2)), (0, (1, 1.5)), (0, (3, 1.5, 1, 1.5)))
@@ -35,29 +35,47 @@ WIDTH = 44
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def draw_chart(study: Study, chart: Chart) -> Figure:
-    """One figure: a panel for each value of ``chart.panels``, a colour for each of ``chart.series``."""
+#: Peaks lower than this share of the highest, or nearer to a labelled one than this share of the axis, have no label.
+LOWEST_LABELLED, LABEL_ROOM = 0.04, 0.03
+
+
+def draw_chart(study: Study, chart: Chart, families: Mapping[str, str] | None = None) -> Figure:
+    """One figure: a panel for each value of ``chart.panels``, a colour for each of ``chart.series``.
+
+    Parameters
+    ----------
+    study : Study
+    chart : Chart
+    families : mapping of str to str, optional
+        Series or panel → family of models, whose colour it has; a column ``family`` of the table says so, too.
+    """
     if chart.kind == "crystals":
         return draw_crystals(study, chart)
     frame = study.frame(chart)
     panels = _parts(frame, chart.panels)
     names = list(_parts(frame, chart.series))
     few = _have_few_points(frame, chart)
+    known = {**(families or {}), **_families(frame, chart)}
     columns = min(len(panels), PANELS_A_ROW)
     rows = math.ceil(len(panels) / columns)
     with style():
-        width, height = (6.6 if columns == 1 else 3.6 * columns + 0.4), _panel_height(frame, chart)
+        width, height = _panel_size(frame, chart)
+        width = width if columns == 1 else 3.6 * columns + 0.4
         figure = Figure(figsize=(width, height * rows + 0.6), layout="constrained")
         grid = figure.subplots(rows, columns, sharex=chart.shared_x, sharey=True, squeeze=False)
         for axes, (panel, mine) in zip(grid.flat, panels.items(), strict=False):
+            colours = _colours(names, panel, known)
             if chart.kind == "histogram":
-                _histogram(axes, chart, mine, names, _edges(_numbers(frame[chart.x], chart.log_x, chart.least), chart))
+                edges = _edges(_numbers(frame[chart.x], chart.log_x, chart.least), chart)
+                _histogram(axes, chart, mine, colours, edges)
             elif chart.kind == "bars":
-                _bars(axes, chart, mine, names)
+                _bars(axes, chart, mine, colours)
             elif chart.kind == "intervals":
                 _intervals(axes, chart, mine)
+            elif chart.kind == "sticks":
+                _sticks(axes, chart, mine)
             else:
-                _points(axes, chart, mine, names, few)
+                _points(axes, chart, mine, colours, few)
             _references(axes, chart, panel)
             _dress(axes, chart)
             if any(reference.axis == "diagonal" for reference in chart.references):
@@ -72,7 +90,7 @@ def draw_chart(study: Study, chart: Chart) -> Figure:
             grid[0, 0].invert_yaxis()
         figure.supxlabel(chart.x_label, fontsize=9.5)
         figure.supylabel(chart.y_label, fontsize=9.5)
-        if handles := _legend(chart, names, few):
+        if handles := _legend(chart, _colours(names, next(iter(panels)), known), few):
             many = 2 if columns == 1 else min(4, len(handles))
             figure.legend(handles=handles, loc="outside upper center", ncols=many, fontsize=8.5, handlelength=2.6)
     return figure
@@ -85,6 +103,23 @@ def _parts(frame: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:
     return {str(value): frame[frame[column] == value] for value in frame[column].dropna().unique()} or {"": frame}
 
 
+def _families(frame: pd.DataFrame, chart: Chart) -> dict[str, str]:
+    """Series and panels all rows of which say that they are of one family."""
+    found: dict[str, str] = {}
+    if "family" not in frame:
+        return found
+    for column in filter(None, (chart.panels, chart.series)):
+        of = frame.groupby(column)["family"].unique()
+        found |= {str(name): str(values[0]) for name, values in of.items() if len(values) == 1}
+    return found or ({"": str(frame["family"].iloc[0])} if frame["family"].nunique() == 1 else {})
+
+
+def _colours(names: list[str], panel: str, known: Mapping[str, str]) -> dict[str, str]:
+    """A colour for each series: of its family, or of the panel's."""
+    own = known if any(name in known for name in names) else dict.fromkeys(names, known.get(panel, ""))
+    return series_colours(names, own)
+
+
 def _numbers(values: pd.Series, log: bool, least: float | None) -> np.ndarray:
     """Numbers as they are drawn; NaN where they are not."""
     numbers = values.to_numpy(dtype=float)
@@ -93,18 +128,21 @@ def _numbers(values: pd.Series, log: bool, least: float | None) -> np.ndarray:
     return np.where(np.isfinite(numbers), numbers, np.nan)
 
 
-def _panel_height(frame: pd.DataFrame, chart: Chart) -> float:
-    return max(1.6, 0.36 * frame[chart.y].nunique() + 0.5) if chart.kind in NAMED_ROWS else 3.1
+def _panel_size(frame: pd.DataFrame, chart: Chart) -> tuple[float, float]:
+    """Width and height in inches of the only panel."""
+    if chart.kind in NAMED_ROWS:
+        return 6.6, max(1.6, 0.36 * frame[chart.y].nunique() + 0.5)
+    return (4.8, 2.7) if chart.kind == "sticks" else (6.6, 3.1)
 
 
 # --- kinds --------------------------------------------------------------------------------------
 
 
-def _points(axes: Axes, chart: Chart, frame: pd.DataFrame, names: list[str], few: bool) -> None:
+def _points(axes: Axes, chart: Chart, frame: pd.DataFrame, colours: dict[str, str], few: bool) -> None:
     for name, mine in _parts(frame, chart.series).items():
-        k = names.index(name)
+        k = list(colours).index(name)
         x, y = _numbers(mine[chart.x], chart.log_x, chart.least), _numbers(mine[chart.y], chart.log_y, chart.least)
-        colour, marker = SERIES_COLOURS[k % len(SERIES_COLOURS)], SERIES_MARKERS[k % len(SERIES_MARKERS)]
+        colour, marker = colours[name], SERIES_MARKERS[k % len(SERIES_MARKERS)]
         if chart.kind == "scatter":
             size = float(np.clip(1500 / max(len(x), 1), 4, 14))
             alpha = float(np.clip(250 / max(len(x), 1), 0.2, 0.7))
@@ -134,35 +172,55 @@ def _edges(x: np.ndarray, chart: Chart) -> np.ndarray:
     return edges
 
 
-def _histogram(axes: Axes, chart: Chart, frame: pd.DataFrame, names: list[str], edges: np.ndarray) -> None:
+def _histogram(axes: Axes, chart: Chart, frame: pd.DataFrame, colours: dict[str, str], edges: np.ndarray) -> None:
     """Shares of each series' values."""
     for name, mine in _parts(frame, chart.series).items():
         x = _numbers(mine[chart.x], chart.log_x, chart.least)
         x = x[np.isfinite(x)]
-        colour = SERIES_COLOURS[names.index(name) % len(SERIES_COLOURS)]
-        axes.hist(x, edges.tolist(), weights=np.full(len(x), 1 / max(len(x), 1)), color=colour, alpha=0.55)
+        weights = np.full(len(x), 1 / max(len(x), 1))
+        axes.hist(x, edges.tolist(), weights=weights, color=colours[name], alpha=0.55)
 
 
-def _bars(axes: Axes, chart: Chart, frame: pd.DataFrame, names: list[str]) -> None:
+def _bars(axes: Axes, chart: Chart, frame: pd.DataFrame, colours: dict[str, str]) -> None:
     places = [str(value) for value in frame[chart.y].unique()]
-    height = 0.76 / len(names)
+    height = 0.76 / len(colours)
     for name, mine in _parts(frame, chart.series).items():
-        k = names.index(name)
-        at = np.array([places.index(str(value)) for value in mine[chart.y]]) + (k - (len(names) - 1) / 2) * height
-        colour = SERIES_COLOURS[k % len(SERIES_COLOURS)]
-        axes.barh(at, np.nan_to_num(_numbers(mine[chart.x], chart.log_x, chart.least)), height * 0.94, color=colour)
+        k = list(colours).index(name)
+        at = np.array([places.index(str(value)) for value in mine[chart.y]]) + (k - (len(colours) - 1) / 2) * height
+        lengths = np.nan_to_num(_numbers(mine[chart.x], chart.log_x, chart.least))
+        axes.barh(at, lengths, height * 0.94, color=colours[name])
     axes.set_yticks(range(len(places)), [shorten(place, WIDTH) for place in places])
     axes.tick_params(axis="y", length=0)
 
 
 def _intervals(axes: Axes, chart: Chart, frame: pd.DataFrame) -> None:
+    """A row each, in the colour of its family where the table has a column of them."""
     places = [str(value) for value in frame[chart.y]]
+    families = frame["family"] if "family" in frame else pd.Series("", frame.index)
+    colours = [COLOURS.get(str(family), OTHER_COLOURS[0]) for family in families]
     x, at = frame[chart.x].to_numpy(dtype=float), np.arange(len(places))
-    axes.hlines(at, frame["low"], frame["high"], color=SERIES_COLOURS[0], linewidth=1.5)
-    axes.plot(x, at, color=SERIES_COLOURS[0], marker="o", linestyle="", markersize=5.5)
+    axes.hlines(at, frame["low"], frame["high"], color=colours, linewidth=1.5)
+    axes.scatter(x, at, color=colours, s=30, zorder=3)
     axes.set_yticks(at, [shorten(place, WIDTH) for place in places])
     axes.set_ylim(-0.5, len(places) - 0.5)
     axes.tick_params(axis="y", length=0)
+
+
+def _sticks(axes: Axes, chart: Chart, frame: pd.DataFrame) -> None:
+    """A powder pattern: a line for each peak, a mark below it, the indices of the highest that have room."""
+    frame = frame[np.isfinite(frame[[chart.x, chart.y]]).all(axis=1)]
+    x, y = frame[chart.x].to_numpy(dtype=float), frame[chart.y].to_numpy(dtype=float)
+    top = float(y.max(initial=0)) or 1.0
+    axes.vlines(x, 0, y, color=INK, linewidth=1.1)
+    axes.plot(x, np.full(len(x), -0.05 * top), "|", color=GREY, markersize=5)
+    room, labelled = LABEL_ROOM * float(np.ptp(x)) if len(x) else 0.0, list[float]()
+    for k in np.argsort(-y, kind="stable"):
+        if chart.series and y[k] > LOWEST_LABELLED * top and all(abs(x[k] - other) > room for other in labelled):
+            labelled.append(float(x[k]))
+            axes.annotate(str(frame[chart.series].iloc[k]), (x[k], y[k]), (0, 2), textcoords="offset points",
+                          ha="center", va="bottom", fontsize=7.5, rotation=90)  # fmt: skip
+    axes.set_ylim(top=1.25 * top)
+    axes.set_yticks([tick for tick in axes.get_yticks() if 0 <= tick <= top])
 
 
 # --- what surrounds them ------------------------------------------------------------------------
@@ -227,11 +285,11 @@ def _plain_powers(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _legend(chart: Chart, names: list[str], few: bool) -> list[Line2D | Patch]:
+def _legend(chart: Chart, colours: dict[str, str], few: bool) -> list[Line2D | Patch]:
     handles: list[Line2D | Patch] = []
     style_of: dict[str, Any]
-    for k, name in enumerate(names if chart.series else []):
-        colour, marker = SERIES_COLOURS[k % len(SERIES_COLOURS)], SERIES_MARKERS[k % len(SERIES_MARKERS)]
+    for k, (name, colour) in enumerate(colours.items() if chart.series and chart.kind != "sticks" else ()):
+        marker = SERIES_MARKERS[k % len(SERIES_MARKERS)]
         label = shorten(name, WIDTH)
         if chart.kind in ("histogram", "bars"):
             handles.append(Patch(color=colour, alpha=0.55 if chart.kind == "histogram" else 1, label=label))

@@ -24,7 +24,7 @@ from qperov.reports.words import findings as say
 MOST_MEASURED = 2000
 
 
-def map_section(record: Record, figures: Path, *, seed: int = 0) -> list[dict[str, Any]]:
+def map_section(record: Record, figures: Path, *, seed: int = 0, first: str = "") -> list[dict[str, Any]]:
     """Draw the maps of a record into ``figures`` (PNG and SVG) and tell what the page needs of each.
 
     Parameters
@@ -33,18 +33,19 @@ def map_section(record: Record, figures: Path, *, seed: int = 0) -> list[dict[st
     figures : Path
         A directory that is there.
     seed : int
+    first : str
+        Descriptor whose map comes first.
 
     Returns
     -------
     list of dict
-        For each map, descriptors first:
+        For each map, descriptors before kernels:
 
         ``descriptor`` : what it is of, as a heading
         ``kind`` : "descriptor" or "kernel"
         ``file`` : name of the picture in ``figures``, without its ending
         ``problem`` : why there is no map, or ""; where there is one, nothing follows
         ``picture`` : it as a data: address: label, prediction and residual of the best models
-        ``others`` : the same of the other models, or ""
         ``method``, ``distinct``, ``crystals`` : how it was made, and the numbers of its points and crystals
         ``trust`` : trustworthiness, or ""
         ``quality`` : sentences on how far to trust it, and what not to read from it
@@ -52,6 +53,7 @@ def map_section(record: Record, figures: Path, *, seed: int = 0) -> list[dict[st
     """
     comparison = record.comparison
     names = [name for name in say.descriptor_names(comparison) if name in comparison.features]
+    names.sort(key=lambda name: name != first)
     wanted = [(name, "descriptor", comparison.features[name]) for name in names]
     wanted += [(name, "kernel", K) for name, K in record.kernels.items()]
     about = comparison.table.set_index("model")
@@ -91,13 +93,8 @@ def _pictures(
     rows = spaced_rows(len(comparison.ids), len(mapped.points))
     colours = map_colours(comparison, [*shown, *rest])
     picture = save(draw_map(comparison, mapped.points, shown, rows=rows, colours=colours), file)["png"]
-    others = ""
-    if rest:
-        drawn = draw_map(comparison, mapped.points, rest, rows=rows, colours=colours, with_label=False)
-        others = embedded(save(drawn, file.with_name(f"{file.name}-others"))["png"])
     return {
         "picture": embedded(picture),
-        "others": others,
         "method": mapped.method,
         "distinct": mapped.distinct,
         "crystals": len(mapped.points),

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from qperov.evaluation.results import Comparison
-from qperov.reports.figures.charts import SERIES_COLOURS, SERIES_MARKERS
-from qperov.reports.figures.style import FAINT, GREY, shorten, style
+from qperov.reports.figures.charts import SERIES_MARKERS
+from qperov.reports.figures.style import COLOURS, FAINT, GREY, shorten, style
 from qperov.reports.words.findings import best_baseline, scored_models
 
 #: Height of a run's line of a model, in inches.
@@ -18,7 +18,7 @@ LINE = 0.17
 
 
 def draw_runs(runs: Mapping[str, Comparison], models: list[str]) -> Figure:
-    """MAE with its 95 % interval of each model, one below the other, a colour and a shape for each run.
+    """MAE with its 95 % interval of each model, one below the other, in the colour of its family; a shape for each run.
 
     Parameters
     ----------
@@ -34,10 +34,11 @@ def draw_runs(runs: Mapping[str, Comparison], models: list[str]) -> Figure:
         axes = figure.subplots()
         for k, comparison in enumerate(runs.values()):
             rows = scored_models(comparison).set_index("model")
-            colour, marker = SERIES_COLOURS[k % len(SERIES_COLOURS)], SERIES_MARKERS[k % len(SERIES_MARKERS)]
+            marker = SERIES_MARKERS[k % len(SERIES_MARKERS)]
             for i, model in enumerate(models):
                 if model not in rows.index or not math.isfinite(rows.at[model, "mae"]):
                     continue
+                colour = COLOURS.get(str(rows.at[model, "family"]), GREY)
                 y, (value, *ends) = i * step + k, rows.loc[model, ["mae", "mae_low", "mae_high"]].astype(float)
                 if all(map(math.isfinite, ends)):
                     axes.plot(ends, [y, y], color=colour, linewidth=1.8, solid_capstyle="butt")
@@ -54,8 +55,8 @@ def draw_runs(runs: Mapping[str, Comparison], models: list[str]) -> Figure:
         unit = f" / {first.label['unit']}" if first.label.get("unit") else ""
         axes.set_xlabel(f"MAE{unit}, 95 % interval (smaller is better)")
         handles = [
-            Line2D([], [], color=SERIES_COLOURS[k % len(SERIES_COLOURS)], linewidth=1.8, markersize=5,
-                   marker=SERIES_MARKERS[k % len(SERIES_MARKERS)], label=shorten(name, 40))
+            Line2D([], [], color=GREY, linewidth=1.8, markersize=5, marker=SERIES_MARKERS[k % len(SERIES_MARKERS)],
+                   label=shorten(name, 40))
             for k, name in enumerate(runs)
         ]  # fmt: skip
         if constant is not None:

@@ -1,4 +1,4 @@
-"""What the numbers of a Comparison say, in words."""
+"""The numbers of a Comparison that sentences, tables and figures are made of."""
 
 from __future__ import annotations
 
@@ -7,16 +7,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from qperov.evaluation.results import Comparison
-from qperov.reports.words.number_format import chance, decimals, equals, fixed, significant
+from qperov.evaluation.results import ALPHA, Comparison
+from qperov.reports.words.number_format import decimals, fixed
 
-ALPHA = 0.05
 #: Two models are called practically equivalent from this probability on.
 CERTAIN = 0.95
-#: So many models are named in a sentence.
-FEW_NAMES = 6
-#: A ceiling of R² that rounds to less than this is worth a sentence.
-NO_CEILING = 0.995
 
 
 @dataclass(frozen=True)
@@ -54,12 +49,22 @@ class Difference:
 
 
 def scored_models(comparison: Comparison) -> pd.DataFrame:
-    """The table with ``family`` ("classical" where nothing is said) and ``descriptor`` filled in."""
+    """The table with ``family``, ``role`` and ``descriptor`` filled in.
+
+    Where nothing is said, a model is classical, and a candidate unless it is a reference.
+    """
     table = comparison.table.reset_index(drop=True)
     baseline = table["kind"] == "baseline"
     family = _filled(table, "family", "classical").mask(baseline, "baseline")
+    role = _filled(table, "role", "candidate").mask(family == "reference", "contrast").mask(baseline, "baseline")
     descriptor = _filled(table, "descriptor", "no descriptor").mask(baseline, "")
-    return table.assign(family=family, descriptor=descriptor)
+    return table.assign(family=family, role=role, descriptor=descriptor)
+
+
+def candidates(comparison: Comparison) -> pd.DataFrame:
+    """Rows of the models that may lead: no baseline, and none that stands there for contrast."""
+    table = scored_models(comparison)
+    return table[table["role"] == "candidate"]
 
 
 def _filled(table: pd.DataFrame, column: str, default: str) -> pd.Series:
@@ -91,9 +96,10 @@ def best(table: pd.DataFrame) -> pd.Series | None:
 
 
 def best_of(comparison: Comparison, descriptor: str, *families: str) -> pd.Series | None:
-    """The best model of these families on one descriptor."""
+    """The best model of these families on one descriptor; a candidate, where there is one."""
     table = scored_models(comparison)
-    return best(table[(table["descriptor"] == descriptor) & table["family"].isin(families)])
+    own = table[(table["descriptor"] == descriptor) & table["family"].isin(families)]
+    return best(own[own["role"] == "candidate"] if (own["role"] == "candidate").any() else own)
 
 
 def best_baseline(comparison: Comparison) -> pd.Series | None:
@@ -118,146 +124,19 @@ def difference(comparison: Comparison, a: str, b: str) -> Difference | None:
     return None
 
 
-def beats_constant(comparison: Comparison, row: pd.Series) -> bool:
-    """Whether a model is better than the better constant.
-
-    By the corrected t-test (Holm's p under 0.05); by the interval of its MAE where the pair was not tested.
-    """
-    constant = best_baseline(comparison)
-    if constant is None:
-        return True
-    tested = difference(comparison, row["model"], constant["model"])
-    if tested is not None and not math.isnan(tested.p_holm):
-        return tested.significant and tested.delta < 0
-    return bool(row["mae_high"] < constant["mae"])
-
-
 # --- numbers ------------------------------------------------------------------------------------
 
 
-def interval(row: pd.Series, metric: str, scale: float = 1) -> tuple[str, str]:
-    """Value and 95 % interval of a metric times ``scale``, with decimals that fit the interval."""
-    value, low, high = (scale * float(row[metric + end]) for end in ("", "_low", "_high"))
+def interval(row: pd.Series, metric: str) -> tuple[str, str]:
+    """Value and 95 % interval of a metric, with decimals that fit the interval."""
+    value, low, high = (float(row[metric + end]) for end in ("", "_low", "_high"))
     places = decimals(value, low, high)
     if any(math.isnan(number) for number in (value, low, high)):
         return fixed(value, places), ""
     return fixed(value, places), f"{fixed(low, places)} … {fixed(high, places)}"
 
 
-# --- sentences ----------------------------------------------------------------------------------
-
-
 def with_unit(comparison: Comparison) -> str:
     """The unit, after a space, or nothing."""
     unit = comparison.label.get("unit")
     return f" {unit}" if unit else ""
-
-
-def _versus(comparison: Comparison, quantum: pd.Series, classical: pd.Series, kind: str) -> str:
-    unit = with_unit(comparison)
-    scores = f"best quantum model ({quantum['name']}) MAE {interval(quantum, 'mae')[0]}, "
-    scores += f"best {kind} ({classical['name']}) {interval(classical, 'mae')[0]}{unit}"
-    tested = difference(comparison, quantum["model"], classical["model"])
-    if tested is None or math.isnan(tested.p_holm):
-        return f"{scores}; the pair was not tested."
-    places = decimals(tested.delta, tested.low, tested.high)
-    numbers = (
-        f"ΔMAE {fixed(tested.delta, places, sign=True)} [{fixed(tested.low, places, sign=True)} … "
-        f"{fixed(tested.high, places, sign=True)}]{unit}, p(Holm) {equals(tested.p_holm)}"
-    )
-    if not tested.significant:
-        return f"{scores}: not distinguishable ({numbers})."
-    word = "better" if tested.delta < 0 else "worse"
-    return f"{scores}: quantum is {word} by {fixed(abs(tested.delta), places)}{unit} ({numbers})."
-
-
-def quotable(comparison: Comparison, a: pd.Series, b: pd.Series) -> str:
-    """The sentence on two models of one descriptor that may be quoted without its surroundings; "" if not tested."""
-    tested = difference(comparison, a["model"], b["model"])
-    if tested is None or not all(map(math.isfinite, (tested.p_holm, tested.low, tested.high))):
-        return ""
-    unit, (first, second) = with_unit(comparison), (row["name"] for row in (a, b))
-    verdict = f"is {'practically equivalent to' if tested.same else 'not distinguishable from'} {second}"
-    if tested.significant:
-        verdict = f"is {'better' if tested.delta < 0 else 'worse'} than {second}"
-    places = decimals(tested.delta, tested.low, tested.high)
-    number = fixed(tested.delta, places, sign=True)
-    half = fixed((tested.high - tested.low) / 2, places)
-    text = f"On the {a['descriptor']}, {first} {verdict} at n = {comparison.label['n']} "
-    text += f"(ΔMAE {number} ± {half}{unit} at 95 % confidence)"
-    if math.isnan(tested.equivalent):
-        return f"{text}."
-    margin = f"{significant(tested.rope, 2)}{unit}"
-    return (
-        f"{text}. The probability that they differ by less than {margin}, a negligible amount, is "
-        f"{chance(tested.equivalent)}; that {first} is better by more than that, {chance(tested.better)}; that it is "
-        f"worse by more than that, {chance(tested.worse)}."
-    )
-
-
-def summarise(comparison: Comparison) -> tuple[str, list[dict[str, str]]]:
-    """A paragraph about the whole, and for each descriptor a sentence (``descriptor``, ``text``) and ``quotable``.
-
-    ``quotable`` is what :func:`quotable` says of the best quantum and the best classical model, or "".
-    """
-    table, unit = scored_models(comparison), with_unit(comparison)
-    models, constant = table[table["family"] != "baseline"], best_baseline(comparison)
-    text = ""
-    if (top := best(models)) is not None:
-        text = f"Of {len(models)} models, {top['model']} has the smallest MAE, {_with_interval(top, 'mae')}{unit}"
-        text += f" (R² {interval(top, 'r2')[0]})."
-        noise = comparison.label.get("noise")
-        if noise is not None and math.isfinite(noise) and noise > 0:
-            text += f" That is {significant(top['mae'] / noise, 2)} times the label noise."
-    if constant is not None:
-        text += f" A constant (the {constant['model']}) scores MAE {_with_interval(constant, 'mae')}{unit}."
-        lost = [str(row["model"]) for _, row in models.iterrows() if not beats_constant(comparison, row)]
-        if len(models):
-            named = f": {', '.join(lost)}" if 0 < len(lost) <= FEW_NAMES else ""
-            text += f" {_count(len(lost), len(models))} no better than a constant{named}."
-    return text.strip(), [_on_descriptor(comparison, name) for name in descriptor_names(comparison)]
-
-
-def _with_interval(row: pd.Series, metric: str) -> str:
-    value, ends = interval(row, metric)
-    return f"{value} [{ends}]" if ends else value
-
-
-def _count(some: int, total: int) -> str:
-    return "None is" if some == 0 else f"{some} of {total} {'is' if some == 1 else 'are'}"
-
-
-def _on_descriptor(comparison: Comparison, name: str) -> dict[str, str]:
-    unit, quantum = with_unit(comparison), best_of(comparison, name, "quantum")
-    classical, kind = best_of(comparison, name, "classical"), "classical"
-    if classical is None:
-        classical, kind = best_of(comparison, name, "reference"), "reference"
-    if quantum is not None and classical is not None:
-        text = _versus(comparison, quantum, classical, kind)
-        if not beats_constant(comparison, quantum):
-            text += " The quantum model is no better than a constant."
-        if not beats_constant(comparison, classical):
-            text += f" The {kind} model is no better than a constant."
-        reference = best_of(comparison, name, "reference")
-        if kind == "classical" and reference is not None:
-            text += f" For reference: {reference['name']} scores {interval(reference, 'mae')[0]}{unit}."
-        text += _ceiling(quantum, classical)
-        return {"descriptor": name, "text": text, "quotable": quotable(comparison, quantum, classical)}
-    only = quantum if quantum is not None else classical
-    if only is None:
-        return {"descriptor": name, "text": "no model has a finite score.", "quotable": ""}
-    which = "quantum" if quantum is not None else kind
-    text = f"{which} models only; best MAE {interval(only, 'mae')[0]}{unit}, "
-    text += f"R² {interval(only, 'r2')[0]}."
-    if not beats_constant(comparison, only):
-        text += " No better than a constant."
-    return {"descriptor": name, "text": text + _ceiling(only), "quotable": ""}
-
-
-def _ceiling(*rows: pd.Series) -> str:
-    """The bound on R² that the descriptor of these rows sets, beside the best score among them."""
-    ceiling, reached = float(rows[0]["ceiling_r2"]), best(pd.DataFrame(rows))
-    if reached is None or not ceiling < NO_CEILING:
-        return ""
-    bound = f"No model of this descriptor can exceed R² = {fixed(ceiling, 2)} on these crystals"
-    return f" {bound}; {reached['name']} reaches {interval(reached, 'r2')[0]}."

@@ -11,6 +11,9 @@ from qperov.records.record import Record
 from qperov.reports.words import findings as say
 from qperov.reports.words.number_format import significant
 
+#: Of labels without copies.
+NO_NOISE = "not measured: no crystal has two labels of its own"
+
 
 def title(comparison: Comparison) -> str:
     """The dataset and its label."""
@@ -24,31 +27,19 @@ def target(comparison: Comparison) -> str:
 
 
 def contestants(comparison: Comparison) -> str:
-    """How many models of which family, as in "3 quantum models and 5 classical models"."""
+    """How many models of which family, as in "3 quantum and 5 classical models"."""
     families = say.scored_models(comparison)["family"]
     counts = [(kind, int((families == kind).sum())) for kind in ("quantum", "classical", "reference")]
-    return listed([f"{many} {kind} model{'s' if many > 1 else ''}" for kind, many in counts if many]) or "constants"
+    found = [(kind, many) for kind, many in counts if many]
+    ending = f" model{'s' if found[-1][1] > 1 else ''}" if found else ""
+    return f"{listed([f'{many} {kind}' for kind, many in found])}{ending}" or "constants"
 
 
-def asked(record: Record) -> str:
-    """One paragraph: the question, the models, the folds, and the further sections."""
-    comparison = record.comparison
-    label, settings = comparison.label, comparison.settings
-    families = set(say.scored_models(comparison)["family"])
-    of = f"the {target(comparison)} of {label['n']} crystals ({label['name']})"
-    question = f"How well can {of} be predicted"
-    if descriptors := say.descriptor_names(comparison):
-        question += f" from {listed([f'their {descriptors[0]}', *descriptors[1:]])}"
-    if {"quantum", "classical"} <= families:
-        question += ", and do quantum models predict it better than classical ones"
-    text = f"{question}? {contestants(comparison).capitalize()} are tested on the same folds"
-    text += f": {str(settings['split']).rstrip('.')}." if settings.get("split") else "."
-    if len(comparison.parameters):
-        text += " Hyperparameters were chosen by cross-validation within each training fold"
-        text += ", from small grids (a quick run)." if record.task.get("quick") else "."
-    if record.studies:
-        text += f" Further sections: {listed([f'“{study.title}”' for study in record.studies])}."
-    return text
+def best_caption(comparison: Comparison) -> str:
+    """What the first figure shows."""
+    table = say.scored_models(comparison)
+    text = "The best of each family with 95 % intervals (over test crystals); dashed: a constant."
+    return text + (" References stand outside the comparison." if (table["family"] == "reference").any() else "")
 
 
 def data_facts(record: Record) -> list[tuple[str, str]]:
@@ -64,15 +55,11 @@ def data_facts(record: Record) -> list[tuple[str, str]]:
     low, high = (significant(label[end], 5) for end in ("min", "max"))
     facts += [
         ("label", f"{target(record.comparison)}{',' if unit else ''}{unit}"),
-        ("mean", f"{significant(label['mean'], 5)}{unit}"),
-        ("standard deviation", f"{significant(label['sd'])}{unit}"),
-        ("range", f"{low} to {high}{unit}"),
-        ("noise of the label", f"{significant(noise, 2)}{unit}" if known else "not known"),
+        ("spread", f"standard deviation {significant(label['sd'])}, from {low} to {high}{unit}"),
+        ("noise of the label", f"{significant(noise, 2)}{unit}" if known else NO_NOISE),
         ("origin of the label", " ".join(label["provenance"]) or "not stated"),
         ("left out on reading", _left_out(record)),
     ]
-    if record.dataset.get("fingerprint"):
-        facts.append(("fingerprint", str(record.dataset["fingerprint"])))
     return facts
 
 
@@ -81,9 +68,9 @@ def spread(comparison: Comparison) -> str:
     label, unit = comparison.label, say.with_unit(comparison)
     noise = label.get("noise")
     known = noise is not None and np.isfinite(noise)
-    floor = f"noise floor {significant(noise, 2)}{unit}" if known else "noise floor not known"
+    floor = f"noise {significant(noise, 2)}{unit}" if known else "noise not measured"
     low, high = (significant(label[end], 5) for end in ("min", "max"))
-    return f"standard deviation {significant(label['sd'])}{unit}; {floor}; from {low} to {high}{unit}"
+    return f"standard deviation {significant(label['sd'])}{unit}; {floor}; from {low} to {high}"
 
 
 def _left_out(record: Record) -> str:

@@ -9,11 +9,12 @@ from typing import Any
 import pandas as pd
 
 from qperov.evaluation.results import Comparison
+from qperov.reports.words import answer
 from qperov.reports.words import findings as say
 from qperov.reports.words.number_format import chance, decimals, fixed, probability, significant
 
-#: Scores of the main table with the factor that they are shown with.
-SHOWN = {"mae": 1, "rmse": 1, "r2": 1, "spearman": 1, "maer": 100}
+#: Scores of the main table.
+SHOWN = ("mae", "rmse", "r2", "spearman")
 
 
 def score_groups(comparison: Comparison) -> list[dict[str, Any]]:
@@ -32,9 +33,10 @@ def _row(comparison: Comparison, row: pd.Series) -> dict[str, Any]:
     return {
         "model": row["name"],
         "family": row["family"],
-        "scores": [say.interval(row, metric, scale) for metric, scale in SHOWN.items()],
+        "contrast": row["role"] == "contrast",
+        "scores": [say.interval(row, metric) for metric in SHOWN],
         "costs": [significant(float(row[name]), 2) for name in costs(comparison)],
-        "flag": row["family"] != "baseline" and not say.beats_constant(comparison, row),
+        "flag": row["family"] != "baseline" and not comparison.beats_constant(str(row["model"])),
     }
 
 
@@ -53,6 +55,38 @@ def _limits_of(comparison: Comparison, descriptor: str) -> str:
     parts.append(f"numerical rank {int(row['rank'])} of {int(row['columns'])} columns")
     parts.append(f"{int(row['distinct'])} distinct rows among {comparison.label['n']} crystals")
     return "; ".join(parts)
+
+
+# --- planned questions --------------------------------------------------------------------------
+
+
+def planned_questions(comparison: Comparison) -> dict[str, Any]:
+    """Rows of the planned questions, and what they share: ``rope`` with its unit, ``folds``."""
+    table = comparison.planned
+    if table.empty:
+        return {"rows": []}
+    first = table.iloc[0]
+    return {
+        "rope": f"{significant(float(first['rope']), 2)}{say.with_unit(comparison)}",
+        "folds": int(first["folds"]),
+        "rows": [_question(comparison, row) for row in table.to_dict(orient="records")],
+    }
+
+
+def _question(comparison: Comparison, row: dict[str, Any]) -> dict[str, Any]:
+    places = decimals(row["delta_mae"], row["low"], row["high"])
+    low, high = (fixed(row[end], places, sign=True) for end in ("low", "high"))
+    return {
+        "descriptor": row["descriptor"],
+        "outcome": row["outcome"],
+        **{family: answer.model_name(comparison, row[family]) for family in ("quantum", "classical")},
+        **{name: fixed(row[name], places) for name in ("quantum_mae", "classical_mae")},
+        "delta": fixed(row["delta_mae"], places, sign=True),
+        "ci": f"{low} … {high}",
+        "p": probability(row["p_holm"]),
+        "probable": [chance(row[f"prob_{name}"]) for name in ("better", "equivalent", "worse")],
+        **{name: significant(row[name], 2) for name in ("detectable", "floor")},
+    }
 
 
 # --- pairs --------------------------------------------------------------------------------------

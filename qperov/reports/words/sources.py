@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qperov.evaluation.results import Comparison
-from qperov.records.study import Study
+from qperov.records.record import Record
 
 
 @dataclass(frozen=True)
@@ -80,9 +79,25 @@ CLUSTERS = Source(
 )
 
 
-def sources(comparison: Comparison, studies: tuple[Study, ...], *, mapped: bool) -> list[Source]:
-    """What a report of these rests on; ``mapped`` where it has t-SNE maps."""
-    found = [BOOTSTRAP]
+MATGANIP = Source(
+    "matganip",
+    "J. Hu, M. Li and P. Gao, MATGANIP: Learning to Discover the Structure-Property Relationship in Perovskites with "
+    "Generative Adversarial Networks, public repository j2hu/MATGANIP: the DFT energies behind the labels.",
+)
+CHGNET = Source(
+    "chgnet",
+    "B. Deng et al., Nature Machine Intelligence 5, 1031 (2023): CHGNet, the potential behind the labels.",
+    "10.1038/s42256-023-00716-3",
+)
+#: Where the labels of the embedded datasets come from.
+DATA = {"cpx321": (MATGANIP, CLUSTERS), "cpx222": (CHGNET,), "abx3": (CHGNET,)}
+
+
+def sources(record: Record, *, mapped: bool) -> list[Source]:
+    """What a report rests on, the data first; ``mapped`` where it has t-SNE maps."""
+    comparison, studies = record.comparison, record.studies
+    name = str(record.dataset.get("name", comparison.label["name"]))
+    found = [*DATA.get(name, ()), BOOTSTRAP]
     if len(comparison.significance):
         found += [T_TEST, HOLM]
         if "rope" in comparison.significance:
@@ -95,4 +110,6 @@ def sources(comparison: Comparison, studies: tuple[Study, ...], *, mapped: bool)
         found.append(AUTOENCODER)
     if any("correlation" in str(name) for name in comparison.features):
         found.append(CLUSTERS)
-    return found
+    if any("cpx222" in study.title for study in studies):
+        found.append(CHGNET)
+    return list(dict.fromkeys(found))
