@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 import qperov
 from qperov.commands.screen import bar
 from qperov.evaluation.problem import Model
-from qperov.studies.models import COMPONENTS, EPSILON, searched
+from qperov.studies.models import EPSILON, searched
 
 #: Bandwidths of each map, around where the median kernel value is one half.
 BANDWIDTHS = {
@@ -81,7 +81,7 @@ def models(task: Task) -> dict[str, Model]:
         # one grid a kernel: all penalties of a bandwidth follow each other and share its remembered values
         grid = [{"kernel": [kernel], "C": [1.0, 10.0, 100.0]} for kernel in candidates]
         search = searched(qperov.QuantumSVR(candidates[0], epsilon=EPSILON), grid)
-        steps = (("scale", StandardScaler()), ("pca", qperov.descriptors.RankPCA(COMPONENTS)))
+        steps = (("scale", StandardScaler()), ("pca", qperov.descriptors.RankPCA()))
         found[name] = Model(name, search, featurizer, steps, "classical" if name == "RBF" else "quantum")
     return found
 

@@ -22,7 +22,7 @@ import qperov
 from qperov.classical.cnn import CNNRegressor
 from qperov.classical.gan import WSPGAN
 from qperov.errors import PublishedFaultWarning
-from qperov.studies.models import COMPONENTS, EPSILON, searched
+from qperov.studies.models import EPSILON, searched
 from qperov.torch_support import import_torch
 
 #: Crystals of the papers' training set for CPX222.
@@ -42,7 +42,7 @@ def models(kind: str) -> dict[str, Pipeline]:
     featurizer = qperov.PXRDFeaturizer(kind)
     svr = searched(SVR(epsilon=EPSILON), {"C": [1.0, 10.0, 100.0], "gamma": [0.003, 0.01, 0.03, 0.1, 0.3]})
     steps = {
-        "SVR RBF": [("scale", StandardScaler()), ("pca", qperov.descriptors.RankPCA(COMPONENTS)), ("model", svr)],
+        "SVR RBF": [("scale", StandardScaler()), ("pca", qperov.descriptors.RankPCA()), ("model", svr)],
         "CNN-Gen": [("model", CNNRegressor())],
         "WSP-GAN": [("model", WSPGAN())],
         "WSP-GAN, labels alone": [("model", WSPGAN(adversarial_weight=0.0))],

@@ -106,9 +106,7 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Print the ver
 @screen.resumable(GO_ON)
 def demo(
     runs: Runs = Path("qperov-runs"),
-    folds: Annotated[
-        int | None, typer.Option(help="Folds of cross-validation, grouped; by default 6, or 5 with --quick.", min=2)
-    ] = None,
+    folds: Folds = 5,
     repeats: Repeats = 2,
     rope: Rope = "5%",
     seed: Seed = 0,
@@ -138,7 +136,6 @@ def demo(
         dataset = load_dataset("cpx321")
     if quick:
         dataset = dataset.take(range(0, len(dataset), QUICK_STEP))
-    folds = folds or (5 if quick else 6)
     _compare_and_report(
         dataset, runs, "demo", folds, repeats, rope, seed, jobs, quick, (), "grouped", chosen, exploratory=False
     )

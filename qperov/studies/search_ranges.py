@@ -42,6 +42,8 @@ CANDIDATES, SETTINGS = 30, 10
 QUICK_CANDIDATES, QUICK_SETTINGS = 10, 5
 #: Feature maps with their entanglement. The angles of ZZ maps are about π times the features.
 MAPS = (("iqp", "linear"), ("iqp", "circular"), ("zz", "linear"), ("zz", "circular"), ("z", "linear"))
+#: Those of circuits on more qubits than statevectors have.
+LINE_MAPS = (("iqp", "linear"), ("z", "linear"))
 ANGLE_SCALES = {"zz": pi}
 #: Families of classical kernels as functions of length ℓ, number of components d and p.
 FAMILIES: Mapping[str, Callable[[float, int, float], Kernel]] = MappingProxyType(
@@ -136,7 +138,9 @@ def classical_settings(
     return [partial(setting, family) for family in families]
 
 
-def quantum_settings(n_components: int, *, projected: bool = False) -> list[Callable[[dict[str, Any]], dict[str, Any]]]:
+def quantum_settings(
+    n_components: int, maps: Sequence[tuple[str, str]] = MAPS, *, projected: bool = False
+) -> list[Callable[[dict[str, Any]], dict[str, Any]]]:
     """Feature map, entanglement and bandwidth (and γ) of quantum kernels from points of the draw."""
 
     def setting(name: str, entanglement: str, point: dict[str, Any]) -> dict[str, Any]:
@@ -145,7 +149,7 @@ def quantum_settings(n_components: int, *, projected: bool = False) -> list[Call
         found |= {"gamma": point["gamma"]} if projected else {}
         return {f"kernel__{key}": value for key, value in found.items()}
 
-    return [partial(setting, *each) for each in MAPS]
+    return [partial(setting, *each) for each in maps]
 
 
 def _rounded(value: float) -> float:
