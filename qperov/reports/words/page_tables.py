@@ -95,7 +95,8 @@ def _question(comparison: Comparison, row: dict[str, Any]) -> dict[str, Any]:
 def tested_pairs(comparison: Comparison) -> dict[str, list[dict[str, Any]]]:
     """Tested pairs: quantum against classical on one descriptor, quantum on the left; all models against constants.
 
-    Other pairs are in ``metrics.json`` alone. Each list has groups with a ``title``, which says what the names of the models leave out, and ``rows``.
+    Other pairs are in ``metrics.json`` alone. Each list has groups with a ``title``, which says what the names of the
+    models leave out, and ``rows``.
     """
     table = say.scored_models(comparison).set_index("model")
     first: dict[str, list[dict[str, Any]]] = {}
