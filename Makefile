@@ -3,6 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# One line that counts packages, instead of pip's hundreds; a failure is still one
+define install
+	@{ $(BIN)/python -m pip install $(1) || touch $(VENV)/.failed; } | awk '\
+	  /^Collecting/ { printf "\r%3d packages: %-45.45s", ++n, $$2; fflush() } \
+	  /^Installing collected/ { printf "\r%3d packages: writing them to disk %-30s", n, ""; fflush() } \
+	  END { print "" }'
+	@if [ -e $(VENV)/.failed ]; then rm $(VENV)/.failed; exit 1; fi
+endef
+
 .PHONY: demo test slow release check format clean
 
 demo: $(VENV)/.user
@@ -35,7 +44,8 @@ clean:
 
 $(VENV)/.user: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable .
+	@echo "Installing qperov and what it needs into $(VENV) (one to two minutes)"
+	$(call install,--editable .)
 	touch $@
 
 # PyTorch's bound comes first: without it some platforms resolve to a build of several gigabytes

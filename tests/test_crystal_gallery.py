@@ -12,12 +12,15 @@ from matplotlib.collections import LineCollection, PatchCollection
 from pymatgen.core import Lattice, Structure
 from synthetic_comparison import DATASET, TASK, synthetic_comparison
 
+from qperov.datasets.dataset import CrystalDataset
 from qperov.records.record import read_record
 from qperov.records.study import CRYSTAL_COLUMNS, Chart, Study
 from qperov.records.writing import write_record
+from qperov.reports import build_report
 from qperov.reports.figures.charts import draw_chart
 from qperov.reports.figures.crystal_gallery import DARKEST, RADIUS_SHARE, Crystal, colour, known_number, view
 from qperov.reports.figures.style import save
+from qperov.studies.crystal import crystal_study
 from qperov.studies.inverse_design.gallery import gallery_frame
 
 POSITIONS = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
@@ -165,3 +168,31 @@ def test_a_record_draws_its_crystals_again_byte_by_byte(tmp_path: Path) -> None:
     path = write_record(tmp_path / "run", comparison, task=TASK, dataset=DATASET, studies=(shown,)).path
     (back,) = read_record(path).studies
     assert save(draw_chart(back, back.charts[0]), tmp_path / "again")["svg"].read_bytes() == direct
+
+
+# --- the crystal of a report --------------------------------------------------------------------
+
+
+def test_a_report_shows_a_crystal_and_its_indexed_pattern(tmp_path: Path) -> None:
+    crystals = [Structure(Lattice.cubic(a), PEROVSKITE.species, POSITIONS) for a in (3.7, 3.9, 4.1)]
+    dataset = CrystalDataset("three", crystals, ("a", "b", "c"), np.array([0.0, 5.0, 9.0]), "gap", "eV")
+    (made,) = crystal_study(dataset)
+    assert made.charts[0].caption.startswith("b, with the median label: SrTiO3, 5 atoms")
+    peaks = made.data["peaks"].set_index("hkl")
+    # Bragg: λ = 2 d sin θ with the mean wavelength of Cu Kα and a = 3.9 Å
+    for hkl, order in (("100", 1), ("110", 2), ("111", 3), ("200", 4)):
+        angle = 2 * np.degrees(np.arcsin(1.54184 * np.sqrt(order) / 2 / 3.9))
+        assert peaks.loc[hkl, "two_theta"] == pytest.approx(angle, abs=0.01)
+    assert peaks["intensity"].max() == 100
+    assert peaks["intensity"].idxmax() == "110"
+    record = write_record(tmp_path / "run", synthetic_comparison(n=40), task=TASK, dataset=DATASET, studies=[made])
+    page = build_report(record).read_text(encoding="utf-8")
+    data = page[page.index('<section id="data">') : page.index('<section id="scores">')]
+    assert data.count("<img") == 2
+    assert "<h2>One crystal</h2>" not in page
+
+
+def test_what_cannot_be_drawn_is_left_out() -> None:
+    mixed = Structure(Lattice.cubic(3.9), [{"Sr": 0.5, "Ca": 0.5}, "Ti", "O", "O", "O"], POSITIONS)
+    for crystal in (mixed, PEROVSKITE * (4, 4, 4)):
+        assert crystal_study(CrystalDataset("one", (crystal,), ("a",))) == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +162,28 @@ def test_all_three_files_hold_the_same(models: Path, new: Path, tmp_path: Path) 
     np.testing.assert_allclose(csv["sd"], parquet["sd"], rtol=1e-12)
     assert (parquet["sd"][:5] > 0).all()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "out.csv", "out.json", "out.parquet"]
+
+
+def test_the_score_stands_beside_every_answer(models: Path, new: Path, tmp_path: Path) -> None:
+    result = call(models, new, "--model", PROCESS, "--out", tmp_path / "out.csv")
+    scores = json.loads(next(models.glob("models/gpr*/model.json")).read_text(encoding="utf-8"))["scores"]
+    table = pd.read_csv(tmp_path / "out.csv")
+    for name in ("mae", "mae_low", "mae_high"):
+        np.testing.assert_allclose(table[f"model_{name}"], scores[name], rtol=1e-12)
+    said = f"MAE {scores['mae']:.3g} [{scores['mae_low']:.3g} … {scores['mae_high']:.3g}] meV/atom; a constant: 0."
+    assert result.stdout.count(said) == 2, "before the table and below it"
+
+
+def test_a_model_like_a_constant_says_so_each_time(dataset: CrystalDataset, new: Path, tmp_path: Path) -> None:
+    noise = replace(dataset, y=np.random.default_rng(0).normal(size=len(dataset)))
+    pipeline = Pipeline([("f", qperov.PXRDFeaturizer("correlations")), ("m", Ridge(1e6))])
+    comparison = qperov.compare({"Ridge": pipeline}, noise, folds=4)
+    fit_and_store({"Ridge": pipeline}, noise, comparison, ["Ridge"], tmp_path / "run" / "models")
+    result = call(tmp_path / "run", new, "--out", tmp_path / "out.csv")
+    said = "it is not shown to be better than a constant: MAE "
+    assert f"warning: {said}" in result.stderr
+    assert said in " ".join(result.stdout.split())
+    assert pd.read_csv(tmp_path / "out.csv")["model_warning"].str.startswith(said).all()
 
 
 def test_foreign_crystal_is_outside_the_domain(models: Path, new: Path, foreign: Path) -> None:

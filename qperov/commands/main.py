@@ -291,7 +291,8 @@ def _compare_and_report(
         for kept in names:
             if not comparison.beats_constant(kept):
                 screen.echo(
-                    f"warning: {kept} is no better than a constant: its predictions are worth no more", err=True
+                    f"warning: {kept} is not shown to be better than a constant: trust its predictions no more",
+                    err=True,
                 )
         typer.echo(f"models kept: {', '.join(names)}; use them with `qperov predict {record.path} FILES…`")
     discard_folds(runs, run)

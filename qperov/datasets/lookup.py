@@ -26,7 +26,7 @@ from qperov.errors import DatasetNameError
 
 #: Embedded datasets and what they are.
 EMBEDDED = {
-    "cpx321": "986 inequivalent CsPb(Br2I) orderings of the 3×2×1 cell, energies through a cluster expansion",
+    "cpx321": "986 CsPb(Br2I) orderings of the 3×2×1 cell that none of its symmetries relates, by a cluster expansion",
     "cpx222": "441 relaxed CsPb(Br,I)3 orderings of the 2×2×2 cell over all compositions, CHGNet's energies of mixing",
     "abx3": "1605 charge-balanced ABX3 compositions in five-atom cells relaxed by CHGNet, with its formation energies",
     "abx3_radii": "1605 charge-balanced ABX3 compositions as cubic cells from ionic radii, with tolerance factors",
@@ -99,10 +99,10 @@ def load_dataset(name: str) -> CrystalDataset:
     Parameters
     ----------
     name : str
-        ``"cpx321"``: the 986 symmetry-inequivalent orderings of 12 Br and 6 I on the X sites of cubic
-        CsPbX₃ in the 3×2×1 cell (30 atoms). Target: energy in meV/atom. The labels are not DFT results: they are
-        PBE energies through a cluster expansion, and ``provenance`` says so for each of them; their noise is its
-        root mean square error out of fold.
+        ``"cpx321"``: the 986 orderings of 12 Br and 6 I on the X sites of cubic CsPbX₃ that no symmetry of
+        the 3×2×1 cell (30 atoms) relates; 11 pairs are one crystal turned. Target: energy in meV/atom. The
+        labels are not DFT results: they are PBE energies through a cluster expansion, and ``provenance`` says
+        so for each of them; their noise is its root mean square error out of fold.
         ``"cpx222"``: 441 orderings of Br and I over all compositions in the 2×2×2 cell (40 atoms), positions and cells
         relaxed by CHGNet from one tilt. Target: energy of mixing in meV per formula unit, by CHGNet, not DFT.
         ``"abx3"``: 1605 charge-balanced ABX₃ compositions whose radii allow a perovskite, in cells of five atoms (A, B,

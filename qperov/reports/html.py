@@ -152,7 +152,7 @@ def _pictures(comparison: Comparison, figures: Path) -> dict[str, str]:
 
 
 def _studies(studies: list[Study], figures: Path, families: dict[str, str]) -> list[dict[str, Any]]:
-    """Sections beside the comparison: sentences, tables, figures."""
+    """Sections beside the comparison: sentences, tables, figures; those of one kind under the first of them."""
     sections: list[dict[str, Any]] = []
     files: list[str] = []
     anchors: list[str] = []
@@ -175,8 +175,10 @@ def _studies(studies: list[Study], figures: Path, families: dict[str, str]) -> l
             for name, table in study.tables.items()
         ]
         anchors.append(slug(study.title, taken=anchors))
-        sections.append(
+        first = next((other for other in sections if study.kind and other["kind"] == study.kind), None)
+        (sections if first is None else first["further"]).append(
             {
+                "further": [],
                 "anchor": f"study-{anchors[-1]}",
                 "title": study.title,
                 "kind": study.kind,

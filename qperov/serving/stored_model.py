@@ -169,8 +169,8 @@ def _notes(pipeline: Pipeline, about: Mapping[str, Any], training: Mapping[str, 
     if constant is not None and not constant["beaten"]:
         per = f" {unit}" if unit else ""
         worth = (
-            f"it is no better than a constant: MAE {about['scores']['mae']:.3g}{per} on crystals held out, and "
-            f"{constant['mae']:.3g} for the {constant['name']}"
+            f"it is not shown to be better than a constant: MAE {about['scores']['mae']:.3g}{per} on crystals held "
+            f"out, and {constant['mae']:.3g} for the {constant['name']}"
         )
     examples = about["examples"]
     rows = [int(example["row"]) for example in examples]

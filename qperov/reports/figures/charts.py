@@ -132,7 +132,9 @@ def _panel_size(frame: pd.DataFrame, chart: Chart) -> tuple[float, float]:
     """Width and height in inches of the only panel."""
     if chart.kind in NAMED_ROWS:
         return 6.6, max(1.6, 0.36 * frame[chart.y].nunique() + 0.5)
-    return (4.8, 2.7) if chart.kind == "sticks" else (6.6, 3.1)
+    if chart.kind == "sticks":
+        return 4.8, 2.7
+    return (4.4 if any(reference.axis == "diagonal" for reference in chart.references) else 6.6), 3.1
 
 
 # --- kinds --------------------------------------------------------------------------------------
@@ -144,7 +146,7 @@ def _points(axes: Axes, chart: Chart, frame: pd.DataFrame, colours: dict[str, st
         x, y = _numbers(mine[chart.x], chart.log_x, chart.least), _numbers(mine[chart.y], chart.log_y, chart.least)
         colour, marker = colours[name], SERIES_MARKERS[k % len(SERIES_MARKERS)]
         if chart.kind == "scatter":
-            size = float(np.clip(1500 / max(len(x), 1), 4, 14))
+            size = float(np.clip(3000 / max(len(x), 1), 6, 14))
             alpha = float(np.clip(250 / max(len(x), 1), 0.2, 0.7))
             axes.scatter(x, y, s=size, alpha=alpha, color=colour, marker=marker, linewidths=0, rasterized=True)
         else:

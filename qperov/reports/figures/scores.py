@@ -98,7 +98,7 @@ def draw_scores(comparison: Comparison, *, narrow: bool = False) -> Figure:
             spans.append((ceiling, first, y))
         y += 1.35
     with style():
-        figure = Figure(figsize=(NARROW if narrow else 10.5, 1.35 + 0.25 * y), layout="constrained")
+        figure = Figure(figsize=(NARROW if narrow else 10.5, 1.35 + 0.225 * y), layout="constrained")
         shape: dict[str, Any] = {"ncols": 1} if narrow else {"ncols": 2, "sharey": True, "width_ratios": (1.25, 1)}
         left, *others = figure.subplots(1, squeeze=False, **shape)[0]
         _mae_panel(left, comparison, lines, narrow)

@@ -42,6 +42,8 @@ class Difference:
     @property
     def verdict(self) -> str:
         """What the two tests say of the first and the second model, in a few words."""
+        if math.isnan(self.p_holm):
+            return "exploratory"
         if not self.significant:
             return "practically equivalent" if self.same else "not distinguishable"
         which = "first is better" if self.delta < 0 else "second is better"

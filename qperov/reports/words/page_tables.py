@@ -93,13 +93,14 @@ def _question(comparison: Comparison, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def tested_pairs(comparison: Comparison) -> dict[str, list[dict[str, Any]]]:
-    """Tested pairs: quantum against classical on one descriptor first, quantum on the left; then the others.
+    """Tested pairs: quantum against classical on one descriptor, quantum on the left; all models against constants.
 
-    Each list has groups with a ``title``, which says what the names of the models leave out, and ``rows``.
+    Other pairs are in ``metrics.json`` alone. Each list has groups with a ``title``, which says what the names of the
+    models leave out, and ``rows``.
     """
     table = say.scored_models(comparison).set_index("model")
     first: dict[str, list[dict[str, Any]]] = {}
-    others: dict[str, list[dict[str, Any]]] = {}
+    constants: dict[str, list[dict[str, Any]]] = {}
     for a, b in comparison.significance[["model_a", "model_b"]].itertuples(index=False):
         if a not in table.index or b not in table.index:
             continue
@@ -108,14 +109,16 @@ def tested_pairs(comparison: Comparison) -> dict[str, list[dict[str, Any]]]:
             a, b, families = b, a, families[::-1]
         same = table.at[a, "descriptor"] == table.at[b, "descriptor"]
         focus = same and families[0] == "quantum" and families[1] in ("classical", "reference")
+        if not focus and "baseline" not in families:
+            continue
         title, names = _common(table, a, b)
         tested = say.difference(comparison, a, b)
         assert tested is not None  # these are the tested pairs
         row = {"a": names[0], "b": names[1], **pair_cells(tested)}
-        (first if focus else others).setdefault(title, []).append(row)
+        (first if focus else constants).setdefault(title, []).append(row)
     return {
         name: [{"title": title, "rows": rows} for title, rows in groups.items()]
-        for name, groups in (("first", first), ("others", others))
+        for name, groups in (("first", first), ("constants", constants))
     }
 
 
