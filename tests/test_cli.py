@@ -143,6 +143,8 @@ def test_import_twice_adds_nothing_and_export_writes_a_table(crystals: Path, tmp
         (["compare", "no-such-folder"], "no-such-folder"),
         (["report", "no-such-run"], "no-such-run"),
         (["data", "info", "no-such-dataset"], "no embedded dataset"),
+        (["compare", "cpx321", "--rope", "wide"], "--rope: the region of practical equivalence"),
+        (["demo", "--rope", "-5%"], "--rope: the region of practical equivalence"),
     ],
 )
 def test_errors_are_one_line(
@@ -156,6 +158,11 @@ def test_errors_are_one_line(
     assert len(lines) == 1
     assert lines[0].startswith("error: ")
     assert message in lines[0]
+
+
+@pytest.mark.parametrize("repeats", [0, 11])
+def test_repeats_are_one_to_ten(repeats: int) -> None:
+    assert "--repeats" in call("compare", "cpx321", "--repeats", repeats, code=2)
 
 
 def test_strict_stops_at_the_first_problem(crystals: Path) -> None:

@@ -214,6 +214,13 @@ def test_rope_widens_the_region() -> None:
         qperov.compare(MODELS, X, y, rope="wide", **options)
 
 
+def test_a_printed_comparison_ends_with_its_questions(compared: qperov.evaluation.Comparison) -> None:
+    last = str(compared).splitlines()[-1]
+    assert last.split()[0] == "features"
+    assert compared.planned["outcome"].item() in last
+    assert compared._repr_html_().count("<table") == 2
+
+
 # --- records, exports, the screen ---------------------------------------------------------------
 
 

@@ -65,7 +65,13 @@ Runs = Annotated[Path, typer.Option("--runs", help="Folder that receives a new r
 Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes; −1 for all cores.")]
 Folds = Annotated[int, typer.Option(help="Folds of cross-validation, grouped; at most one per group.", min=2)]
 Repeats = Annotated[
-    int, typer.Option(help="Repetitions of the cross-validation with new folds, fixed beforehand.", min=1, max=10)
+    int,
+    typer.Option(
+        help="Repetitions of the cross-validation with new folds, fixed beforehand; more narrow the intervals of "
+        "differences, down to a floor.",
+        min=1,
+        max=10,
+    ),
 ]
 Rope = Annotated[
     str,

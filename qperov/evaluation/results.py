@@ -12,6 +12,8 @@ import pandas as pd
 METRICS = ("mae", "rmse", "r2", "spearman", "maer")
 #: A difference is significant below this p.
 ALPHA = 0.05
+#: What the planned questions ask.
+ASKED = "best quantum against best classical model, chosen inside the training folds"
 #: Columns of the planned questions, and their types.
 PLANNED = {
     **dict.fromkeys(("descriptor", "quantum", "classical"), "str"),
@@ -120,10 +122,12 @@ class Comparison:
         return f"<Comparison of {len(self.table)} models on {self.label['n']} crystals of {self.label['name']}>"
 
     def __str__(self) -> str:
-        return f"{self._head}\n{self._scores.to_string(index=False, float_format='{:.4g}'.format)}"
+        tables = [each.to_string(index=False, float_format="{:.4g}".format) for each in self._shown]
+        return f"\n{ASKED}:\n".join([f"{self._head}\n{tables[0]}", *tables[1:]])
 
     def _repr_html_(self) -> str:
-        return f"<p>{escape(self._head)}</p>{self._scores.to_html(index=False, float_format='{:.4g}'.format)}"
+        tables = [each.to_html(index=False, float_format="{:.4g}".format) for each in self._shown]
+        return f"<p>{ASKED}:</p>".join([f"<p>{escape(self._head)}</p>{tables[0]}", *tables[1:]])
 
     @property
     def _head(self) -> str:
@@ -134,5 +138,8 @@ class Comparison:
         )
 
     @property
-    def _scores(self) -> pd.DataFrame:
-        return self.table[["model", "descriptor", "mae", "mae_low", "mae_high", "r2", "spearman", "ceiling_r2"]]
+    def _shown(self) -> list[pd.DataFrame]:
+        """Scores, and the planned questions where there are any."""
+        scores = self.table[["model", "descriptor", "mae", "mae_low", "mae_high", "r2", "spearman", "ceiling_r2"]]
+        asked = self.planned[["descriptor", "outcome", "delta_mae", "low", "high", "rope", "detectable", "floor"]]
+        return [scores, asked] if len(asked) else [scores]
