@@ -211,7 +211,8 @@ def test_long_computations_are_announced(n_jobs, monkeypatch):
     ways_out = r"simulator='mps'.*LandmarkFeatures.*write_gram"
     with parallel_config(backend="threading"), pytest.warns(LongComputationWarning, match=size + ".*" + ways_out):
         FidelityKernel(bandwidth=0.31, n_jobs=n_jobs)(X)
-    with parallel_config(backend="threading"), pytest.warns(LongComputationWarning, match="9 samples and 3 qubits"):
+    size = "preparing states of 9 samples and 3 qubits takes about"
+    with parallel_config(backend="threading"), pytest.warns(LongComputationWarning, match=size):
         ProjectedKernel(bandwidth=0.31, n_jobs=n_jobs)(X)
     monkeypatch.setattr("qperov.quantum.simulation.mps_overlaps.TASK_ROWS", 4)
     with pytest.warns(LongComputationWarning, match=r"9 × 9 matrix product states with bonds up to \d"):

@@ -173,7 +173,7 @@ class ProjectedKernel(FeatureMapKernel):
                 )
             parts = [X[start : start + CHAINS] for start in range(0, len(X), CHAINS)]
             vectors = (bloch_vectors(self._chains(part, n_qubits)) for part in parts)
-            what = f"states of {len(X)} samples and {n_qubits} qubits"
+            what = f"preparing states of {len(X)} samples and {n_qubits} qubits"
             return np.concatenate(list(announced(vectors, [*map(len, parts)], what, "fewer repetitions are faster")))
         rows = min(self._tile_rows(n_qubits, 2), -(-len(X) // (1 if n_jobs == 1 else 2 * n_jobs)))
         spec = clone(self).set_params(n_jobs=1)
@@ -184,7 +184,7 @@ class ProjectedKernel(FeatureMapKernel):
             for start in starts
         )
         blocks = Parallel(self.n_jobs, return_as="generator")(tasks)
-        what = f"states of {len(X)} samples and {n_qubits} qubits"
+        what = f"preparing states of {len(X)} samples and {n_qubits} qubits"
         ways_out = "fewer qubits or simulator='mps' are faster"
         return np.concatenate(list(announced(blocks, [1.0] * len(starts), what, ways_out, n_jobs)))
 
