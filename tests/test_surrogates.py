@@ -172,6 +172,9 @@ def test_candidates_have_rows_and_contrasts_have_none(study: Study) -> None:
     (chart,) = study.charts
     figure = draw_chart(study, chart)
     assert [axes.get_title() for axes in figure.axes] == ["QSVR", "ridge, symmetric"]
+    assert study.data["scores"]["family"].tolist() == (["classical"] * 4 + ["quantum"]) * 2
+    middle = study.data["scores"][["low", "high"]].mean(axis=1)
+    np.testing.assert_allclose(middle, study.data["scores"]["mae"])
 
 
 def test_quantum_row_is_the_model_with_its_settings(
