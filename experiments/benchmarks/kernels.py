@@ -232,6 +232,7 @@ def growth(path: Path) -> None:
 def main(figure: Path | None = None) -> None:
     """Print one table of times, in units of the bare product, per size."""
     taken: dict[str, float] = {}
+    table: dict[str, list[str]] = {}
     for task in TASKS:
         rows = measure(task, taken)
         unit = rows["bare complex product"]
@@ -240,9 +241,14 @@ def main(figure: Path | None = None) -> None:
         assert isinstance(ours, float)
         print(f"\n{task.name}: bare product {1e3 * unit:.1f} ms      times the product   times ours")
         for name, seconds in rows.items():
+            cell = f"{seconds / ours:.3g}" if isinstance(seconds, float) else seconds
+            table.setdefault(name.replace("  ", "… ", 1), []).append(cell)
             print(
                 f"  {name:38}", seconds if isinstance(seconds, str) else f"{seconds / unit:10.2f}{seconds / ours:15.2f}"
             )
+    print("\n| | " + " | ".join(task.name for task in TASKS) + " |\n|" + "---|" * (1 + len(TASKS)))
+    for name, cells in table.items():
+        print(f"| {name} | " + " | ".join(cells) + " |")
     remembered, forgotten = cache_benefit()
     print(f"\nGrid search over C, 8 q, N 300: {forgotten / remembered:.2f} times faster with results remembered")
     remembered, forgotten = cache_benefit(800, 10)
