@@ -13,7 +13,7 @@ from scipy import stats
 from sklearn.base import clone
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import GridSearchCV, GroupKFold, HalvingGridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, GroupKFold, HalvingGridSearchCV, KFold, cross_val_score
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -25,8 +25,9 @@ from qperov.evaluation import folds as module
 from qperov.evaluation.folds import inner_folds, inner_mae
 from qperov.evaluation.problem import Model
 from qperov.evaluation.results import PLANNED
-from qperov.evaluation.significance import bayesian_correlated_t_test
+from qperov.evaluation.significance import bayesian_correlated_t_test, region_half_width
 from qperov.evaluation.splits import honest_groups
+from qperov.evaluation.tables import planned_table
 from qperov.records import read_record, write_record
 from qperov.reports.exports import metrics
 
@@ -212,6 +213,38 @@ def test_rope_widens_the_region() -> None:
     assert "do not include" in wide.settings["intervals"]
     with pytest.raises(ValueError, match="region of practical equivalence"):
         qperov.compare(MODELS, X, y, rope="wide", **options)
+
+
+def straight_line(x: np.ndarray, y: np.ndarray, new: np.ndarray) -> np.ndarray:
+    shifted = x - x.mean()
+    return y.mean() + (shifted * y).sum() / (shifted**2).sum() * (new - x.mean())
+
+
+def simulated_outcome(rng: np.random.Generator, n: int, weight: float) -> str:
+    """Four models, each of which sees one of four features of equal weight: neither family is better."""
+    X = rng.normal(size=(n, 4))
+    y = weight * X.sum(axis=1) + rng.normal(size=n)
+    rows = []
+    for repeat in range(2):
+        splitter = KFold(5, shuffle=True, random_state=int(rng.integers(1 << 30)))
+        for fold, (train, test) in enumerate(splitter.split(X)):
+            parts = [(train, test), *((train[a], train[b]) for a, b in KFold(3).split(train))]
+            for name, x in zip(("q1", "q2", "c1", "c2"), X.T, strict=True):
+                maes = [np.abs(straight_line(x[a], y[a], x[b]) - y[b]).mean() for a, b in parts]
+                rows.append((name, repeat, fold, len(train), len(test), maes[0], np.mean(maes[1:])))
+    columns = ["model", "repeat", "fold", "n_train", "n_test", "mae", "inner_mae"]
+    rope = region_half_width("5%", y)
+    table = planned_table({"x": (["q1", "q2"], ["c1", "c2"])}, pd.DataFrame(rows, columns=columns), rope)
+    return table["outcome"].item()
+
+
+def test_equal_families_are_rarely_told_apart() -> None:
+    """With choice, overlap and all, in real cross-validation: no more than 5 % certain answers either way."""
+    rng = np.random.default_rng(0)
+    small = [simulated_outcome(rng, 60, 1.0) for _ in range(100)]
+    assert small.count("better") <= 5
+    assert small.count("worse") <= 5
+    assert {simulated_outcome(rng, 400, 0.0) for _ in range(10)} == {"practically the same"}
 
 
 def test_a_printed_comparison_ends_with_its_questions(compared: qperov.evaluation.Comparison) -> None:
