@@ -3,7 +3,7 @@
     python experiments/planned_question.py ../shared/data/cpx321 --out qperov-runs/planned-question
 
 asks the planned question of each descriptor, best quantum against best classical model, on the labelled symmetry
-classes of CPX321 (PBE energies, one crystal a class) with the models of `qperov compare`. The answer is that of all
+classes of CPX321 (PBE energies, one crystal a class) with the models of `qperov demo`. The answer is that of all
 repeats, a number that is fixed beforehand. Printed beside it: what fewer repeats would have said, and the difference
 that could have been detected, which falls towards a floor. With --quick: every fourth class, few candidates, two
 repeats of five folds. A run that was stopped goes on where it was.
@@ -86,7 +86,7 @@ def main(task: Task) -> pd.DataFrame:
     if task.quick:
         dataset = dataset.take(range(0, len(dataset), QUICK_STEP))
         task = replace(task, folds=min(task.folds, QUICK_FOLDS), repeats=min(task.repeats, QUICK_REPEATS))
-    suite = build_suite(dataset, quick=task.quick)
+    suite = build_suite(dataset, quick=task.quick, exploratory=False, random_state=task.seed)
     with screen.resumable("the same command goes on with the folds that are done"), screen.bar("Fitting") as advance:
         comparison = qperov.compare(
             suite.models,
