@@ -59,8 +59,6 @@ EPSILON = 0.05
 FEWEST_FOR_PUBLISHED = 20
 #: Fewer crystals than this teach a network nothing.
 FEWEST_FOR_NETWORKS = 100
-#: What hyperparameters are chosen by.
-MAE = "neg_mean_absolute_error"
 #: Inner folds of each hyperparameter search, and crystals on which it is made at most; the second with ``quick``.
 INNER_FOLDS = 3
 SEARCHED, QUICK_SEARCHED = 300, 150
@@ -69,8 +67,6 @@ SEARCHED, QUICK_SEARCHED = 300, 150
 MOST_QUBITS, MOST_LINE_QUBITS, REUPLOADED_QUBITS = 12, 500, 8
 #: What matrix product states may drop at a cut.
 TOLERANCE = 1e-6
-#: Crystals on which the likelihood of a Gaussian process is maximised.
-PROCESS_SUBSET = 200
 #: Trees of gradient boosting.
 TREES = 50
 #: Crystals, evenly spaced, from which it is told how many components there are.
@@ -113,7 +109,7 @@ def searched(
     target = TransformedTargetRegressor(model, transformer=StandardScaler())
     grids = [grid] if isinstance(grid, dict) else grid
     parameters = [{f"regressor__{name}": values for name, values in one.items()} for one in grids]
-    return GridSearchCV(target, parameters, scoring=MAE, cv=cv)
+    return GridSearchCV(target, parameters, scoring="neg_mean_absolute_error", cv=cv)
 
 
 def regressors(
@@ -138,10 +134,6 @@ def regressors(
     def search(machine: BaseEstimator, grid: list[dict[str, list[Any]]]) -> GridSearchCV:
         scaled = Pipeline([("scale", StandardScaler(with_mean=False, with_std=False)), ("machine", machine)])
         return searched(scaled, grid, folds)
-
-    # nothing to be chosen: the search gives its error on the folds of the others
-    one = {"n_subset": [PROCESS_SUBSET]}
-    process = GridSearchCV(ARDGaussianProcess(random_state=random_state), one, scoring=MAE, cv=folds)
 
     def trees() -> GridSearchCV:
         names = ("learning_rate", "max_leaf_nodes", "min_samples_leaf", "l2_regularization")
@@ -177,7 +169,7 @@ def regressors(
         Model("Ridge", search(Ridge(), plain_grid({"machine__alpha": "alpha of a line"}, whiten=True, **draw))),
         Model("Nearest neighbours", neighbours()),
         Model("Gradient boosting", trees()),
-        Model("Gaussian process", process),
+        Model("Gaussian process", ARDGaussianProcess(random_state=random_state)),
         Model("Kernel ridge", search(ridge, kernel_grid(classical, "alpha", **draw))),
         Model("SVR", search(svr, kernel_grid(classical, "C", **draw)), kernel=RBF()),
     ]
