@@ -15,16 +15,18 @@ from sklearn.pipeline import Pipeline
 import qperov
 from qperov.evaluation.problem import Model
 from qperov.evaluation.searches import search_of
-from qperov.studies.models import (
+from qperov.studies.models import build_suite, description, published_qsvr
+from qperov.studies.regressors import (
+    ANGLE_SCALES,
     CODE_SIZE,
+    FAMILIES,
+    MAPS,
     MOST_LINE_QUBITS,
     MOST_QUBITS,
-    build_suite,
-    description,
-    published_qsvr,
+    RANGES,
+    draw,
     regressors,
 )
-from qperov.studies.search_ranges import ANGLE_SCALES, FAMILIES, MAPS, RANGES, draw
 
 
 def mixed_lattices(n: int) -> qperov.datasets.CrystalDataset:
