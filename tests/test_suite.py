@@ -126,7 +126,7 @@ def searches(models: Iterable[Model]) -> dict[str, list[dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(("quick", "many"), [(False, 30), (True, 10)])
-def test_every_search_of_the_suite_has_as_many_candidates(quick: bool, many: int) -> None:
+def test_every_search_has_as_many_candidates(quick: bool, many: int) -> None:
     found = searches(regressors(12, 986, quick=quick))
     assert {"Ridge", "Kernel ridge", "SVR", "Quantum kernel ridge", "QSVR", "QSVR projected"} <= set(found)
     assert {name: len(one) for name, one in found.items()} == dict.fromkeys(found, many)
