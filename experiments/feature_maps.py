@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 import qperov
 from qperov.commands.screen import bar
 from qperov.evaluation.problem import Model
-from qperov.studies.models import EPSILON, searched
+from qperov.studies.regressors import EPSILON, searched
 
 #: Bandwidths of each map, around where the median kernel value is one half.
 BANDWIDTHS = {

@@ -12,17 +12,21 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.gaussian_process.kernels import RBF, PairwiseKernel
 from sklearn.linear_model import Ridge
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVR
 from synthetic_comparison import synthetic_comparison
 
+import qperov
 from qperov.evaluation.problem import Model
 from qperov.evaluation.results import Comparison
 from qperov.quantum.kernels.bandwidth import resolved_kernel
 from qperov.quantum.kernels.fidelity import FidelityKernel
 from qperov.quantum.kernels.projected import ProjectedKernel
 from qperov.records.record import spaced_rows
-from qperov.studies.kernel_matrices import kernel_matrices
+from qperov.studies.kernel_matrices import chosen_kernel, kernel_matrices, most_chosen
+from qperov.studies.kernels import kernel_studies
+from qperov.studies.models import build_suite
 
 MODELS = tuple(
     (f"{name} · {descriptor}", descriptor, "quantum" if name.startswith("Q") else "classical", 0.5)
@@ -101,3 +105,27 @@ def test_some_of_many_crystals_are_taken() -> None:
 def test_without_a_quantum_model_there_is_no_matrix() -> None:
     assert kernel_matrices({name: one for name, one in COMPARED.items() if "QSVR" not in name}, CHOSEN) == {}
     assert kernel_matrices({}, CHOSEN) == {}
+
+
+def test_kernels_of_the_suite_are_those_its_searches_chose() -> None:
+    """Family, feature map, entanglement and whitening among the chosen parameters; classical kernels found by text."""
+    dataset = qperov.load_dataset("cpx321").take(range(0, 986, 25))
+    models = build_suite(dataset, descriptors=("pattern",), quick=True, exploratory=False).models
+    models = {name: model for name, model in models.items() if model.kernel is not None}
+    comparison = qperov.compare(models, dataset, folds=2, n_bootstrap=0)
+    matrices = kernel_matrices(models, comparison)
+    assert list(matrices) == [f"{name} · powder pattern" for name in ("SVR", "QSVR", "QSVR projected")]
+    for name, matrix in matrices.items():
+        chosen = most_chosen(comparison, name)
+        components = Pipeline([*models[name].transformers]).fit_transform(comparison.features["powder pattern"])
+        Z = components / components.std(axis=0) if chosen["with_std"] else components
+        if name.startswith("SVR"):
+            assert repr(chosen_kernel(models[name], chosen)) == chosen["kernel"]
+            expected = chosen_kernel(models[name], chosen)(Z)
+        else:
+            wired = {key: chosen[key] for key in ("feature_map", "entanglement", "bandwidth", "gamma") if key in chosen}
+            expected = (ProjectedKernel if "gamma" in wired else FidelityKernel)(**wired)(Z)
+        np.testing.assert_allclose(matrix, expected, atol=1e-5)
+    (study,) = kernel_studies(models, dataset, comparison, quick=True)
+    wiring = most_chosen(comparison, "QSVR · powder pattern")
+    assert f"QSVR: {wiring['feature_map']} map, {wiring['entanglement']}" in " ".join(study.paragraphs)

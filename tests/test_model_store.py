@@ -44,7 +44,8 @@ from qperov.serving.model_store import FILES, INDEX, fit_and_store
 from qperov.serving.pipeline_file import PIPELINE, read_pipeline, write_pipeline
 from qperov.serving.stages import deviations_of, points_of, predictions_of
 from qperov.serving.stored_model import find_models, load_model
-from qperov.studies.models import build_suite, networks, published_qsvr, searched
+from qperov.studies.models import build_suite, networks, published_qsvr
+from qperov.studies.regressors import searched
 
 
 def steps(final: Any, kind: str = "pattern") -> Pipeline:

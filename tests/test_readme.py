@@ -43,12 +43,20 @@ def blocks() -> list[str]:
     return re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
-def test_the_first_example_searches_equally() -> None:
-    shown: dict[str, Any] = {}
-    exec(blocks()[0].rpartition("print(")[0], shown)
-    searches = [pipeline[-1] for pipeline in shown["models"].values()]
-    assert [len(ParameterGrid(search.param_grid)) for search in searches] == [12, 12]
-    assert len({(search.estimator.epsilon, str(search.param_grid["C"])) for search in searches}) == 1
+def test_examples_that_compare_search_equally() -> None:
+    comparing = [block for block in blocks() if "compare(" in block]
+    assert comparing
+    for block in comparing:
+        shown: dict[str, Any] = {}
+        exec(block.rpartition("print(")[0], shown)
+        searches = [pipeline[-1] for pipeline in shown["models"].values()]
+        candidates = [list(ParameterGrid(search.param_grid)) for search in searches]
+        assert {len(each) for each in candidates} == {30}
+        assert len({str([candidate["C"] for candidate in each]) for each in candidates}) == 1
+        assert len({search.estimator.epsilon for search in searches}) == 1
+        lengths = [sorted(getattr(c["kernel"], "length_scale", None) or 1 / c["kernel"].bandwidth for c in each)
+                   for each in candidates]  # fmt: skip
+        assert lengths[0] == pytest.approx(lengths[1])
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ import qperov
 from qperov.classical.cnn import CNNRegressor
 from qperov.classical.gan import WSPGAN
 from qperov.errors import PublishedFaultWarning
-from qperov.studies.models import EPSILON, searched
+from qperov.studies.regressors import EPSILON, searched
 from qperov.torch_support import import_torch
 
 #: Crystals of the papers' training set for CPX222.

@@ -41,7 +41,7 @@ from qperov.studies.kernel_findings import (
     shot_table,
 )
 from qperov.studies.kernel_matrices import chosen_kernel, most_chosen
-from qperov.studies.models import EPSILON
+from qperov.studies.regressors import EPSILON
 
 if TYPE_CHECKING:
     from qperov.datasets.dataset import CrystalDataset

@@ -5,25 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
-from sklearn.compose import TransformedTargetRegressor
 from sklearn.decomposition import PCA
-from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.gaussian_process.kernels import RBF
-from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import GridSearchCV
-from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import MaxAbsScaler, PolynomialFeatures, StandardScaler
-from sklearn.svm import SVR
+from sklearn.preprocessing import StandardScaler
 
 from qperov.classical.cnn import CNNRegressor
 from qperov.classical.gan import WSPGAN
-from qperov.classical.gaussian_process import ARDGaussianProcess
 from qperov.crystals.parent_lattice import ParentLattice, parent_lattices
 from qperov.crystals.units import ENERGY_UNITS, convert_energies
 from qperov.datasets.dataset import CrystalDataset
@@ -32,53 +23,35 @@ from qperov.descriptors.rank_pca import RankPCA
 from qperov.errors import DescriptorError
 from qperov.evaluation.metrics import ceiling_r2
 from qperov.evaluation.problem import Model
-from qperov.evaluation.searches import SampledGroupKFold
 from qperov.evaluation.splits import identical_rows
 from qperov.evaluation.tables import numerical_rank
-from qperov.quantum.autoencoder.autoencoder import QuantumAutoencoder
-from qperov.quantum.estimators.regression import QuantumKernelRidge, QuantumSVR
+from qperov.quantum.estimators.regression import QuantumSVR
 from qperov.quantum.kernels.fidelity import FidelityKernel
-from qperov.quantum.kernels.projected import ProjectedKernel
 from qperov.studies.inverse_design.features import CrystalFeatures
-from qperov.studies.search_ranges import (
+from qperov.studies.regressors import (
     CANDIDATES,
+    CODE_OF,
+    CODE_QUBITS,
     FAMILIES,
-    LINE_MAPS,
+    INNER_FOLDS,
     MAPS,
+    MOST_LINE_QUBITS,
+    MOST_QUBITS,
     QUICK_CANDIDATES,
+    QUICK_SEARCHED,
     RANGES,
-    classical_settings,
-    kernel_grid,
-    plain_grid,
-    quantum_settings,
+    REUPLOADED_QUBITS,
+    SEARCHED,
+    regressors,
+    searched,
 )
 
-#: Half-width of the SVRs' tube in standard deviations of the training labels.
-EPSILON = 0.05
 #: Fewer crystals than this do not fill the six components of the published setting in every fold.
 FEWEST_FOR_PUBLISHED = 20
 #: Fewer crystals than this teach a network nothing.
 FEWEST_FOR_NETWORKS = 100
-#: What hyperparameters are chosen by.
-MAE = "neg_mean_absolute_error"
-#: Inner folds of each hyperparameter search, and crystals on which it is made at most; the second with ``quick``.
-INNER_FOLDS = 3
-SEARCHED, QUICK_SEARCHED = 300, 150
-#: Components up to which each has a qubit of a statevector, and up to which it has one of a matrix product state, of
-#: maps that couple neighbours on a line; more are written in turn onto so many qubits (re-uploading).
-MOST_QUBITS, MOST_LINE_QUBITS, REUPLOADED_QUBITS = 12, 500, 8
-#: What matrix product states may drop at a cut.
-TOLERANCE = 1e-6
-#: Crystals on which the likelihood of a Gaussian process is maximised.
-PROCESS_SUBSET = 200
-#: Trees of gradient boosting.
-TREES = 50
 #: Crystals, evenly spaced, from which it is told how many components there are.
 LOOKED_AT = 200
-#: Qubits into whose amplitudes the components are written, and qubits of the code that the autoencoder makes of them.
-CODE_OF, CODE_QUBITS = 4, 3
-#: Numbers in the code: expectation values of all Pauli words on one and two of its qubits.
-CODE_SIZE = 3 * CODE_QUBITS + 9 * CODE_QUBITS * (CODE_QUBITS - 1) // 2
 #: Rows that are left out where time is short.
 LEFT_OUT = ("Gradient boosting", "Quantum kernel ridge")
 #: Name of the reference that expands the energy in correlation functions.
@@ -104,110 +77,6 @@ class Suite:
     def pipelines(self) -> dict[str, Pipeline]:
         """The models from structures to predictions."""
         return {name: model.pipeline for name, model in self.models.items()}
-
-
-def searched(
-    model: BaseEstimator, grid: dict[str, list[Any]] | list[dict[str, list[Any]]], cv: Any = INNER_FOLDS
-) -> GridSearchCV:
-    """``model`` on standardised labels, its hyperparameters chosen by mean absolute error on inner folds."""
-    target = TransformedTargetRegressor(model, transformer=StandardScaler())
-    grids = [grid] if isinstance(grid, dict) else grid
-    parameters = [{f"regressor__{name}": values for name, values in one.items()} for one in grids]
-    return GridSearchCV(target, parameters, scoring=MAE, cv=cv)
-
-
-def regressors(
-    n_components: int, n_crystals: int, *, quick: bool = False, exploratory: bool = False, random_state: int = 0
-) -> list[Model]:
-    """Models of ``n_components`` common components; each search has thirty candidates, or ten with ``quick``.
-
-    Parameters
-    ----------
-    n_components, n_crystals : int
-        They scale the ranges of the searches: lengths by the typical distance, neighbours to a quarter of the crystals.
-    quick : bool
-        Fewer candidates, on fewer crystals.
-    exploratory : bool
-        Beside kernel ridge regression that chooses its kernel, one row for each of them, for contrast.
-    random_state : int
-        Of the candidates and of the crystals on which they are compared.
-    """
-    draw: dict[str, Any] = {"quick": quick, "random_state": random_state}
-    folds = SampledGroupKFold(INNER_FOLDS, n_samples=QUICK_SEARCHED if quick else SEARCHED, random_state=random_state)
-
-    def search(machine: BaseEstimator, grid: list[dict[str, list[Any]]]) -> GridSearchCV:
-        scaled = Pipeline([("scale", StandardScaler(with_mean=False, with_std=False)), ("machine", machine)])
-        return searched(scaled, grid, folds)
-
-    # nothing to be chosen: the search gives its error on the folds of the others
-    one = {"n_subset": [PROCESS_SUBSET]}
-    process = GridSearchCV(ARDGaussianProcess(random_state=random_state), one, scoring=MAE, cv=folds)
-
-    def trees() -> GridSearchCV:
-        names = ("learning_rate", "max_leaf_nodes", "min_samples_leaf", "l2_regularization")
-        grid = plain_grid({f"machine__{name}": name for name in names}, whiten=False, **draw)
-        return search(
-            HistGradientBoostingRegressor(max_iter=TREES, early_stopping=False, random_state=random_state), grid
-        )
-
-    def neighbours() -> GridSearchCV:
-        grid = plain_grid({"machine__n_neighbors": "neighbours"}, whiten=True, **draw)
-        most = max(1, min(n_crystals, QUICK_SEARCHED if quick else SEARCHED) // 4)
-        grid = [one | {"machine__n_neighbors": [min(most, *one["machine__n_neighbors"])]} for one in grid]
-        return search(KNeighborsRegressor(weights="distance", algorithm="brute"), grid)
-
-    classical, of_code = classical_settings(n_components), classical_settings(CODE_SIZE)
-    svr, ridge = SVR(kernel=RBF(), epsilon=EPSILON), KernelRidge(kernel=RBF())
-    circuit: dict[str, Any] = {"precision": "single", "tolerance": TOLERANCE}
-    if n_components > MOST_LINE_QUBITS:
-        circuit["n_qubits"] = REUPLOADED_QUBITS
-    maps = LINE_MAPS if MOST_QUBITS < n_components <= MOST_LINE_QUBITS else MAPS
-    fidelity, projected = FidelityKernel("iqp", **circuit), ProjectedKernel("iqp", **circuit)
-    quantum = quantum_settings(n_components, maps)
-    encoder = QuantumAutoencoder(CODE_OF, code_qubits=CODE_QUBITS, observables="pauli", epochs=50 if quick else 200)
-    # a state has no length: the constant 1 in front keeps that of the components in the direction
-    code = (
-        ("leading", RankPCA(2**CODE_OF - 1)),
-        ("range", MaxAbsScaler()),
-        ("one", PolynomialFeatures(1)),
-        ("encoder", encoder),
-        ("code", StandardScaler()),
-    )
-    found = [
-        Model("Ridge", search(Ridge(), plain_grid({"machine__alpha": "alpha of a line"}, whiten=True, **draw))),
-        Model("Nearest neighbours", neighbours()),
-        Model("Gradient boosting", trees()),
-        Model("Gaussian process", process),
-        Model("Kernel ridge", search(ridge, kernel_grid(classical, "alpha", **draw))),
-        Model("SVR", search(svr, kernel_grid(classical, "C", **draw)), kernel=RBF()),
-    ]
-    for name, machine, kernel, settings, penalty in (
-        ("Quantum kernel ridge", QuantumKernelRidge(fidelity), fidelity, quantum, "alpha"),
-        ("QSVR", QuantumSVR(fidelity, epsilon=EPSILON), fidelity, quantum, "C"),
-        (
-            "QSVR projected",
-            QuantumSVR(projected, epsilon=EPSILON),
-            projected,
-            quantum_settings(n_components, maps, projected=True),
-            "C",
-        ),
-    ):
-        grid = kernel_grid(settings, penalty, **draw)
-        # that of kernel ridge regression is the same again: reports show it once
-        shown = None if penalty == "alpha" else kernel
-        found.append(Model(name, search(machine, grid), family="quantum", kernel=shown))
-    of_code_search = search(svr, kernel_grid(of_code, "C", **draw))
-    found.append(Model("Autoencoder + SVR", of_code_search, transformers=code, family="quantum"))
-    if exploratory:
-        found += [
-            Model(
-                f"Kernel ridge, {family}",
-                search(ridge, kernel_grid(classical_settings(n_components, (family,)), "alpha", **draw)),
-                role="contrast",
-            )
-            for family in FAMILIES
-        ]
-    return found
 
 
 def networks(*, quick: bool = False) -> list[Model]:

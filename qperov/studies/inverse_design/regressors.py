@@ -18,7 +18,7 @@ from qperov.studies.inverse_design.features import CrystalFeatures
 from qperov.studies.inverse_design.results import HeldOut
 from qperov.studies.inverse_design.task import Split
 from qperov.studies.inverse_design.training import CONSTANT
-from qperov.studies.models import EPSILON, INNER_FOLDS, searched
+from qperov.studies.regressors import EPSILON, INNER_FOLDS, searched
 
 REGRESSOR_NOTES = (
     "The regressors compared here generate nothing: they are what a generator's property head has to stand beside. "
