@@ -157,7 +157,7 @@ class FidelityKernel(FeatureMapKernel):
         X, Y = self._checked_pair(X, Y, eval_gradient)
         if eval_gradient and not self.hyperparameter_bandwidth.fixed:
             return self._fidelities_and_gradient(X)
-        if self.backend is None and self.chosen_simulator(X.shape[1]) == "statevector":
+        if self.backend is None and self.simulator == "statevector":
             self._tile_rows(self._n_qubits(X.shape[1]))  # too many qubits are refused even where no pair is evaluated
         K = MEMORY.matrix(self._key("fidelity"), X, Y, self._evaluate)
         return (K, np.empty((*K.shape, 0))) if eval_gradient else K
