@@ -183,6 +183,7 @@ def films(folder: Path) -> PatternSet:
             "that have a number only are one batch.",
         ),
         sources=FILMS_SOURCES,
+        intensity_step=0.01,
     )
 
 

@@ -101,8 +101,8 @@ def import_dataset(
         known = dataset.name in opened.names()
         added = opened.add(dataset)
     screen.echo(
-        f"{store}: {'added to' if known else 'new'} dataset {dataset.name!r}, {added.structures} new {dataset.SAMPLES}, "
-        f"{added.labels} new labels ({len(dataset)} read)"
+        f"{store}: {'added to' if known else 'new'} dataset {dataset.name!r}, {added.structures} new "
+        f"{dataset.SAMPLES}, {added.labels} new labels ({len(dataset)} read)"
     )
 
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
@@ -20,8 +21,10 @@ from qperov.errors import PatternRangeError, ReadingError
 
 #: Patterns whose correlation is at least this are taken for repeats of one measurement.
 NEAR_IDENTICAL = 0.99
-#: Angles at which patterns are compared, and the part of the shorter range that two of them must share.
+#: Angles at which patterns are compared, and the part of the longer range that two of them must share.
 GRID_POINTS, LEAST_OVERLAP = 1000, 0.5
+#: Degrees: standard deviation of the filter before that; standard deviations of the noise that are cut off.
+SMOOTH, NOISE_CUT = 0.05, 3.0
 #: What is measured, not what of: it ends the names of files.
 _SCAN = re.compile(r"([ _-]+(2-?theta|omega|th2th|gixrd|gixd|xrd|rt|room-?temp\w*|again|\(.*\)))+$", re.IGNORECASE)
 _GENERIC = re.compile(r"(perovskite|film|powder|sample|scan)s?$", re.IGNORECASE)
@@ -128,9 +131,9 @@ def content_id(pattern: MeasuredPattern) -> str:
 def near_identical(patterns: Sequence[MeasuredPattern], threshold: float = NEAR_IDENTICAL) -> np.ndarray:
     r"""Groups of patterns that repeat each other, shape (n,), as consecutive integers.
 
-    Two patterns are joined if Pearson's r of :math:`\sqrt{\max(I, 0)}`, background taken off, is at least the threshold
-    on the range that both share; patterns that share less than half of the shorter range, or are of different
-    wavelengths, are not compared. Groups are the connected components.
+    Two patterns are joined if Pearson's r of :math:`\sqrt{\max(I - 3\sigma, 0)}`, smoothed by 0.05°, background
+    taken off, σ the noise, is at least the threshold on the range that both share; patterns that share less than half of the
+    longer range, or are of different wavelengths, are not compared. Groups are the connected components.
 
     Parameters
     ----------
@@ -147,8 +150,8 @@ def near_identical(patterns: Sequence[MeasuredPattern], threshold: float = NEAR_
     for i in range(n):
         for j in range(i + 1, n):
             both = np.isfinite(rows[i]) & np.isfinite(rows[j])
-            shorter = min(np.isfinite(rows[i]).sum(), np.isfinite(rows[j]).sum())
-            if patterns[i].wavelength == patterns[j].wavelength and both.sum() >= max(3, LEAST_OVERLAP * shorter):
+            longer = max(np.isfinite(rows[i]).sum(), np.isfinite(rows[j]).sum())
+            if patterns[i].wavelength == patterns[j].wavelength and both.sum() >= max(3, LEAST_OVERLAP * longer):
                 a, b = rows[i][both] - rows[i][both].mean(), rows[j][both] - rows[j][both].mean()
                 joined[i, j] = a @ b >= threshold * np.sqrt((a @ a) * (b @ b)) > 0
     return connected_components(csr_array(joined), directed=False)[1].astype(np.int64)
@@ -207,8 +210,14 @@ def _span(values: Sequence[float]) -> str:
 
 
 def _root(pattern: MeasuredPattern, grid: np.ndarray) -> np.ndarray:
+    """√ of what stands out of background and noise; NaN beyond the pattern."""
     flat = subtract_background(pattern)
-    return np.interp(grid, flat.two_theta, np.sqrt(np.maximum(flat.intensity, 0)), left=np.nan, right=np.nan)
+    points = SMOOTH / float(np.median(np.diff(pattern.two_theta)))
+    noise = 1.4826 * np.median(np.abs(np.diff(flat.intensity))) / np.sqrt(2)
+    # what a Gaussian filter leaves of independent noise
+    noise /= np.sqrt(max(2 * np.sqrt(np.pi) * points, 1.0))
+    lines = np.sqrt(np.maximum(gaussian_filter1d(flat.intensity, points) - NOISE_CUT * noise, 0))
+    return np.interp(grid, flat.two_theta, lines, left=np.nan, right=np.nan)
 
 
 def _slack(pattern: MeasuredPattern) -> float:

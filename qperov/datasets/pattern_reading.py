@@ -78,7 +78,7 @@ def read_patterns(
     if groups not in GROUPINGS:
         raise ValueError(f"groups must be one of {', '.join(GROUPINGS)}, not {groups!r}")
     root = Path(path)
-    by_folder = labels == FOLDERS
+    by_folder = str(labels) == FOLDERS
     table = None if labels is None or by_folder else Path(labels)
     if (table is None) != (target is None) and not by_folder and root.is_dir() and (root / "labels.csv").is_file():
         table = root / "labels.csv"

@@ -117,7 +117,7 @@ def read(
         For an unknown ``energy``, a table without a target, or units that cannot be converted.
     """
     root = Path(path)
-    if labels == FOLDERS or _holds_scans(root):
+    if str(labels) == FOLDERS or _holds_scans(root):
         if convert is not None:
             raise ValueError("convert turns energies of crystals into each other; measured patterns have a unit alone")
         with told_progress(progress, "Reading") as told:
