@@ -24,8 +24,9 @@ FEW_ROWS = 5
 class Dataset:
     """Samples with one target each; immutable. What `CrystalDataset` and `PatternDataset` have in common."""
 
-    #: The field that holds the samples, and whether labels may be the names of classes.
+    #: The field that holds the samples, what reports call them, and whether labels may be the names of classes.
     SAMPLES: ClassVar[str]
+    CALLED: ClassVar[str]
     CLASSES: ClassVar[bool] = False
 
     name: str
@@ -161,7 +162,7 @@ class CrystalDataset(Dataset):
         ``label_noise`` of the copies that ``one_per_class`` merged, in ``unit``.
     """
 
-    SAMPLES = "structures"
+    SAMPLES, CALLED = "structures", "crystals"
 
     name: str
     structures: tuple[Structure, ...]

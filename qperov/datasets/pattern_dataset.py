@@ -59,7 +59,7 @@ class PatternDataset(Dataset):
         Citations and licence of the data.
     """
 
-    SAMPLES = "patterns"
+    SAMPLES, CALLED = "patterns", "measured patterns"
     CLASSES = True
 
     name: str
@@ -132,8 +132,8 @@ def near_identical(patterns: Sequence[MeasuredPattern], threshold: float = NEAR_
     r"""Groups of patterns that repeat each other, shape (n,), as consecutive integers.
 
     Two patterns are joined if Pearson's r of :math:`\sqrt{\max(I - 3\sigma, 0)}`, smoothed by 0.05°, background
-    taken off, σ the noise, is at least the threshold on the range that both share; patterns that share less than half of the
-    longer range, or are of different wavelengths, are not compared. Groups are the connected components.
+    taken off, σ the noise, is at least the threshold on the range that both share; patterns that share less than half
+    of the longer range, or are of different wavelengths, are not compared. Groups are the connected components.
 
     Parameters
     ----------

@@ -158,6 +158,7 @@ class Problem:
     def _from_dataset(cls, models: dict[str, Model], data: Any) -> Problem:
         labels = np.array(data.y, dtype=float)
         label = _label(data.name, data.target, data.unit, labels, data.label_noise, data.provenance)
+        label["samples"] = data.CALLED
         features: dict[str, np.ndarray] = {}
         name_of_settings: dict[str, str] = {}
         descriptor_of = {}

@@ -11,7 +11,10 @@ from qperov.descriptors.rank_pca import RankPCA
 from qperov.descriptors.scans.peaks import PeakFeatures
 from qperov.descriptors.scans.profile import MeasuredProfile
 from qperov.errors import OptionError
-from qperov.studies.models import COMPONENTS, Suite, regressors
+from qperov.studies.models import Suite, regressors
+
+#: Components, and so qubits, that every model of a descriptor is given.
+COMPONENTS = 10
 
 #: Features of measured patterns by the names that `qperov compare --descriptors` takes.
 KINDS = {
@@ -24,7 +27,9 @@ KINDS = {
 DEFAULT_KINDS, SIZE_KINDS = ("profile", "spacings"), ("profile", "widths")
 
 
-def build_measured_suite(dataset: PatternDataset, *, descriptors: tuple[str, ...] = (), quick: bool = False) -> Suite:
+def build_measured_suite(
+    dataset: PatternDataset, *, descriptors: tuple[str, ...] = (), quick: bool = False, random_state: int = 0
+) -> Suite:
     """Models for measured patterns: regressors of crystals on profiles, d-spacings and widths of peaks.
 
     Parameters
@@ -34,7 +39,9 @@ def build_measured_suite(dataset: PatternDataset, *, descriptors: tuple[str, ...
         Keys of `KINDS`; by default profiles and d-spacings of the strongest peaks, or their widths where
         labels are in nm.
     quick : bool
-        Smaller grids.
+        Smaller searches.
+    random_state : int
+        Of the candidates of all searches.
 
     Raises
     ------
@@ -50,7 +57,12 @@ def build_measured_suite(dataset: PatternDataset, *, descriptors: tuple[str, ...
         components = (("scale", StandardScaler(with_std=kind != "profile")), ("pca", RankPCA(COMPONENTS)))
         models += [
             replace(model, featurizer=KINDS[kind], transformers=(*components, *model.transformers))
-            for model in regressors(quick=quick)
+            for model in regressors(
+                min(COMPONENTS, KINDS[kind].fit_transform(dataset.patterns[:1]).shape[1]),
+                len(dataset),
+                quick=quick,
+                random_state=random_state,
+            )
         ]
     notes = (
         f"Every model of a descriptor is given the same principal components, at most {COMPONENTS}; scaling and "
