@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 
 from qperov.datasets.pattern_dataset import PatternDataset
@@ -58,7 +59,7 @@ def build_measured_suite(
         models += [
             replace(model, featurizer=KINDS[kind], transformers=(*components, *model.transformers))
             for model in regressors(
-                min(COMPONENTS, KINDS[kind].fit_transform(dataset.patterns[:1]).shape[1]),
+                min(COMPONENTS, clone(KINDS[kind]).fit_transform(dataset.patterns[:1]).shape[1]),
                 len(dataset),
                 quick=quick,
                 random_state=random_state,
