@@ -349,7 +349,7 @@ def test_commands_say_what_patterns_cannot_do_yet(tmp_path: Path) -> None:
 
 
 def test_descriptors_of_measured_patterns_follow_the_labels() -> None:
-    from qperov.studies.measured import build_measured_suite
+    from qperov.studies.measured.models import build_measured_suite
 
     cells, sizes = (qperov.load_dataset("heo106", target=t) for t in ("lattice_parameter", "crystallite_size"))
     names = {model.descriptor for model in build_measured_suite(cells, quick=True).models.values()}

@@ -248,7 +248,7 @@ def _compare_and_report(
     from qperov.reports import build_report
     from qperov.studies.crystal import crystal_study
     from qperov.studies.kernel_matrices import kernel_matrices
-    from qperov.studies.measured import build_measured_suite
+    from qperov.studies.measured.models import build_measured_suite
     from qperov.studies.models import build_suite
 
     with screen.status("Preparing models"):
