@@ -32,6 +32,8 @@ from qperov.errors import (
     StoreError,
     WavelengthError,
 )
+from qperov.records import write_record
+from qperov.reports import build_report
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the shared data are not here")
@@ -318,6 +320,17 @@ def test_patterns_are_compared_by_groups() -> None:
     tested = result.predictions.groupby("group")["fold"].nunique() if "group" in result.predictions else None
     assert tested is None or (tested == 1).all()
     assert result.label["n_groups"] == len(np.unique(dataset.groups))
+
+
+def test_reports_cite_the_data_and_say_what_was_measured(tmp_path: Path) -> None:
+    dataset = qperov.load_dataset("heo106").take(range(25, 65))
+    models = {"ridge": make_pipeline(MeasuredProfile(step=0.5), Ridge())}
+    result = qperov.compare(models, dataset, folds=2, n_bootstrap=10)
+    assert "40 measured patterns in" in result.settings["split"]
+    record = write_record(tmp_path / "run", result, task={"command": "qperov compare heo106"}, dataset=dataset.about)
+    page = build_report(record).read_text(encoding="utf-8")
+    assert "Advanced Materials 33, 2102301 (2021)" in page
+    assert "MIT licence" in page
 
 
 def call(*arguments: object, code: int = 0) -> str:
