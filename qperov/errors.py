@@ -94,6 +94,22 @@ class UnfinishedRunError(ReadingError):
     """A calculation that did not end, or whose last step did not converge."""
 
 
+class WavelengthError(ReadingError):
+    """A scan whose radiation is not known."""
+
+
+class AngleOrderError(FileFormatError):
+    """A scan whose angles go up and down."""
+
+
+class IntensityError(ReadingError):
+    """Intensities that no counter gives: negative, cut off at the top, or in another unit than those beside them."""
+
+
+class PatternRangeError(ReadingError):
+    """A pattern that does not reach over the angles that are asked for."""
+
+
 class LabelError(ReadingError):
     """A label could not be joined to a structure."""
 
@@ -189,6 +205,10 @@ class CompositionError(QperovError):
 
 class DatasetNameError(QperovError, ValueError):
     """A name that no dataset may have, or that none has."""
+
+
+class DatasetKindError(QperovError, ValueError):
+    """A dataset of measured patterns where crystals are needed, or of classes where numbers are."""
 
 
 class StoreError(QperovError):

@@ -16,13 +16,14 @@ from typer.core import TyperGroup
 from qperov.commands import datasets, screen
 from qperov.commands.design import design
 from qperov.commands.hardware import commands as hardware
-from qperov.commands.options import DEFAULT_STORE, Source, StorePath, check_rope, check_writable, with_values
+from qperov.commands.options import DEFAULT_STORE, Scans, Source, StorePath, check_rope, check_writable, with_values
 from qperov.commands.predict import predict
 from qperov.commands.relax import inputs, relax
 from qperov.commands.report import report
 
 if TYPE_CHECKING:
     from qperov.datasets.dataset import CrystalDataset
+    from qperov.datasets.pattern_dataset import PatternDataset
     from qperov.evaluation.results import Comparison
     from qperov.records.study import Study
     from qperov.studies.models import Suite
@@ -152,6 +153,7 @@ def demo(
 @with_values
 def compare(
     source: Source,
+    scans: Scans,
     store: StorePath = DEFAULT_STORE,
     keep_duplicates: Annotated[
         bool, typer.Option("--keep-duplicates", help="Keep all symmetry copies; by default, one crystal per class.")
@@ -173,7 +175,7 @@ def compare(
     studies: Studies = "none",
     keep: Keep = None,
 ) -> None:
-    """Compare quantum and classical regression on your crystals.
+    """Compare quantum and classical regression on your crystals or measured patterns.
 
     Symmetry copies stay in one fold; every score comes with baselines, intervals and upper bounds. The run
     directory holds the record, the predictions, the figures and report.html.
@@ -182,7 +184,12 @@ def compare(
     qperov compare my_vasp_runs/
     qperov compare crystals/ --labels labels.csv --target gap --unit eV
     qperov compare poscars.tar.gz --labels labels.csv --target energy_ev_per_cell --id-columns set,number
+    qperov compare heo106 --target lattice_parameter
+    qperov compare scans/ --labels labels.csv --target size_nm --wavelength CuKa --group-column batch
     """
+    from qperov.datasets.dataset import CrystalDataset
+    from qperov.errors import DatasetKindError
+
     chosen = _chosen_studies(studies)
     if keep and random_split:
         raise typer.BadParameter(
@@ -192,18 +199,24 @@ def compare(
         raise typer.BadParameter("name the column of the table to be predicted", param_hint="--target")
     check_rope(rope)
     check_writable(runs, "--runs")
-    if source.target is None and source.path.exists():
+    if source.target is None and source.labels is None and source.path.exists():
         source = replace(source, target="energy_per_atom")
-    dataset = datasets.load(source, store)
-    with screen.status("Finding symmetry classes"):
+    dataset = datasets.load_samples(source, scans, store)
+    if dataset.y is not None and dataset.y.dtype.kind != "f":
+        raise DatasetKindError(f"{dataset.target} of {dataset.name} is a class, and only numbers can be compared yet")
+    crystals = isinstance(dataset, CrystalDataset)
+    if keep and not crystals:
+        raise typer.BadParameter("models of measured patterns cannot be kept yet", param_hint="--keep")
+    with screen.status("Finding groups"):
         n_classes = len(set(dataset.groups.tolist()))
-    typer.echo(f"{len(dataset)} labelled crystals in {n_classes} symmetry classes")
-    if not keep_duplicates:
+    what, sets = ("crystals", "symmetry classes") if crystals else ("measured patterns", "groups")
+    typer.echo(f"{len(dataset)} labelled {what} in {n_classes} {sets}")
+    if isinstance(dataset, CrystalDataset) and not keep_duplicates:
         dataset = dataset.one_per_class()
     kinds = tuple(kind.strip() for kind in descriptors.split(",") if kind.strip()) if descriptors else ()
     split = "random" if random_split else "grouped"
     if n_classes < folds:
-        typer.echo(f"{n_classes} symmetry classes: leaving out one at a time instead of {folds} folds", err=True)
+        typer.echo(f"{n_classes} {sets}: leaving out one at a time instead of {folds} folds", err=True)
         folds = max(n_classes, 2)
     kept = tuple(keep or ())
     _compare_and_report(
@@ -212,7 +225,7 @@ def compare(
 
 
 def _compare_and_report(
-    dataset: CrystalDataset,
+    dataset: CrystalDataset | PatternDataset,
     runs: Path,
     name: str,
     folds: int,
@@ -228,16 +241,21 @@ def _compare_and_report(
     exploratory: bool = True,
 ) -> None:
     from qperov import compare as compare_models
+    from qperov.datasets.dataset import CrystalDataset
     from qperov.datasets.names import check_name
     from qperov.records import write_record
     from qperov.records.runs import claim_run, discard_folds, unfinished_run
     from qperov.reports import build_report
     from qperov.studies.crystal import crystal_study
     from qperov.studies.kernel_matrices import kernel_matrices
+    from qperov.studies.measured.models import build_measured_suite
     from qperov.studies.models import build_suite
 
     with screen.status("Preparing models"):
-        suite = build_suite(dataset, descriptors=kinds, quick=quick, exploratory=exploratory, random_state=seed)
+        if isinstance(dataset, CrystalDataset):
+            suite = build_suite(dataset, descriptors=kinds, quick=quick, exploratory=exploratory, random_state=seed)
+        else:
+            suite = build_measured_suite(dataset, descriptors=kinds, quick=quick, random_state=seed)
     if unknown := [name for name in keep if name not in (*suite.models, "best", "all")]:
         raise typer.BadParameter(
             f"no model {unknown[0]!r}; known: best, all, {', '.join(suite.models)}", param_hint="--keep"
@@ -270,7 +288,11 @@ def _compare_and_report(
         "split": split,
         "studies": list(studies),
     }
-    sections = (*crystal_study(dataset), *_sections(studies, dataset, suite, comparison, quick, seed, jobs))
+    sections = _sections(studies, dataset, suite, comparison, quick, seed, jobs)
+    compositions = []
+    if isinstance(dataset, CrystalDataset):
+        sections = (*crystal_study(dataset), *sections)
+        compositions = [structure.composition.reduced_formula for structure in dataset.structures]
     with screen.status("Computing kernel matrices for the maps"):
         kernels = kernel_matrices(suite.models, comparison)
     with screen.status("Writing the record, drawing figures and maps"):
@@ -281,11 +303,11 @@ def _compare_and_report(
             dataset=dataset.about,
             studies=sections,
             kernels=kernels,
-            compositions=[structure.composition.reduced_formula for structure in dataset.structures],
+            compositions=compositions,
             claimed=True,
         )
         page = build_report(record)
-    if keep:
+    if keep and isinstance(dataset, CrystalDataset):
         from qperov.serving.fitting import choose_models
         from qperov.serving.model_store import fit_and_store
 
@@ -315,7 +337,7 @@ def _chosen_studies(names: str, known: tuple[str, ...] = STUDIES) -> tuple[str, 
 
 def _sections(
     studies: tuple[str, ...],
-    dataset: CrystalDataset,
+    dataset: CrystalDataset | PatternDataset,
     suite: Suite,
     comparison: Comparison,
     quick: bool,
@@ -323,6 +345,8 @@ def _sections(
     jobs: int,
 ) -> tuple[Study, ...]:
     """What the chosen studies say of the dataset; what belongs to the compared models first."""
+    from qperov.datasets.dataset import CrystalDataset
+
     sections: tuple[Study, ...] = ()
     if SECOND_TASK in studies:
         from qperov import load_dataset
@@ -353,7 +377,7 @@ def _sections(
         with screen.bar("Learning from few crystals to many") as advance:
             curve = learning_curve(suite.models, dataset, random_state=seed, n_jobs=jobs, progress=advance)
         sections += (learning_curve_study(curve, unit=dataset.unit or ""),)
-    if "autoencoder" in studies:
+    if "autoencoder" in studies and isinstance(dataset, CrystalDataset):
         from qperov.studies.autoencoder import autoencoder_studies
 
         with screen.status("Training quantum autoencoders"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import wraps
 from inspect import Parameter, Signature, signature
@@ -27,11 +27,13 @@ class Source:
     path: Annotated[
         Path,
         typer.Argument(
-            help="File, folder or archive: POSCAR/CONTCAR, CIF, VASP runs, extxyz, ASE databases; or the name of a "
-            "dataset that `qperov data list` shows."
+            help="File, folder or archive: POSCAR/CONTCAR, CIF, VASP runs, extxyz, ASE databases; a folder of scans "
+            "(xy, xrdml, rasx, …); or the name of a dataset that `qperov data list` shows."
         ),
     ]
-    labels: Annotated[Path | None, typer.Option(help="CSV or Parquet table with the target.")] = None
+    labels: Annotated[
+        Path | None, typer.Option(help="CSV or Parquet table with the target; folders: that of a scan is its class.")
+    ] = None
     target: Annotated[
         str | None, typer.Option(help="Column of the table, or energy / energy_per_atom from the runs themselves.")
     ] = None
@@ -49,6 +51,58 @@ class Source:
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first file or label that cannot be used.")] = (
         False
     )
+
+
+@dataclass(frozen=True)
+class Scans:
+    """How measured patterns are read; crystals need none of it."""
+
+    wavelength: Annotated[
+        str | None,
+        typer.Option(help="Radiation of measured patterns, such as CuKa, or Å; unknown; by default as files say."),
+    ] = None
+    skip_bad_lines: Annotated[
+        bool, typer.Option("--skip-bad-lines", help="Leave out damaged lines of measured patterns, and count them.")
+    ] = False
+    groups: Annotated[
+        str, typer.Option(help="Measured patterns that stay in one fold: near-identical patterns, or series by names.")
+    ] = "patterns"
+    group_column: Annotated[
+        str | None, typer.Option(help="Column of the table that names the group of a measured pattern.")
+    ] = None
+    two_theta: Annotated[
+        str | None, typer.Option("--range", help="2θ in degrees that measured patterns must cover, such as 10,60.")
+    ] = None
+
+    def values(self) -> dict[str, Any]:
+        """The arguments of `qperov.read`.
+
+        Raises
+        ------
+        OptionError
+            If the range is not two numbers that ascend.
+        """
+        from qperov.errors import OptionError
+
+        wavelength: str | float | None = self.wavelength
+        with suppress(TypeError, ValueError):
+            wavelength = float(self.wavelength)  # type: ignore[arg-type]
+        limits = None
+        if self.two_theta is not None:
+            try:
+                low, high = map(float, self.two_theta.split(","))
+            except ValueError:
+                low, high = 0.0, 0.0
+            if not low < high:
+                raise OptionError(f"--range: two angles in degrees that ascend, such as 10,60, not {self.two_theta!r}")
+            limits = (low, high)
+        return {
+            "wavelength": wavelength,
+            "skip_bad_lines": self.skip_bad_lines,
+            "groups": self.groups,
+            "group_column": self.group_column,
+            "two_theta_range": limits,
+        }
 
 
 def with_values(command: Callable[..., Any]) -> Callable[..., Any]:

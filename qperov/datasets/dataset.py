@@ -1,4 +1,4 @@
-"""CrystalDataset: structures, ids, target, symmetry classes and provenance, kept in step."""
+"""Datasets of crystals and of measured patterns: samples, ids, target, groups and provenance, kept in step."""
 
 from __future__ import annotations
 
@@ -8,21 +8,132 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 
-from qperov.errors import EmptyDatasetError, ReadingError
+from qperov.errors import DatasetKindError, EmptyDatasetError, ReadingError
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-#: Crystals that a notebook lists.
+#: Samples that a notebook lists.
 FEW_ROWS = 5
 
 
-@dataclass(frozen=True, eq=False)
-class CrystalDataset:
+class Dataset:
+    """Samples with one target each; immutable. What `CrystalDataset` and `PatternDataset` have in common."""
+
+    #: The field that holds the samples, what reports call them, and whether labels may be the names of classes.
+    SAMPLES: ClassVar[str]
+    CALLED: ClassVar[str]
+    CLASSES: ClassVar[bool] = False
+
+    name: str
+    ids: tuple[str, ...]
+    y: np.ndarray | None
+    target: str | None
+    unit: str | None
+    provenance: tuple[str, ...]
+    issues: tuple[ReadingError, ...]
+    cautions: tuple[str, ...]
+    known_groups: np.ndarray | None
+    known_noise: float | None
+
+    @property
+    def samples(self) -> tuple[Any, ...]:
+        """What is learnt from, whatever it is: crystals or measured patterns."""
+        return getattr(self, self.SAMPLES)
+
+    @property
+    def groups(self) -> np.ndarray:
+        """Integers, shape (n,); samples of equal numbers belong on one side of every split."""
+        raise NotImplementedError
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over ids, samples and labels (hex)."""
+        raise NotImplementedError
+
+    def __post_init__(self) -> None:
+        for field in (self.SAMPLES, "ids", "provenance", "issues"):
+            object.__setattr__(self, field, tuple(getattr(self, field)))
+        n = len(self.samples)
+        lengths = {"ids": len(self.ids)}
+        if self.provenance:
+            lengths["provenance"] = len(self.provenance)
+        for field in ("y", "known_groups"):
+            value = getattr(self, field)
+            if value is not None:
+                if field == "y" and self.CLASSES and np.asarray(value).dtype.kind == "U":
+                    frozen = np.array(value)
+                else:
+                    kind = np.int64 if field == "known_groups" else np.float64
+                    frozen = np.array(value, dtype=kind) + 0  # −0.0, which SQLite does not keep, becomes 0.0
+                if frozen.ndim != 1:
+                    raise ValueError(f"{field} must have one dimension, not shape {frozen.shape}")
+                frozen.flags.writeable = False
+                object.__setattr__(self, field, frozen)
+                lengths[field] = len(frozen)
+        wrong = {field: length for field, length in lengths.items() if length != n}
+        if wrong:
+            raise ValueError(f"{n} {self.SAMPLES}, but lengths {wrong}: every field needs one entry a sample")
+        if len(set(self.ids)) != n:
+            twice = [i for i, count in Counter(self.ids).items() if count > 1][:3]
+            raise ValueError(f"ids must be unique; these are not: {', '.join(twice)}")
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __repr__(self) -> str:
+        target = f", target={self.target!r} [{self.unit}]" if self.y is not None else ""
+        return f"{type(self).__name__}({self.name!r}, {len(self)} {self.SAMPLES}{target})"
+
+    def _columns(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        head = repr(self).removeprefix(f"{type(self).__name__}(").removesuffix(")")
+        if self.y is not None and len(self) and self.y.dtype.kind == "f":
+            head += f"; mean {self.y.mean():.6g}, standard deviation {self.y.std():.4g}"
+        columns: dict[str, Any] = {"id": self.ids[:FEW_ROWS], **self._columns()}
+        if self.y is not None:
+            columns[f"{self.target} / {self.unit}" if self.unit else str(self.target)] = self.y[:FEW_ROWS]
+        kinds = Counter(type(issue).__name__ for issue in self.issues)
+        notes = [f"left out: {many} × {kind}" for kind, many in kinds.items()]
+        notes += [f"caution: {caution}" for caution in self.cautions]
+        more = f"<p>… and {len(self) - FEW_ROWS} more</p>" if len(self) > FEW_ROWS else ""
+        table = pd.DataFrame(columns).to_html(index=False, float_format="{:.6g}".format)
+        return f"<p>{escape(head)}</p>{table}{more}" + "".join(f"<p>{escape(note)}</p>" for note in notes)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a record keeps of the dataset: name, fingerprint, size, and what was left out."""
+        return {"name": self.name, "fingerprint": self.fingerprint, "n": len(self), "issues": self.issues}
+
+    def take(self, indices: Sequence[int] | np.ndarray) -> Self:
+        """The dataset of the rows ``indices``, in that order, or of the rows where a boolean mask is true.
+
+        Raises
+        ------
+        IndexError
+            If a row does not exist, or a mask is not as long as the dataset.
+        """
+        rows = np.arange(len(self))[np.asarray(indices, dtype=None if len(indices) else np.int64)].tolist()
+        return replace(
+            cast(Any, self),
+            **{self.SAMPLES: tuple(self.samples[i] for i in rows)},
+            ids=tuple(self.ids[i] for i in rows),
+            y=None if self.y is None else self.y[rows],
+            provenance=tuple(self.provenance[i] for i in rows) if self.provenance else (),
+            known_groups=self.groups[rows],
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CrystalDataset(Dataset):
     """Crystals with one target each; immutable.
 
     Attributes
@@ -51,6 +162,8 @@ class CrystalDataset:
         ``label_noise`` of the copies that ``one_per_class`` merged, in ``unit``.
     """
 
+    SAMPLES, CALLED = "structures", "crystals"
+
     name: str
     structures: tuple[Structure, ...]
     ids: tuple[str, ...]
@@ -63,56 +176,13 @@ class CrystalDataset:
     known_groups: np.ndarray | None = None
     known_noise: float | None = None
 
-    def __post_init__(self) -> None:
-        for field in ("structures", "ids", "provenance", "issues"):
-            object.__setattr__(self, field, tuple(getattr(self, field)))
-        n = len(self.structures)
-        lengths = {"ids": len(self.ids)}
-        if self.provenance:
-            lengths["provenance"] = len(self.provenance)
-        for field in ("y", "known_groups"):
-            value = getattr(self, field)
-            if value is not None:
-                kind = np.int64 if field == "known_groups" else np.float64
-                frozen = np.array(value, dtype=kind) + 0  # −0.0, which SQLite does not keep, becomes 0.0
-                if frozen.ndim != 1:
-                    raise ValueError(f"{field} must have one dimension, not shape {frozen.shape}")
-                frozen.flags.writeable = False
-                object.__setattr__(self, field, frozen)
-                lengths[field] = len(frozen)
-        wrong = {field: length for field, length in lengths.items() if length != n}
-        if wrong:
-            raise ValueError(f"{n} structures, but lengths {wrong}: every field needs one entry a structure")
-        if len(set(self.ids)) != n:
-            twice = [i for i, count in Counter(self.ids).items() if count > 1][:3]
-            raise ValueError(f"ids must be unique; these are not: {', '.join(twice)}")
-
-    def __len__(self) -> int:
-        return len(self.structures)
-
-    def __repr__(self) -> str:
-        target = f", target={self.target!r} [{self.unit}]" if self.y is not None else ""
-        return f"CrystalDataset({self.name!r}, {len(self)} structures{target})"
-
-    def _repr_html_(self) -> str:
-        import pandas as pd
-
-        head = repr(self).removeprefix("CrystalDataset(").removesuffix(")")
-        if self.y is not None and len(self):
-            head += f"; mean {self.y.mean():.6g}, standard deviation {self.y.std():.4g}"
-        columns: dict[str, Any] = {
-            "id": self.ids[:FEW_ROWS],
-            "composition": [structure.composition.reduced_formula for structure in self.structures[:FEW_ROWS]],
-            "atoms": [len(structure) for structure in self.structures[:FEW_ROWS]],
+    def _columns(self) -> dict[str, Any]:
+        """What a notebook shows of the first rows, beside ids and labels."""
+        shown = self.structures[:FEW_ROWS]
+        return {
+            "composition": [structure.composition.reduced_formula for structure in shown],
+            "atoms": [len(structure) for structure in shown],
         }
-        if self.y is not None:
-            columns[f"{self.target} / {self.unit}" if self.unit else str(self.target)] = self.y[:FEW_ROWS]
-        kinds = Counter(type(issue).__name__ for issue in self.issues)
-        notes = [f"left out: {many} × {kind}" for kind, many in kinds.items()]
-        notes += [f"caution: {caution}" for caution in self.cautions]
-        more = f"<p>… and {len(self) - FEW_ROWS} more</p>" if len(self) > FEW_ROWS else ""
-        table = pd.DataFrame(columns).to_html(index=False, float_format="{:.6g}".format)
-        return f"<p>{escape(head)}</p>{table}{more}" + "".join(f"<p>{escape(note)}</p>" for note in notes)
 
     @cached_property
     def groups(self) -> np.ndarray:
@@ -138,29 +208,6 @@ class CrystalDataset:
             if self.y is not None:
                 digest.update(self.y[i].tobytes())
         return digest.hexdigest()
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """What a record keeps of the dataset: name, fingerprint, size, and what was left out."""
-        return {"name": self.name, "fingerprint": self.fingerprint, "n": len(self), "issues": self.issues}
-
-    def take(self, indices: Sequence[int] | np.ndarray) -> CrystalDataset:
-        """The dataset of the rows ``indices``, in that order, or of the rows where a boolean mask is true.
-
-        Raises
-        ------
-        IndexError
-            If a row does not exist, or a mask is not as long as the dataset.
-        """
-        rows = np.arange(len(self))[np.asarray(indices, dtype=None if len(indices) else np.int64)].tolist()
-        return replace(
-            self,
-            structures=tuple(self.structures[i] for i in rows),
-            ids=tuple(self.ids[i] for i in rows),
-            y=None if self.y is None else self.y[rows],
-            provenance=tuple(self.provenance[i] for i in rows) if self.provenance else (),
-            known_groups=self.groups[rows],
-        )
 
     def one_per_class(self) -> CrystalDataset:
         """One structure per symmetry class: the first, labelled with the mean of its class.
@@ -230,3 +277,19 @@ class CrystalDataset:
         means = np.bincount(inverse, weights=self.y) / counts
         noise = float(np.sqrt(((self.y - means[inverse]) ** 2).sum() / degrees))
         return noise if noise > 1e-9 * np.abs(self.y).max() else None
+
+
+def require_crystals(dataset: Dataset) -> CrystalDataset:
+    """The dataset, if it is one of crystals.
+
+    Raises
+    ------
+    DatasetKindError
+        If it is not.
+    """
+    if not isinstance(dataset, CrystalDataset):
+        raise DatasetKindError(
+            f"{dataset.name} is a dataset of {dataset.SAMPLES}, where crystals are needed: name files of structures, "
+            "or a dataset of crystals"
+        )
+    return dataset

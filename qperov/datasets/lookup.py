@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 from pymatgen.core import Lattice, Structure
@@ -17,10 +17,12 @@ from pymatgen.core import Lattice, Structure
 from qperov.crystals.operations import site_permutations
 from qperov.crystals.orderings.cluster_expansion import ClusterExpansion, spins_of
 from qperov.crystals.orderings.enumeration import orderings
-from qperov.datasets.dataset import CrystalDataset
+from qperov.datasets.dataset import CrystalDataset, Dataset
 from qperov.datasets.embedded.abx3 import embedded_perovskite_set
 from qperov.datasets.embedded.abx3_radii import radius_set
 from qperov.datasets.embedded.cpx222 import embedded_relaxed_set
+from qperov.datasets.embedded.scans import embedded_pattern_set
+from qperov.datasets.pattern_dataset import PatternDataset
 from qperov.datasets.store import Store
 from qperov.errors import DatasetNameError
 
@@ -30,9 +32,17 @@ EMBEDDED = {
     "cpx222": "441 relaxed CsPb(Br,I)3 orderings of the 2×2×2 cell over all compositions, CHGNet's energies of mixing",
     "abx3": "1605 charge-balanced ABX3 compositions in five-atom cells relaxed by CHGNet, with its formation energies",
     "abx3_radii": "1605 charge-balanced ABX3 compositions as cubic cells from ionic radii, with tolerance factors",
+    "heo106": "106 measured patterns of rare-earth oxides: lattice_parameter, crystallite_size, structure",
+    "fegapd": "278 measured patterns of an Fe-Ga-Pd composition spread: magnetisation, region",
+    "films": "53 measured patterns of halide perovskite films: space_group",
 }
+#: Those of measured patterns, which have several targets.
+MEASURED = ("heo106", "fegapd", "films")
 #: The one that the enumeration and a cluster expansion give.
 ORDERING_TASKS = ("cpx321",)
+
+
+AnyDataset = TypeVar("AnyDataset", bound=Dataset)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +103,17 @@ def ordering_task(name: str) -> OrderingTask:
     )
 
 
-def load_dataset(name: str) -> CrystalDataset:
+@overload
+def load_dataset(  # type: ignore[overload-overlap]
+    name: Literal["heo106", "fegapd", "films"], *, target: str | None = None
+) -> PatternDataset: ...
+
+
+@overload
+def load_dataset(name: str, *, target: str | None = None) -> CrystalDataset: ...
+
+
+def load_dataset(name: str, *, target: str | None = None) -> CrystalDataset | PatternDataset:
     """A dataset that comes with qperov.
 
     Parameters
@@ -108,18 +128,28 @@ def load_dataset(name: str) -> CrystalDataset:
         ``"abx3"``: 1605 charge-balanced ABX₃ compositions whose radii allow a perovskite, in cells of five atoms (A, B,
         X, X, X) relaxed by CHGNet from rattled cubic ones. Target: formation energy in eV/atom, by CHGNet, not DFT.
         ``"abx3_radii"``: the same compositions as the cubic cells from radii. Target: Goldschmidt's tolerance factor.
+        ``"heo106"``, ``"fegapd"``, ``"films"``: measured powder patterns; their ``sources`` say whose.
+    target : str, optional
+        Of a dataset with several: ``"lattice_parameter"`` (Å, as a fluorite cell), ``"crystallite_size"`` (nm) or
+        ``"structure"`` of heo106; ``"magnetisation"`` (V, of a SQUID) or ``"region"`` of fegapd. By default the first.
 
     Returns
     -------
-    CrystalDataset
+    CrystalDataset or PatternDataset
 
     Raises
     ------
     DatasetNameError
-        If there is no embedded dataset of that name.
+        If there is no embedded dataset of that name, or it has no such target.
     """
     if name not in EMBEDDED:
         raise _unknown_name(name, tuple(EMBEDDED))
+    if name in MEASURED:
+        return embedded_pattern_set(name).dataset(target)
+    return _of_target(_crystals(name), target)
+
+
+def _crystals(name: str) -> CrystalDataset:
     if name == "abx3":
         return embedded_perovskite_set(name).dataset()
     if name == "abx3_radii":
@@ -148,23 +178,30 @@ def load_dataset(name: str) -> CrystalDataset:
     )
 
 
-def find_dataset(name: str, store: str | Path) -> CrystalDataset:
+def find_dataset(name: str, store: str | Path, target: str | None = None) -> CrystalDataset | PatternDataset:
     """The embedded dataset of that name, or else the one in the store, which need not be there.
 
     Raises
     ------
     DatasetNameError
-        If there is none; the message names the nearest.
+        If there is none, or it has no such target; the message names the nearest.
     """
     if name in EMBEDDED:
-        return load_dataset(name)
+        return load_dataset(name, target=target)
     names: list[str] = []
     if Path(store).exists():
         with Store(store) as opened:
             names = opened.names()
             if name in names:
-                return opened.load(name)
+                return _of_target(opened.load(name), target)
     raise _unknown_name(name, [*EMBEDDED, *names], f", nor one in {store}")
+
+
+def _of_target(dataset: AnyDataset, target: str | None) -> AnyDataset:
+    """A dataset of one target, if that is the one asked for."""
+    if target not in (None, dataset.target):
+        raise DatasetNameError(f"{dataset.name} has no target {target!r}; it has {dataset.target}")
+    return dataset
 
 
 def _unknown_name(name: str, known: Sequence[str], where: str = "") -> DatasetNameError:

@@ -12,11 +12,16 @@ import numpy as np
 from qperov.crystals.files.discovery import find_sources
 from qperov.crystals.files.entries import Entry, read_entries
 from qperov.crystals.files.labels import join_labels
+from qperov.crystals.files.sources import kind_of
 from qperov.crystals.files.vasp_run import EnergyKind
 from qperov.crystals.units import ENERGY_UNITS, convert_energies, unit_of_column
 from qperov.datasets.dataset import CrystalDataset
 from qperov.datasets.label_cautions import label_cautions
 from qperov.datasets.names import name_of
+from qperov.datasets.pattern_dataset import PatternDataset
+from qperov.datasets.pattern_reading import ENDINGS, FOLDERS, SHARED_ENDINGS, find_scans, read_patterns
+from qperov.diffraction.measured import MeasuredPattern
+from qperov.diffraction.measured_reading import UNKNOWN, read_scans
 from qperov.errors import (
     DuplicateIdError,
     EmptyDatasetError,
@@ -28,6 +33,8 @@ from qperov.errors import (
 from qperov.evaluation.progress import Progress, told_progress
 
 _MOST_REMARKS = 10
+#: So many tables and notes are looked into for a scan.
+_MOST_PROBES = 20
 _RUN_ENERGIES = {"energy": "eV/cell", "energy_per_atom": "eV/atom"}
 
 
@@ -40,15 +47,23 @@ def read(
     unit: str | None = None,
     convert: str | None = None,
     energy: EnergyKind = "toten",
+    wavelength: str | float | None = None,
+    skip_bad_lines: bool = False,
+    groups: str = "patterns",
+    group_column: str | None = None,
+    two_theta_range: tuple[float, float] | None = None,
     strict: bool = False,
     progress: Progress | bool | None = None,
-) -> CrystalDataset:
-    """Read a file, a folder (with all below it) or an archive into a dataset.
+) -> CrystalDataset | PatternDataset:
+    """Read a file, a folder (with all below it) or an archive into a dataset of crystals or of measured patterns.
 
     Read are POSCAR and CONTCAR (VASP 4 and 5), CIF, finished VASP runs (a folder with OUTCAR or vasprun.xml) and
     Quantum ESPRESSO runs (a folder with pw.out), extended XYZ and ASE databases, each also compressed by gzip, bzip2 or
     xz (databases not), and tar and zip archives of them
     (databases not). Other files are passed over. Nothing that a file holds is executed.
+
+    A folder without crystals may hold measured patterns, in all formats of `read_measured_pattern`; a file may hold
+    several scans. Those are checked for what no counter gives (see `read_scans`), and become a PatternDataset.
 
     An id is the path relative to ``path`` without generic names (POSCAR, CONTCAR, vasprun.xml) and without endings;
     files with several structures add ``#0``, ``#1``… What cannot be used is listed in ``issues`` with its reason.
@@ -59,10 +74,11 @@ def read(
     target : str, optional
         ``"energy"`` (total, eV per cell) or ``"energy_per_atom"`` (eV per atom) of runs, frames and database rows; or a
         column of ``labels``; or a numeric key of frames and database rows. Only structures with a valid value stay.
-        Without a target only structures are read.
+        Without a target only structures are read. A column of words labels patterns with classes.
     labels : str or Path, optional
-        CSV or Parquet table with the target. If it is not given and the folder holds exactly one file ``labels.csv``,
-        that one is taken for a target that the structures' own files do not give.
+        CSV or Parquet table with the target; ``"folders"`` labels patterns with the folders that they lie in. If it is
+        not given and the folder holds exactly one file ``labels.csv``, that one is taken for a target that the
+        structures' own files do not give.
     id_columns : str or sequence of str, optional
         Columns of ``labels`` that, joined by ``/``, name a structure; see ``labels.join_labels``.
     unit : str, optional
@@ -71,6 +87,17 @@ def read(
         Unit wanted: ``eV/cell``, ``eV/atom``, ``meV/cell`` or ``meV/atom``.
     energy : {"toten", "sigma0"}
         Which energy of a VASP run: the free energy, or the energy for zero smearing.
+    wavelength : str or float, optional
+        Of patterns: radiation known to pymatgen, or Å; by default what each file says; ``"unknown"`` if nobody knows.
+    skip_bad_lines : bool
+        Leave out lines that break the columns of a scan; the cautions count them.
+    groups : {"patterns", "names"}
+        Which patterns a split must not part: those with a correlation of 0.99 or more, or those whose files' names
+        begin with one word, amounts and digits apart (see `near_identical`, `series_of`). Scans of one file always.
+    group_column : str, optional
+        Column of ``labels`` that has the groups of patterns instead.
+    two_theta_range : (float, float), optional
+        Degrees that every pattern must cover.
     strict : bool
         Raise the first issue instead of listing it.
     progress : Progress or bool, optional
@@ -89,13 +116,31 @@ def read(
     ValueError
         For an unknown ``energy``, a table without a target, or units that cannot be converted.
     """
+    root = Path(path)
+    if str(labels) == FOLDERS or _holds_scans(root):
+        if convert is not None:
+            raise ValueError("convert turns energies of crystals into each other; measured patterns have a unit alone")
+        with told_progress(progress, "Reading") as told:
+            return read_patterns(
+                root,
+                target=target,
+                labels=labels,
+                id_columns=id_columns,
+                unit=unit,
+                wavelength=wavelength,
+                skip_bad_lines=skip_bad_lines,
+                groups=groups,
+                group_column=group_column,
+                two_theta_range=two_theta_range,
+                strict=strict,
+                progress=told,
+            )
     if energy not in ("toten", "sigma0"):
         raise ValueError(f"energy must be 'toten' or 'sigma0', not {energy!r}")
     if labels is not None and target is None:
         raise ValueError(f"{labels}: name the column that holds the labels (target)")
     if convert is not None and (target is None or convert not in ENERGY_UNITS):
         raise ValueError(f"convert needs a target, and one of the units {', '.join(ENERGY_UNITS)}; got {convert!r}")
-    root = Path(path)
     found = find_sources(root)
     issues = list(found.issues)
     entries: dict[str, Entry] = {}
@@ -130,6 +175,22 @@ def read(
     if not len(dataset):
         raise EmptyDatasetError(_why_empty(root, dataset.issues))
     return dataset
+
+
+def _holds_scans(root: Path) -> bool:
+    """Whether a path is a scan, or a folder with scans and without crystals."""
+    if root.is_file():
+        return root.suffix.lower() in (*ENDINGS, *SHARED_ENDINGS) and kind_of(root.name) is None
+    scans = find_scans(root) if root.is_dir() else []
+    first = sorted(scans, key=lambda file: file.suffix.lower() not in ENDINGS)
+    return any(map(_is_scan, first[:_MOST_PROBES])) and not find_sources(root).sources
+
+
+def _is_scan(file: Path) -> bool:
+    """Whether a file's ending says so, or, of a table or note, what is in it."""
+    return file.suffix.lower() in ENDINGS or any(
+        isinstance(scan, MeasuredPattern) for scan in read_scans(file, wavelength=UNKNOWN)
+    )
 
 
 def _table(given: str | Path | None, target: str, found: list[Path], entries: list[Entry]) -> Path | None:

@@ -1,4 +1,4 @@
-"""SQLite store of structures, labels, predictions and relaxations."""
+"""SQLite store of structures, measured patterns, labels, predictions and relaxations."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from qperov import errors
 from qperov.datasets.dataset import CrystalDataset
 from qperov.datasets.fetch_record import FetchRecord
 from qperov.datasets.names import check_name
+from qperov.datasets.pattern_dataset import PatternDataset
+from qperov.datasets.pattern_store import KIND, add_scans, load_scans, scan_table
 from qperov.datasets.store_file import StoreFile
 from qperov.datasets.structure_text import content_id, from_text, to_text
 from qperov.errors import ReadingError, StoreError
@@ -31,7 +33,7 @@ ENTRY_BYTES = 600
 
 @dataclass(frozen=True)
 class AddedCounts:
-    """What an import added: rows that were not there before."""
+    """What an import added: rows that were not there before; a measured pattern counts as a structure."""
 
     structures: int
     memberships: int
@@ -55,7 +57,7 @@ class DatasetInfo:
 class Store(StoreFile):
     """Datasets in one SQLite file, with their predictions and relaxations; see `StoreFile` for how it is opened."""
 
-    def add(self, dataset: CrystalDataset) -> AddedCounts:
+    def add(self, dataset: CrystalDataset | PatternDataset) -> AddedCounts:
         """Add a dataset under its name, or what is new in it; adding the same twice adds nothing.
 
         Raises
@@ -63,27 +65,21 @@ class Store(StoreFile):
         DatasetNameError
             If the name is no identifier.
         StoreError
-            If the name is taken by a dataset of another target, unit or label noise, an id already stands for another
-            structure, or the same label of the same entry has another value. Then nothing is written.
+            If the name is taken by a dataset of another kind, target, unit or label noise, an id already stands for
+            another sample, or the same label of the same entry has another value. Then nothing is written.
         DiskSpaceError
-            If the disk has no room for the structures, before anything is written.
+            If the disk has no room for the samples, before anything is written.
         """
         check_name(dataset.name)
-        if dataset.y is not None and not np.isfinite(dataset.y).all():
+        if dataset.y is not None and dataset.y.dtype.kind == "f" and not np.isfinite(dataset.y).all():
             raise StoreError(f"{dataset.name}: a label is not finite; nothing was written")
-        keys = [content_id(structure) for structure in dataset.structures]
         with self.transaction():
             before = self._counts()
             key = self._dataset_key(dataset)
-            rows = [
-                (structure_id, structure.formula, len(structure), to_text(structure))
-                for structure_id, structure in zip(keys, dataset.structures, strict=True)
-                if self._one("SELECT 1 FROM structures WHERE id = ?", structure_id) is None
-            ]
-            # SQLite writes them into its log first, and from there into the file
-            require_room(self.path, 2 * sum(len(row[-1]) + ENTRY_BYTES for row in rows))
-            self.connection.executemany("INSERT OR IGNORE INTO structures VALUES (?, ?, ?, ?)", rows)
-            self._add_members(dataset, key, keys)
+            if isinstance(dataset, PatternDataset):
+                add_scans(self, dataset, key)
+            else:
+                self._add_structures(dataset, key)
             self.connection.executemany(
                 "INSERT OR IGNORE INTO issues VALUES (?, ?, ?, ?)",
                 ((key, type(issue).__name__, issue.path, issue.reason) for issue in dataset.issues),
@@ -91,7 +87,7 @@ class Store(StoreFile):
             after = self._counts()
         return AddedCounts(*(new - old for new, old in zip(after, before, strict=True)))
 
-    def load(self, name: str) -> CrystalDataset:
+    def load(self, name: str) -> CrystalDataset | PatternDataset:
         """The dataset of this name, with its entries in the order in which they were added.
 
         Raises
@@ -100,16 +96,34 @@ class Store(StoreFile):
             If there is no dataset of this name.
         """
         key, target, unit = self._find(name)
-        labelled, cautions, noise = self._one("SELECT labelled, cautions, known_noise FROM datasets WHERE id = ?", key)
+        kind, labelled, cautions, noise, sources = self._one(
+            "SELECT kind, labelled, cautions, known_noise, sources FROM datasets WHERE id = ?", key
+        )
+        issues = tuple(
+            ISSUES.get(issue, ReadingError)(path, reason)
+            for issue, path, reason in self.connection.execute(
+                "SELECT kind, path, reason FROM issues WHERE dataset = ? ORDER BY rowid", (key,)
+            )
+        )
+        if kind == KIND:
+            return load_scans(
+                self,
+                key,
+                name,
+                labelled=bool(labelled),
+                target=target,
+                unit=unit,
+                issues=issues,
+                cautions=tuple(json.loads(cautions)),
+                known_noise=noise,
+                sources=tuple(json.loads(sources)),
+            )
         rows = self.connection.execute(
             "SELECT m.source, s.content, l.value, m.provenance, m.symmetry_class FROM memberships m"
             " JOIN structures s ON s.id = m.structure LEFT JOIN labels l ON l.id = m.label"
             " WHERE m.dataset = ? ORDER BY m.position",
             (key,),
         ).fetchall()
-        issues = self.connection.execute(
-            "SELECT kind, path, reason FROM issues WHERE dataset = ? ORDER BY rowid", (key,)
-        )
         ids, texts, values, provenance, classes = zip(*rows, strict=True) if rows else ((),) * 5
         try:
             structures = tuple(from_text(text) for text in texts)
@@ -123,7 +137,7 @@ class Store(StoreFile):
             target=target,
             unit=unit,
             provenance=tuple(each or "" for each in provenance) if any(each is not None for each in provenance) else (),
-            issues=tuple(ISSUES.get(kind, ReadingError)(path, reason) for kind, path, reason in issues),
+            issues=issues,
             cautions=tuple(json.loads(cautions)),
             known_groups=None if not rows or None in classes else np.array(classes),
             known_noise=noise,
@@ -163,7 +177,11 @@ class Store(StoreFile):
             If there is no dataset of this name.
         """
         key, target, unit = self._find(name)
-        structures, labelled = self._one("SELECT COUNT(*), COUNT(label) FROM memberships WHERE dataset = ?", key)
+        structures, labelled = self._one(
+            "SELECT COUNT(*), COUNT(label) FROM (SELECT dataset, label FROM memberships UNION ALL"
+            " SELECT dataset, value FROM scans) WHERE dataset = ?",
+            key,
+        )
         (issues,) = self._one("SELECT COUNT(*) FROM issues WHERE dataset = ?", key)
         (predictions,) = self._one(
             "SELECT COUNT(*) FROM memberships m JOIN predictions p USING (structure, source) WHERE m.dataset = ?", key
@@ -227,7 +245,9 @@ class Store(StoreFile):
         """Write a dataset as a table, one row an entry, to a ``.parquet`` or ``.csv`` file.
 
         Columns: id, structure_id, formula, n_sites, the target with its unit and provenance, ``model @ run`` for each
-        set of predictions, and structure, the JSON of ``structure_text``. An existing file is replaced at the end.
+        set of predictions, and structure, the JSON of ``structure_text``; of measured patterns id, pattern_id, points,
+        wavelength, geometry, the target with its unit and provenance, group, and pattern as JSON. An existing file is
+        replaced at the end.
 
         Raises
         ------
@@ -240,6 +260,11 @@ class Store(StoreFile):
         if path.suffix not in (".parquet", ".csv"):
             raise ValueError(f"{path}: a table is written to a .parquet or a .csv file")
         key, target, unit = self._find(name)
+        if self._one("SELECT kind FROM datasets WHERE id = ?", key) == (KIND,):
+            head = ("id", "pattern_id", "points", "wavelength", "geometry")
+            table = scan_table(self, key, (*head, target or "target", "provenance", "group", "pattern"))
+            table.insert(len(head) + 1, "unit", unit)
+            return _write(table, path)
         columns = ["id", "structure_id", "formula", "n_sites", target or "target", "provenance", "structure"]
         rows = self.connection.execute(
             "SELECT m.source, s.id, s.formula, s.n_sites, l.value, m.provenance, s.content FROM memberships m"
@@ -252,15 +277,15 @@ class Store(StoreFile):
         predicted = self.predictions(name)
         for (run, model), part in predicted.groupby(["run", "model"]):
             table.insert(table.columns.size - 1, f"{model} @ {run}", table["id"].map(part.set_index("id")["value"]))
-        with atomic_path(path) as temporary:
-            if path.suffix == ".parquet":
-                table.to_parquet(temporary, index=False)
-            else:
-                plain_cells(table).to_csv(temporary, index=False)
+        return _write(table, path)
 
     def _counts(self) -> tuple[int, ...]:
-        tables = ("structures", "memberships", "labels", "issues")
-        return tuple(self._one(f"SELECT COUNT(*) FROM {table}")[0] for table in tables)
+        (labelled,) = self._one("SELECT COUNT(value) FROM scans")
+        structures, members, labels, issues, patterns, scans = (
+            self._one(f"SELECT COUNT(*) FROM {table}")[0]
+            for table in ("structures", "memberships", "labels", "issues", "patterns", "scans")
+        )
+        return structures + patterns, members + scans, labels + labelled, issues
 
     def _find(self, name: str) -> tuple[int, str | None, str | None]:
         row = self._one("SELECT id, target, unit FROM datasets WHERE name = ?", name)
@@ -269,15 +294,20 @@ class Store(StoreFile):
             raise StoreError(f"{self.path}: no dataset {name!r}; there are: {known}")
         return row
 
-    def _dataset_key(self, dataset: CrystalDataset) -> int:
+    def _dataset_key(self, dataset: CrystalDataset | PatternDataset) -> int:
         """The key of the dataset's row, which is made if the name is new; cautions and label noise join it."""
+        kind, sources = (KIND, dataset.sources) if isinstance(dataset, PatternDataset) else ("crystals", ())
         self.connection.execute(
-            "INSERT OR IGNORE INTO datasets (name, target, unit, labelled) VALUES (?, ?, ?, ?)",
-            (dataset.name, dataset.target, dataset.unit, dataset.y is not None),
+            "INSERT OR IGNORE INTO datasets (name, target, unit, labelled, kind, sources) VALUES (?, ?, ?, ?, ?, ?)",
+            (dataset.name, dataset.target, dataset.unit, dataset.y is not None, kind, json.dumps(sources)),
         )
-        key, *stored, labelled, cautions, noise = self._one(
-            "SELECT id, target, unit, labelled, cautions, known_noise FROM datasets WHERE name = ?", dataset.name
+        key, *stored, labelled, cautions, noise, of_kind = self._one(
+            "SELECT id, target, unit, labelled, cautions, known_noise, kind FROM datasets WHERE name = ?", dataset.name
         )
+        if of_kind != kind:
+            raise StoreError(
+                f"{self.path}: {dataset.name!r} is stored as a dataset of {of_kind}; give the dataset another name"
+            )
         if (*stored, bool(labelled)) != (dataset.target, dataset.unit, dataset.y is not None):
             raise StoreError(
                 f"{self.path}: {dataset.name!r} is stored with target {stored[0]} [{stored[1]}], not {dataset.target} "
@@ -293,6 +323,18 @@ class Store(StoreFile):
             (json.dumps(list(dict.fromkeys([*json.loads(cautions), *dataset.cautions]))), dataset.known_noise, key),
         )
         return key
+
+    def _add_structures(self, dataset: CrystalDataset, key: int) -> None:
+        keys = [content_id(structure) for structure in dataset.structures]
+        rows = [
+            (structure_id, structure.formula, len(structure), to_text(structure))
+            for structure_id, structure in zip(keys, dataset.structures, strict=True)
+            if self._one("SELECT 1 FROM structures WHERE id = ?", structure_id) is None
+        ]
+        # SQLite writes them into its log first, and from there into the file
+        require_room(self.path, 2 * sum(len(row[-1]) + ENTRY_BYTES for row in rows))
+        self.connection.executemany("INSERT OR IGNORE INTO structures VALUES (?, ?, ?, ?)", rows)
+        self._add_members(dataset, key, keys)
 
     def _add_members(self, dataset: CrystalDataset, key: int, structure_ids: list[str]) -> None:
         (position,) = self._one("SELECT COALESCE(MAX(position) + 1, 0) FROM memberships WHERE dataset = ?", key)
@@ -338,3 +380,11 @@ class Store(StoreFile):
                 f"which {value} {dataset.unit} contradicts; nothing was written. Use a new store or another provenance"
             )
         return key
+
+
+def _write(table: pd.DataFrame, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        if path.suffix == ".parquet":
+            table.to_parquet(temporary, index=False)
+        else:
+            plain_cells(table).to_csv(temporary, index=False)

@@ -11,7 +11,7 @@ from typing import Self
 
 from qperov.errors import QperovError, StoreError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _APPLICATION_ID = 0x71706572  # "qper"
 
 # A source is the id that an entry has in its dataset: the same cell may have been calculated more than once, and each
@@ -74,8 +74,21 @@ CREATE TABLE IF NOT EXISTS fetches (
     begun TEXT NOT NULL, ended TEXT, next TEXT, pages INTEGER NOT NULL, repeated INTEGER NOT NULL
 ) STRICT;
 """
+# Measured patterns: a scan is one of them in a dataset, its value a number, or a class. Sources are citations.
+_VERSION_4 = """
+ALTER TABLE datasets ADD COLUMN kind TEXT NOT NULL DEFAULT 'crystals';
+ALTER TABLE datasets ADD COLUMN sources TEXT NOT NULL DEFAULT '[]';
+CREATE TABLE patterns (
+    id TEXT PRIMARY KEY, points INTEGER NOT NULL, wavelength REAL, geometry TEXT, content TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE scans (
+    dataset INTEGER NOT NULL REFERENCES datasets (id), source TEXT NOT NULL, position INTEGER NOT NULL,
+    pattern TEXT NOT NULL REFERENCES patterns (id), value ANY, known_group INTEGER, provenance TEXT,
+    PRIMARY KEY (dataset, source), UNIQUE (dataset, position)
+) STRICT;
+"""
 #: What turns a store of the version before into this one.
-_UPGRADES = {1: _VERSION_1, 2: _VERSION_2, 3: _VERSION_3}
+_UPGRADES = {1: _VERSION_1, 2: _VERSION_2, 3: _VERSION_3, 4: _VERSION_4}
 
 
 class StoreFile:

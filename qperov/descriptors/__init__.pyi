@@ -1,2 +1,11 @@
 from .featurizer import PXRDFeaturizer as PXRDFeaturizer
 from .rank_pca import RankPCA as RankPCA
+from .scans.alignment import Alignment as Alignment
+from .scans.intensity import IntensityScaling as IntensityScaling
+from .scans.patterns import BackgroundSubtraction as BackgroundSubtraction
+from .scans.patterns import CommonGrid as CommonGrid
+from .scans.patterns import Kalpha2Stripping as Kalpha2Stripping
+from .scans.peaks import PeakFeatures as PeakFeatures
+from .scans.peaks import PeakList as PeakList
+from .scans.peaks import find_peaks as find_peaks
+from .scans.profile import MeasuredProfile as MeasuredProfile

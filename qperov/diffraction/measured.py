@@ -33,6 +33,12 @@ class MeasuredPattern:
         Kα₁ and Kα₂ in Å, when both are in the pattern.
     name : str
         Where the pattern comes from.
+    geometry : str, optional
+        The axes that moved, as the file calls them, such as ``"2Theta-Omega"``.
+    unit : str, optional
+        ``"counts"`` or ``"counts/s"``, where it is known.
+    remarks : tuple of str
+        What was mended on reading.
 
     Raises
     ------
@@ -45,6 +51,9 @@ class MeasuredPattern:
     wavelength: float | None = None
     kalpha: tuple[float, float] | None = None
     name: str = "measured pattern"
+    geometry: str | None = None
+    unit: str | None = None
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         angles, counts = np.asarray(self.two_theta, dtype=float), np.asarray(self.intensity, dtype=float)

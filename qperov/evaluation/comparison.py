@@ -177,10 +177,12 @@ def _rivals(problem: Problem) -> dict[str, BaseCrossValidator]:
 def _split_sentence(problem: Problem, grouped: np.ndarray, folds: int, repeats: int, split: str) -> str:
     n_classes, n_groups = len(np.unique(problem.groups)), len(np.unique(grouped))
     times = f"{repeats} × " if repeats > 1 else ""
+    samples = problem.label.get("samples", "crystals")
+    classes = "symmetry classes" if samples == "crystals" else "groups of their own"
     if split == "random":
         return f"{times}{folds} folds dealt at random, symmetry copies and identical descriptors on both sides"
     return (
-        f"{times}{folds} folds over {n_groups} groups: {len(problem.y)} crystals in {n_classes} symmetry classes, "
+        f"{times}{folds} folds over {n_groups} groups: {len(problem.y)} {samples} in {n_classes} {classes}, "
         "merged where a descriptor cannot tell them apart"
     )
 
@@ -221,6 +223,7 @@ def _warnings(problem: Problem, grouped: np.ndarray, dealt: list[Fold], split: s
         )
     if len(problem.y) < FEW_CRYSTALS:
         found.append(
-            f"Only {len(problem.y)} crystals: intervals are wide and the significance tests have little power."
+            f"Only {len(problem.y)} {problem.label.get('samples', 'crystals')}: intervals are wide and the "
+            "significance tests have little power."
         )
     return tuple(found)

@@ -135,8 +135,8 @@ class Problem:
         families: Mapping[str, str] | None = None,
     ) -> Problem:
         """Check the input of ``compare`` and compute the features; ValueError says what is wrong."""
-        known = _models(models, hasattr(data, "structures"), families or {})
-        if hasattr(data, "structures"):
+        known = _models(models, hasattr(data, "samples"), families or {})
+        if hasattr(data, "samples"):
             if y is not None or groups is not None:
                 raise ValueError("a dataset brings its own labels and groups: do not pass y or groups beside it")
             if data.y is None:
@@ -158,6 +158,7 @@ class Problem:
     def _from_dataset(cls, models: dict[str, Model], data: Any) -> Problem:
         labels = np.array(data.y, dtype=float)
         label = _label(data.name, data.target, data.unit, labels, data.label_noise, data.provenance)
+        label["samples"] = data.CALLED
         features: dict[str, np.ndarray] = {}
         name_of_settings: dict[str, str] = {}
         descriptor_of = {}
@@ -165,7 +166,7 @@ class Problem:
             settings = _settings(model.featurizer)
             if settings not in name_of_settings:
                 described = _unused(model.descriptor, features)
-                made = clone(model.featurizer).fit_transform(data.structures)
+                made = clone(model.featurizer).fit_transform(data.samples)
                 name_of_settings[settings], features[described] = described, _matrix(described, made, len(labels))
             descriptor_of[name] = name_of_settings[settings]
         groups, ids = np.asarray(data.groups), tuple(data.ids)

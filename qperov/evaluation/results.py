@@ -33,7 +33,7 @@ class Comparison:
     label : dict
         ``name`` (of the dataset), ``target``, ``unit``, ``n``, ``n_groups`` (folds never cross them),
         ``mean``, ``sd``, ``min``, ``max``, ``noise`` (standard deviation inside symmetry classes, or
-        None) and ``provenance`` (list of sentences with their counts).
+        None), ``provenance`` (list of sentences with their counts) and ``samples`` ("crystals", "measured patterns").
     table : DataFrame
         One row a model, baselines first: ``model`` (unique), ``name`` (without its descriptor), ``descriptor`` ("none"
         for baselines), ``kind`` ("baseline" or "model"), ``family`` ("baseline", "quantum", "classical" or
@@ -119,7 +119,8 @@ class Comparison:
         return bool(row["mae_high"] < constant["mae"])
 
     def __repr__(self) -> str:
-        return f"<Comparison of {len(self.table)} models on {self.label['n']} crystals of {self.label['name']}>"
+        samples = self.label.get("samples", "crystals")
+        return f"<Comparison of {len(self.table)} models on {self.label['n']} {samples} of {self.label['name']}>"
 
     def __str__(self) -> str:
         tables = [each.to_string(index=False, float_format="{:.4g}".format) for each in self._shown]
@@ -131,9 +132,9 @@ class Comparison:
 
     @property
     def _head(self) -> str:
-        label = self.label
+        label, samples = self.label, self.label.get("samples", "crystals")
         return (
-            f"{label['name']}: {label['n']} crystals, {label['n_groups']} independent groups; "
+            f"{label['name']}: {label['n']} {samples}, {label['n_groups']} independent groups; "
             f"{label['target']} sd {label['sd']:.4g} {label['unit'] or ''}".rstrip()
         )
 

@@ -44,7 +44,7 @@ from qperov.studies.kernel_matrices import chosen_kernel, most_chosen
 from qperov.studies.regressors import EPSILON
 
 if TYPE_CHECKING:
-    from qperov.datasets.dataset import CrystalDataset
+    from qperov.datasets.dataset import Dataset
     from qperov.evaluation.problem import Model
     from qperov.evaluation.results import Comparison
 
@@ -59,7 +59,7 @@ SHOTS, QUICK_SHOTS = (64, 256, 1024, 8192), (64, 512, 8192)
 
 def kernel_studies(
     models: Mapping[str, Model],
-    dataset: CrystalDataset,
+    dataset: Dataset,
     comparison: Comparison | None = None,
     *,
     quick: bool = False,
@@ -72,7 +72,7 @@ def kernel_studies(
     models : mapping of str to Model
         The models of a comparison. Those are studied that tune a quantum kernel, on the descriptor of the first of
         them.
-    dataset : CrystalDataset
+    dataset : CrystalDataset or PatternDataset
         At most 250 of its crystals are taken (120 with ``quick``), drawn at random.
     comparison : Comparison, optional
         What ``qperov.compare`` gave for the models: feature maps, entanglement and whitening are those that most folds
@@ -97,7 +97,7 @@ def kernel_studies(
     rows = np.arange(len(dataset))
     if len(rows) > (most := QUICK_MOST if quick else MOST):
         rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
-    features = clone(first.featurizer).fit_transform([dataset.structures[i] for i in rows])
+    features = clone(first.featurizer).fit_transform([dataset.samples[i] for i in rows])
     y, groups = np.asarray(dataset.y, dtype=float)[rows], honest_groups(np.asarray(dataset.groups)[rows], [features])
     if (many := len(np.unique(groups))) < (needed := FOLDS * INNER_FOLDS) or np.ptp(y) == 0:
         why = "all labels are equal" if np.ptp(y) == 0 else f"{many} independent groups, and {needed} are needed"

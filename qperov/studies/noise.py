@@ -24,7 +24,7 @@ from qperov.records.study import Chart, Reference, Study
 from qperov.studies.kernel_matrices import chosen_kernel, most_chosen, whitened
 
 if TYPE_CHECKING:
-    from qperov.datasets.dataset import CrystalDataset
+    from qperov.datasets.dataset import Dataset
     from qperov.evaluation.problem import Model
     from qperov.evaluation.results import Comparison
 
@@ -45,7 +45,7 @@ PENALTY, EPSILON = 10.0, 0.05
 
 def noise_studies(
     models: Mapping[str, Model],
-    dataset: CrystalDataset,
+    dataset: Dataset,
     comparison: Comparison | None = None,
     *,
     quick: bool = False,
@@ -60,7 +60,7 @@ def noise_studies(
     ----------
     models : mapping of str to Model
         The models of a comparison. The last is studied that tunes a fidelity kernel.
-    dataset : CrystalDataset
+    dataset : CrystalDataset or PatternDataset
         At most 200 of its crystals are taken (80 with ``quick``), drawn at random.
     comparison : Comparison, optional
         What ``qperov.compare`` gave for the models: feature map, entanglement and whitening are those that most folds
@@ -85,7 +85,7 @@ def noise_studies(
     chosen = (most_chosen(comparison, name) if comparison is not None else None) or {}
     kernel = cast(FidelityKernel, chosen_kernel(model, chosen)).set_params(n_qubits=None)
     rows = np.sort(np.random.default_rng(seed).permutation(len(dataset))[: QUICK_MOST if quick else MOST])
-    features = clone(model.featurizer).fit_transform([dataset.structures[i] for i in rows])
+    features = clone(model.featurizer).fit_transform([dataset.samples[i] for i in rows])
     y, groups = np.asarray(dataset.y, dtype=float)[rows], honest_groups(np.asarray(dataset.groups)[rows], [features])
     if (many := len(np.unique(groups))) < (needed := max(FOLDS, MEASURED)) or np.ptp(y) == 0:
         why = "all labels are equal" if np.ptp(y) == 0 else f"{many} independent groups, and {needed} are needed"

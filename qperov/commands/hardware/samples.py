@@ -101,13 +101,14 @@ def _from_dataset(chosen: SampleChoice) -> Samples:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    from qperov.datasets.dataset import require_crystals
     from qperov.datasets.lookup import find_dataset
     from qperov.descriptors.featurizer import PXRDFeaturizer
     from qperov.descriptors.rank_pca import RankPCA
     from qperov.hardware.plan.samples import Samples
     from qperov.studies.models import diffraction_kinds, lattices_of
 
-    dataset = find_dataset(chosen.features, chosen.store)
+    dataset = require_crystals(find_dataset(chosen.features, chosen.store))
     crystals = dataset.one_per_class()
     steps = [f"one crystal of each symmetry class: {len(crystals)} of {len(dataset)}"]
     if chosen.samples is not None:

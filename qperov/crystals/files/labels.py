@@ -44,12 +44,15 @@ class JoinedLabels:
     id_columns : tuple of str
         The columns that name the structures.
     issues : tuple of ReadingError
+    texts : tuple of str
+        The cells as they stand; "" where there is none.
     """
 
     values: np.ndarray
     provenance: str
     id_columns: tuple[str, ...]
     issues: tuple[ReadingError, ...]
+    texts: tuple[str, ...] = ()
 
 
 def join_labels(
@@ -97,7 +100,7 @@ def join_labels(
             f"{', '.join(table.columns)}: name those that do with id_columns"
         )
         raise LabelError(table_path, reason)
-    values = np.full(len(ids), np.nan)
+    values, texts = np.full(len(ids), np.nan), [""] * len(ids)
     issues: list[ReadingError] = list(table.issues)
     row_of: dict[int, int] = {}
     for number, key, text in zip(table.numbers, _keys(table, chosen), table.column(target), strict=True):
@@ -111,7 +114,7 @@ def join_labels(
             issues.append(DuplicateIdError(row, f"row {row_of[match]} already labels {ids[match]}; that one was kept"))
         else:
             row_of[match] = number
-            values[match] = _value(text)
+            values[match], texts[match] = _value(text), text.strip()
             if np.isnan(values[match]):
                 shown = repr(text) if text.strip() else "empty"
                 reason = f"the label {target} is {shown}, not a finite number in plain decimal notation"
@@ -121,7 +124,7 @@ def join_labels(
         for i, (structure_id, source) in enumerate(zip(ids, sources, strict=True))
         if i not in row_of
     ]
-    return JoinedLabels(values, f"{table_path.name}, column {target}", chosen, tuple(issues))
+    return JoinedLabels(values, f"{table_path.name}, column {target}", chosen, tuple(issues), tuple(texts))
 
 
 def _value(text: str) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qperov.datasets.databases.fetching import About, FetchedCrystal, Page
-from qperov.datasets.dataset import CrystalDataset
+from qperov.datasets.dataset import CrystalDataset, require_crystals
 from qperov.datasets.reading import read
 
 
@@ -43,4 +43,4 @@ class Folder:
 
     @cached_property
     def _read(self) -> CrystalDataset:
-        return read(self.path, target=self.target)
+        return require_crystals(read(self.path, target=self.target))

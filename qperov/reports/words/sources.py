@@ -112,4 +112,5 @@ def sources(record: Record, *, mapped: bool) -> list[Source]:
         found.append(CLUSTERS)
     if any("cpx222" in study.title for study in studies):
         found.append(CHGNET)
-    return list(dict.fromkeys(found))
+    data = [Source(f"data-{number}", text) for number, text in enumerate(record.dataset.get("sources", ()), 1)]
+    return [*dict.fromkeys(found), *data]
