@@ -194,7 +194,7 @@ def test_bad_samples_are_refused(bad: np.ndarray) -> None:
 # --- the file -----------------------------------------------------------------------------------
 
 
-def test_features_without_digits_are_refused_before_they_are_paid() -> None:
+def test_features_without_digits_are_refused_unpaid() -> None:
     x = 1e16 * np.random.default_rng(1).normal(size=(4, 2))
     for measure in (lambda: fidelity_measurement(feature_map("zz").gates, x[:2], x[2:]),
                     lambda: bloch_measurement(feature_map("z").gates, x)):  # fmt: skip

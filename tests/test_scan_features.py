@@ -97,7 +97,7 @@ def test_other_wavelengths_are_brought_to_the_grid() -> None:
         grid.transform([MeasuredPattern(ANGLES, cubic().intensity)])
 
 
-def test_background_and_kalpha2_are_the_functions_of_diffraction() -> None:
+def test_background_and_kalpha2_are_those_of_diffraction() -> None:
     pattern = cubic(noise=0)
     (flat,) = BackgroundSubtraction().fit_transform([pattern])
     assert np.array_equal(flat.intensity, subtract_background(pattern).intensity)

@@ -117,13 +117,15 @@ def announced(
     n_jobs : int
         Steps that are worked on at once.
     """
-    whole, done, ahead = sum(costs), 0.0, (n_jobs - 1) * (costs[0] if len(costs) else 0)
+    whole, done, before = sum(costs), 0.0, 0.0
     started, told, shown = time.perf_counter(), False, None
     with ExitStack() as stack:
         for result, cost in zip(steps, costs, strict=True):
+            if n_jobs > 1 and not done:  # the start of other processes says nothing of the work
+                started, before = time.perf_counter(), cost
             done += cost
             seconds = time.perf_counter() - started
-            expected = seconds * whole / min(whole, done + ahead)
+            expected = seconds * (whole - before) / max(done - before, cost)
             if not told and seconds >= PILOT and done < whole and expected > LONG:
                 duration = f"{expected / 60:.2g} minutes" if expected < 3600 else f"{expected / 3600:.2g} hours"
                 warnings.warn(f"{what} takes about {duration}: {ways_out}", LongComputationWarning, stacklevel=3)
