@@ -142,9 +142,8 @@ def _pictures(comparison: Comparison, figures: Path) -> dict[str, str]:
         "parity": draw_parity(comparison, best),
         **({"parity_others": draw_parity(comparison, others)} if others and best else {}),
     }
-    found = {
-        name: embedded(save(picture, figures / name.replace("_", "-"))["png"]) for name, picture in pictures.items()
-    }
+    files = {name: save(picture, figures / name.replace("_", "-"))["png"] for name, picture in pictures.items()}
+    found = {name: embedded(file, folded=name == "parity_others") for name, file in files.items()}
     return {"parity_others": "", **found}
 
 

@@ -21,7 +21,7 @@ from PIL import Image
 from qperov.reports.figures.style import COLOURS
 
 #: Colours of a picture inside a page; its file beside the page has all.
-PALETTE = 128
+PALETTE = 64
 #: What stands in a script element; one with a type holds data and runs nowhere.
 SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
@@ -82,13 +82,14 @@ def script_policy(fragments: Iterable[str]) -> str:
     return "; script-src " + " ".join(f"'sha256-{value}'" for value in hashes) if hashes else ""
 
 
-def embedded(file: Path) -> str:
-    """A picture as a data: address; a PNG with a palette, a third as large as its file."""
+def embedded(file: Path, *, folded: bool = False) -> str:
+    """A picture as a data: address; a PNG with a palette, and half as wide where it is folded away."""
     kind, content = {".png": "image/png", ".svg": "image/svg+xml"}[file.suffix], file.read_bytes()
     if file.suffix == ".png":
         stream = io.BytesIO()
-        picture = Image.open(file).convert("RGB").quantize(PALETTE, dither=Image.Dither.NONE)
-        picture.save(stream, "PNG", optimize=True)
+        picture = Image.open(file).convert("RGB")
+        picture = picture.reduce(2) if folded else picture
+        picture.quantize(PALETTE, dither=Image.Dither.NONE).save(stream, "PNG", optimize=True)
         content = stream.getvalue()
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 

@@ -71,6 +71,7 @@ def map_section(record: Record, figures: Path, *, seed: int = 0, first: str = ""
             entry["file"] = "map-" + slug(heading, taken=[other["file"].removeprefix("map-") for other in entries])
             entry |= _pictures(record, mapped, figures / entry["file"], heading, *_models(record, name, kind))
             entry["quality"] = _quality(record, mapped, matrix, kind)
+            entry["picture"] = embedded(entry["picture"], folded=any(not other["problem"] for other in entries))
         entries.append(entry)
     if shown := [entry for entry in entries if not entry["problem"]]:
         shown[-1]["interactive"] += script_and_style()
@@ -94,7 +95,7 @@ def _pictures(
     colours = map_colours(comparison, [*shown, *rest])
     picture = save(draw_map(comparison, mapped.points, shown, rows=rows, colours=colours), file)["png"]
     return {
-        "picture": embedded(picture),
+        "picture": picture,
         "method": mapped.method,
         "distinct": mapped.distinct,
         "crystals": len(mapped.points),
