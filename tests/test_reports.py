@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import re
 import shutil
 import subprocess
@@ -17,6 +18,8 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.colors import to_rgb
+from PIL import Image
 from sklearn.datasets import make_blobs
 from synthetic_comparison import DATASET, MODELS, PROVENANCE, TASK, synthetic_comparison
 
@@ -24,6 +27,7 @@ from qperov.evaluation.results import PLANNED, Comparison
 from qperov.records.record import Record, read_record
 from qperov.records.writing import write_record
 from qperov.reports import build_report, draw_parity, draw_scores, embed, map_descriptor
+from qperov.reports.figures.style import COLOURS
 from qperov.reports.page import script_policy
 from qperov.reports.words import findings as say
 from qperov.reports.words.answer import answer, leaders, questions, sentence
@@ -447,6 +451,17 @@ def test_scores_draw_each_model_where_its_numbers_are() -> None:
     assert [label.get_text() for label in left.get_yticklabels()][:2] == ["mean", "median"]
     low, high = left.get_ylim()
     assert low > high, "best first, from the top"
+
+
+def test_pictures_in_the_page_keep_the_colours_of_families(record: Record, page: Page) -> None:
+    pictures = [data.partition(",")[2] for data in page.resources if data.startswith("data:image/png")]
+    drawn = Image.open(io.BytesIO(base64.b64decode(pictures[0]))).convert("RGB")
+    colours = np.array(drawn).reshape(-1, 3).astype(int)
+    for family in ("quantum", "classical", "reference", "baseline"):
+        own = 255 * np.array(to_rgb(COLOURS[family]))
+        assert (np.abs(colours - own).max(axis=1) <= 4).sum() > 100, family
+    with Image.open(record.path / "figures" / "best.png") as whole:
+        assert drawn.size == whole.size
 
 
 def test_parity_shows_out_of_fold_predictions() -> None:
