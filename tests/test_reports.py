@@ -454,8 +454,9 @@ def test_scores_draw_each_model_where_its_numbers_are() -> None:
 
 
 def test_pictures_in_the_page_keep_the_colours_of_families(record: Record, page: Page) -> None:
+    # the first is that of telephones
     pictures = [data.partition(",")[2] for data in page.resources if data.startswith("data:image/png")]
-    drawn = Image.open(io.BytesIO(base64.b64decode(pictures[0]))).convert("RGB")
+    drawn = Image.open(io.BytesIO(base64.b64decode(pictures[1]))).convert("RGB")
     colours = np.array(drawn).reshape(-1, 3).astype(int)
     for family in ("quantum", "classical", "reference", "baseline"):
         own = 255 * np.array(to_rgb(COLOURS[family]))

@@ -90,9 +90,8 @@ def embedded(file: Path, *, folded: bool = False) -> str:
         picture = Image.open(file).convert("RGB")
         picture = picture.reduce(2) if folded else picture
         # of the methods the one that keeps the colours of small areas
-        picture.quantize(PALETTE, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
-            stream, "PNG", optimize=True
-        )
+        picture = picture.quantize(PALETTE, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        picture.save(stream, "PNG", optimize=True)
         content = stream.getvalue()
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 

@@ -86,7 +86,7 @@ MATGANIP = Source(
 )
 CHGNET = Source(
     "chgnet",
-    "B. Deng et al., Nature Machine Intelligence 5, 1031 (2023): CHGNet, the potential behind the labels.",
+    "B. Deng et al., Nature Machine Intelligence 5, 1031 (2023): CHGNet, behind the labels of cpx222 and abx3.",
     "10.1038/s42256-023-00716-3",
 )
 #: Where the labels of the embedded datasets come from.
