@@ -308,7 +308,7 @@ def test_a_reference_never_leads_but_says_what_is_lost() -> None:
     assert COMPARISON.table.loc[COMPARISON.table["mae"].idxmin(), "model"] == "Ridge · pair correlations"
     found = answer(COMPARISON)
     assert "pair correlations" not in found.lead
-    (lost,) = [text for text in found.others if text.startswith("Outside the comparison, Ridge (")]
+    (lost,) = [text for text in found.others if text.startswith("Outside the comparison, Ridge on pair corr")]
     assert "better than the best model of the powder pattern" in lost
     assert [row["family"] for row in leaders(COMPARISON)] == ["quantum", "classical", "reference", "baseline"]
     candidates = COMPARISON.table.assign(

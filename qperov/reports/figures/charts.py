@@ -56,7 +56,7 @@ def draw_chart(study: Study, chart: Chart, families: Mapping[str, str] | None = 
     names = list(_parts(frame, chart.series))
     few = _have_few_points(frame, chart)
     known = {**(families or {}), **_families(frame, chart)}
-    columns = min(len(panels), PANELS_A_ROW)
+    columns = 2 if len(panels) == 4 else min(len(panels), PANELS_A_ROW)
     rows = math.ceil(len(panels) / columns)
     with style():
         width, height = _panel_size(frame, chart)

@@ -48,7 +48,10 @@ def draw_best(comparison: Comparison, *, narrow: bool = False) -> Figure:
             _interval(axes, _Line(k, row), "mae", 0, limit)
             of = f" · {row['descriptor']}" if row["descriptor"] else ""
             name = shorten(str(row["name"]), 34)
-            text = f"{row['family'] if row['family'] != 'baseline' else 'constant'}: {name}{'' if narrow else of}"
+            name = (
+                of.removeprefix(" · ") if narrow and row["family"] == "reference" else f"{name}{'' if narrow else of}"
+            )
+            text = f"{row['family'] if row['family'] != 'baseline' else 'constant'}: {name}"
             at: Any = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center"}
             axes.annotate(text, (0, k), xytext=(2, 11), color=COLOURS[row["family"]], weight="bold", **at)
             axes.annotate(interval(row, "mae")[0], (1, k), xytext=(5, 0), annotation_clip=False, **at)

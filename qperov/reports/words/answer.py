@@ -125,7 +125,8 @@ def answer(comparison: Comparison) -> Answer:
             f"No model is shown to predict the {_target(comparison)} better than a constant: the best, {top['name']} "
             f"on the {top['descriptor']}, has MAE {score}."
         )
-        return Answer(lead, _constant(comparison, math.nan), (*others, *lost))
+        every = [_short(comparison, question) for question in asked]
+        return Answer(lead, _constant(comparison, math.nan), (*every, *lost))
     if not asked:
         value, ends = say.interval(top, "mae")
         lead = (
@@ -195,7 +196,9 @@ def _lost(comparison: Comparison, descriptor: str) -> tuple[str, ...]:
     better = table[(table["family"] == "reference") & (table["mae_high"] < own["mae_low"])].sort_values("mae")
     if better.empty:
         return ()
-    named = listed([f"{row['name']} ({say.interval(row, 'mae')[0]})" for _, row in better.iterrows()])
+    named = listed(
+        [f"{row['name']} on {row['descriptor']} ({say.interval(row, 'mae')[0]})" for _, row in better.iterrows()]
+    )
     verb = "scores" if len(better) == 1 else "score"
     return (
         f"Outside the comparison, {named} {verb} better than the best model of the {descriptor} "
