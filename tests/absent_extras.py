@@ -29,7 +29,8 @@ def absent(error: BaseException | None) -> str:
     """The extra that an error, or what it came from, is about; or nothing."""
     while error is not None:
         name = (getattr(error, "name", None) or "").partition(".")[0]
-        text = name if name else str(error) if type(error).__name__ == "MissingDependencyError" else ""
+        # a command that failed is told by what an assertion shows of its result
+        text = name or f"{type(error).__name__}: {error}".partition("MissingDependencyError")[2]
         for extra in EXTRAS:
             if re.search(rf"(?i)\b{extra.replace('_', '[-_]')}\b", text) and find_spec(extra) is None:
                 return extra
