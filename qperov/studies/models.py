@@ -38,12 +38,11 @@ from qperov.studies.regressors import (
     MOST_LINE_QUBITS,
     MOST_QUBITS,
     QUICK_CANDIDATES,
-    QUICK_SEARCHED,
     RANGES,
     REUPLOADED_QUBITS,
-    SEARCHED,
     regressors,
     searched,
+    searched_crystals,
 )
 
 #: Fewer crystals than this do not fill the six components of the published setting in every fold.
@@ -139,6 +138,7 @@ def build_suite(
             replace(model, featurizer=featurizer, transformers=(*steps, *model.transformers))
             for model in regressors(rank, len(dataset), quick=quick, exploratory=exploratory, random_state=random_state)
         ]
+    most = searched_crystals(quick=quick, exploratory=exploratory)
     notes = [
         "Every model of a descriptor is given all its principal components, up to the numerical rank; a search divides "
         "them by their standard deviations or not (whitening), as it chooses.",
@@ -146,7 +146,7 @@ def build_suite(
         "quantum and classical machines (width of a kernel: "
         f"{' to '.join(f'{end:g}' for end in RANGES['width'])} typical distances, C: "
         f"{' to '.join(f'{end:g}' for end in RANGES['C'])}, α: {' to '.join(f'{end:g}' for end in RANGES['alpha'])}), "
-        f"and compares them on {INNER_FOLDS} grouped inner folds of at most {QUICK_SEARCHED if quick else SEARCHED} "
+        f"and compares them on {INNER_FOLDS} grouped inner folds of at most {most} "
         "crystals of the training fold. The times in the table are the searches' budgets. Classical kernel machines "
         f"choose among {', '.join(FAMILIES)}; quantum ones among "
         f"{', '.join(f'{name} {entanglement}' for name, entanglement in MAPS[:-1])} and {MAPS[-1][0]}. The Gaussian "
@@ -182,7 +182,7 @@ def build_suite(
             "nothing there: MAE 0.1158 meV/atom with it, 0.1146 from its labels alone (structure factors, five folds, "
             "p 0.43; experiments/benchmarks/cnn.py)."
         )
-    physical = references(dataset, lattices, quick=quick, random_state=random_state)
+    physical = references(dataset, lattices, quick=quick, exploratory=exploratory, random_state=random_state)
     models += physical
     if physical:
         known = ", ".join(dict.fromkeys(model.descriptor for model in physical))
@@ -214,7 +214,12 @@ def count_components(pipeline: Pipeline, dataset: CrystalDataset) -> int:
 
 
 def references(
-    dataset: CrystalDataset, lattices: list[ParentLattice], *, quick: bool = False, random_state: int = 0
+    dataset: CrystalDataset,
+    lattices: list[ParentLattice],
+    *,
+    quick: bool = False,
+    exploratory: bool = True,
+    random_state: int = 0,
 ) -> list[Model]:
     """What predicts from the crystals themselves: pairs of neighbours, a cluster expansion, composition and cell."""
     featurizers = [PXRDFeaturizer("trans_pairs")]
@@ -231,7 +236,7 @@ def references(
         names = ("Ridge",) if isinstance(featurizer, PXRDFeaturizer) else ("Ridge", "Kernel ridge")
         found += [
             Model(model.name, model.regressor, featurizer, components(), family="reference", role="contrast")
-            for model in regressors(rank, len(dataset), quick=quick, random_state=random_state)
+            for model in regressors(rank, len(dataset), quick=quick, exploratory=exploratory, random_state=random_state)
             if model.name in names
         ]
     if has_correlations(lattices):

@@ -57,9 +57,10 @@ RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
 )
 #: Half-width of the SVRs' tube in standard deviations of the training labels.
 EPSILON = 0.05
-#: Inner folds of each hyperparameter search, and crystals on which it is made at most; the second with ``quick``.
+#: Inner folds of each hyperparameter search, and crystals on which it is made at most: in full, without the exploratory
+#: rows (where time is short), and with ``quick``. On few crystals smooth kernels look better than they are on many.
 INNER_FOLDS = 3
-SEARCHED, QUICK_SEARCHED = 300, 150
+SEARCHED, BRIEF_SEARCHED, QUICK_SEARCHED = 1000, 300, 150
 #: Components up to which each has a qubit of a statevector, and up to which it has one of a matrix product state, of
 #: maps that couple neighbours on a line; more are written in turn onto so many qubits (re-uploading).
 MOST_QUBITS, MOST_LINE_QUBITS, REUPLOADED_QUBITS = 12, 500, 8
@@ -191,6 +192,11 @@ def _rounded(value: float) -> float:
     return float(f"{value:.3g}")
 
 
+def searched_crystals(*, quick: bool, exploratory: bool) -> int:
+    """Crystals of a training fold on which every search is made, at most."""
+    return QUICK_SEARCHED if quick else SEARCHED if exploratory else BRIEF_SEARCHED
+
+
 def searched(
     model: BaseEstimator, grid: dict[str, list[Any]] | list[dict[str, list[Any]]], cv: Any = INNER_FOLDS
 ) -> GridSearchCV:
@@ -218,7 +224,8 @@ def regressors(
         Of the candidates and of the crystals on which they are compared.
     """
     draw: dict[str, Any] = {"quick": quick, "random_state": random_state}
-    folds = SampledGroupKFold(INNER_FOLDS, n_samples=QUICK_SEARCHED if quick else SEARCHED, random_state=random_state)
+    most = searched_crystals(quick=quick, exploratory=exploratory)
+    folds = SampledGroupKFold(INNER_FOLDS, n_samples=most, random_state=random_state)
 
     def search(machine: BaseEstimator, grid: list[dict[str, list[Any]]]) -> GridSearchCV:
         scaled = Pipeline([("scale", StandardScaler(with_mean=False, with_std=False)), ("machine", machine)])
@@ -233,8 +240,8 @@ def regressors(
 
     def neighbours() -> GridSearchCV:
         grid = plain_grid({"machine__n_neighbors": "neighbours"}, whiten=True, **draw)
-        most = max(1, min(n_crystals, QUICK_SEARCHED if quick else SEARCHED) // 4)
-        grid = [one | {"machine__n_neighbors": [min(most, *one["machine__n_neighbors"])]} for one in grid]
+        quarter = max(1, min(n_crystals, most) // 4)
+        grid = [one | {"machine__n_neighbors": [min(quarter, *one["machine__n_neighbors"])]} for one in grid]
         return search(KNeighborsRegressor(weights="distance", algorithm="brute"), grid)
 
     classical, of_code = classical_settings(n_components), classical_settings(CODE_SIZE)
