@@ -6,6 +6,7 @@ import hashlib
 import shlex
 import sqlite3
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -345,6 +346,8 @@ def _sections(
     jobs: int,
 ) -> tuple[Study, ...]:
     """What the chosen studies say of the dataset; what belongs to the compared models first."""
+    from joblib import Parallel, delayed
+
     from qperov.datasets.dataset import CrystalDataset
 
     sections: tuple[Study, ...] = ()
@@ -355,21 +358,6 @@ def _sections(
         with screen.bar("A second task: cpx222") as advance:
             other = load_dataset("cpx222")
             sections += (second_task(other, "I", quick=quick, seed=seed, n_jobs=jobs, progress=advance),)
-    if "kernels" in studies:
-        from qperov.studies.kernels import kernel_studies
-
-        with screen.status("Diagnosing quantum kernels"):
-            sections += kernel_studies(suite.models, dataset, comparison, quick=quick, seed=seed)
-    if "surrogates" in studies:
-        from qperov.studies.surrogates import surrogate_studies
-
-        with screen.status("Replacing quantum kernels by classical ones"):
-            sections += surrogate_studies(suite.models, comparison, quick=quick, seed=seed)
-    if "noise" in studies:
-        from qperov.studies.noise import noise_studies
-
-        with screen.status("Simulating a quantum machine with noise"):
-            sections += noise_studies(suite.models, dataset, comparison, quick=quick, seed=seed)
     if "learning_curve" in studies:
         from qperov.evaluation.learning_curves import learning_curve
         from qperov.studies.learning_curves import learning_curve_study
@@ -377,12 +365,29 @@ def _sections(
         with screen.bar("Learning from few crystals to many") as advance:
             curve = learning_curve(suite.models, dataset, random_state=seed, n_jobs=jobs, progress=advance)
         sections += (learning_curve_study(curve, unit=dataset.unit or ""),)
+    shared: dict[str, Any] = {"quick": quick, "seed": seed}
+    made: dict[str, Any] = {}
     if "autoencoder" in studies and isinstance(dataset, CrystalDataset):
         from qperov.studies.autoencoder import autoencoder_studies
 
-        with screen.status("Training quantum autoencoders"):
-            sections += autoencoder_studies(dataset, quick=quick, seed=seed)
-    return sections
+        made["autoencoder"] = delayed(autoencoder_studies)(dataset, **shared)
+    if "kernels" in studies:
+        from qperov.studies.kernels import kernel_studies
+
+        made["kernels"] = delayed(kernel_studies)(suite.models, dataset, comparison, **shared)
+    if "surrogates" in studies:
+        from qperov.studies.surrogates import surrogate_studies
+
+        made["surrogates"] = delayed(surrogate_studies)(suite.models, comparison, **shared)
+    if "noise" in studies:
+        from qperov.studies.noise import noise_studies
+
+        made["noise"] = delayed(noise_studies)(suite.models, dataset, comparison, **shared)
+    with screen.status("Diagnosing quantum kernels, noise and autoencoders"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "A worker stopped")  # it is replaced
+        # those that take longest begin
+        found = dict(zip(made, Parallel(n_jobs=jobs)(made.values()), strict=True))
+    return sections + tuple(study for name in STUDIES if name in found for study in found[name])
 
 
 def main() -> None:

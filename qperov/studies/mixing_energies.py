@@ -17,7 +17,7 @@ from qperov.studies.models import build_suite
 #: Models that take part; the second for ``--quick``.
 MODELS = ("Ridge", "Kernel ridge", "Gaussian process", "SVR", "QSVR", "Autoencoder + SVR")
 QUICK_MODELS = ("Ridge", "SVR", "QSVR")
-FOLDS, QUICK_FOLDS = 5, 3
+FOLDS = 3
 #: Resamples of the intervals.
 BOOTSTRAP = 2000
 COMPOSITION = "composition alone"
@@ -41,7 +41,7 @@ def second_task(
     element : str
         The one whose share of the atoms that take each other's place is the composition: I / (Br + I) in cpx222.
     quick : bool
-        Fewer models, candidates and folds.
+        Fewer models.
     seed : int
         Of folds and bootstrap.
     n_jobs, progress
@@ -58,7 +58,7 @@ def second_task(
     comparison = compare(
         models,
         dataset,
-        folds=QUICK_FOLDS if quick else FOLDS,
+        folds=FOLDS,
         random_state=seed,
         n_bootstrap=BOOTSTRAP,
         n_jobs=n_jobs,

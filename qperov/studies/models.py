@@ -35,11 +35,11 @@ from qperov.studies.regressors import (
     FAMILIES,
     INNER_FOLDS,
     MAPS,
-    MOST_LINE_QUBITS,
     MOST_QUBITS,
     QUICK_CANDIDATES,
     RANGES,
     REUPLOADED_QUBITS,
+    most_line_qubits,
     regressors,
     searched,
     searched_crystals,
@@ -154,7 +154,7 @@ def build_suite(
         "Quantum kernels have a qubit a component."
         if not many
         else f"Quantum kernels have a qubit a component. Above {MOST_QUBITS} components (here {'; '.join(many)}) only "
-        f"maps that couple neighbours on a line are tried, as matrix product states; above {MOST_LINE_QUBITS} "
+        f"maps that couple neighbours on a line are tried, as matrix product states; above {most_line_qubits(quick)} "
         f"components are written in turn onto {REUPLOADED_QUBITS} qubits (re-uploading).",
         "Autoencoder + SVR uses Pauli expectation values of the code of a quantum autoencoder, which compresses the "
         f"components (the first {2**CODE_OF - 1}, where there are more), encoded in the amplitudes of {CODE_OF} "

@@ -60,7 +60,7 @@ EPSILON = 0.05
 #: Inner folds of each hyperparameter search, and crystals on which it is made at most: in full, without the exploratory
 #: rows (where time is short), and with ``quick``. On few crystals smooth kernels look better than they are on many.
 INNER_FOLDS = 3
-SEARCHED, BRIEF_SEARCHED, QUICK_SEARCHED = 1000, 300, 150
+SEARCHED, BRIEF_SEARCHED, QUICK_SEARCHED = 1000, 400, 150
 #: Components up to which each has a qubit of a statevector, and up to which it has one of a matrix product state, of
 #: maps that couple neighbours on a line; more are written in turn onto so many qubits (re-uploading).
 MOST_QUBITS, MOST_LINE_QUBITS, REUPLOADED_QUBITS = 12, 500, 8
@@ -192,6 +192,11 @@ def _rounded(value: float) -> float:
     return float(f"{value:.3g}")
 
 
+def most_line_qubits(quick: bool) -> int:
+    """Components up to which each has a qubit of a matrix product state; with ``quick`` none, since these take long."""
+    return MOST_QUBITS if quick else MOST_LINE_QUBITS
+
+
 def searched_crystals(*, quick: bool, exploratory: bool) -> int:
     """Crystals of a training fold on which every search is made, at most."""
     return QUICK_SEARCHED if quick else SEARCHED if exploratory else BRIEF_SEARCHED
@@ -247,9 +252,10 @@ def regressors(
     classical, of_code = classical_settings(n_components), classical_settings(CODE_SIZE)
     svr, ridge = SVR(kernel=RBF(), epsilon=EPSILON), KernelRidge(kernel=RBF())
     circuit: dict[str, Any] = {"precision": "single", "tolerance": TOLERANCE}
-    if n_components > MOST_LINE_QUBITS:
+    on_a_line = MOST_QUBITS < n_components <= most_line_qubits(quick)
+    if n_components > MOST_QUBITS and not on_a_line:
         circuit["n_qubits"] = REUPLOADED_QUBITS
-    maps = LINE_MAPS if MOST_QUBITS < n_components <= MOST_LINE_QUBITS else MAPS
+    maps = LINE_MAPS if on_a_line else MAPS
     fidelity, projected = FidelityKernel("iqp", **circuit), ProjectedKernel("iqp", **circuit)
     quantum = quantum_settings(n_components, maps)
     encoder = QuantumAutoencoder(CODE_OF, code_qubits=CODE_QUBITS, observables="pauli", epochs=50 if quick else 200)
