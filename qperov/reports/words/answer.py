@@ -196,8 +196,13 @@ def _lost(comparison: Comparison, descriptor: str) -> tuple[str, ...]:
     better = table[(table["family"] == "reference") & (table["mae_high"] < own["mae_low"])].sort_values("mae")
     if better.empty:
         return ()
+    origin = " ".join(comparison.label.get("provenance", ())).lower()
     named = listed(
-        [f"{row['name']} on {row['descriptor']} ({say.interval(row, 'mae')[0]})" for _, row in better.iterrows()]
+        [
+            f"{row['name']} on {row['descriptor']} ({say.interval(row, 'mae')[0]}"
+            + ("; such a model made the labels)" if str(row["name"]).lower() in origin else ")")
+            for _, row in better.iterrows()
+        ]
     )
     verb = "scores" if len(better) == 1 else "score"
     return (
