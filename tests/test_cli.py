@@ -81,7 +81,7 @@ def test_demo_has_sections_on_second_task_and_autoencoder(tmp_path: Path, monkey
     page = (tmp_path / "demo-1" / "report.html").read_text(encoding="utf-8")
     fidelity = autoencoder[0].tables["Mean fidelity"]["test"].iloc[0]
     assert f"<td>{fidelity:.5f}</td>" in page
-    assert "<h2>Quantum autoencoder: noise</h2>" in page
+    assert "Quantum autoencoder: noise" in page
 
 
 @pytest.mark.parametrize("command", [["demo"], ["compare", "cpx321"]])

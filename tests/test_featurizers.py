@@ -373,7 +373,7 @@ def test_kinds_that_learn_nothing_need_no_fit():
                     method()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"trans_pairs", "pair_shells"}))
 def test_fit_transform_describes_each_crystal_once(kind, monkeypatch):
     described = []
     patterns, squares = computed.powder_patterns, structure_factors.squared_structure_factors

@@ -42,7 +42,7 @@ MODELS = (
 def old(tmp_path: Path) -> Path:
     """What 0.1.0 wrote of twelve orderings of Cu and Au: store, run, kept models, folds, networks, a hardware plan."""
     with tarfile.open(Path(__file__).parent / "data" / "v0_1" / "files.tar.xz") as archive:
-        archive.extractall(tmp_path, filter="data")
+        archive.extractall(tmp_path)
     return tmp_path
 
 

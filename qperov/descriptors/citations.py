@@ -43,6 +43,6 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "adjacency": (PYMATGEN, MIXED_ANIONS),
     "laplacian": (PYMATGEN, MIXED_ANIONS),
     "correlations": (CLUSTER_EXPANSION,),
-    "trans_pairs": (),
+    "trans_pairs": (CLUSTER_EXPANSION,),
     "pair_shells": (CLUSTER_EXPANSION,),
 }
