@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 import qperov
 from qperov.commands.screen import bar
 from qperov.evaluation.problem import Model
-from qperov.studies.regressors import EPSILON, searched
+from qperov.studies.regressors import EPSILON, grid_search
 
 #: Bandwidths of each map, around where the median kernel value is one half.
 BANDWIDTHS = {
@@ -80,7 +80,7 @@ def models(task: Task) -> dict[str, Model]:
     for name, candidates in kernels(task).items():
         # one grid a kernel: all penalties of a bandwidth follow each other and share its remembered values
         grid = [{"kernel": [kernel], "C": [1.0, 10.0, 100.0]} for kernel in candidates]
-        search = searched(qperov.QuantumSVR(candidates[0], epsilon=EPSILON), grid)
+        search = grid_search(qperov.QuantumSVR(candidates[0], epsilon=EPSILON), grid)
         steps = (("scale", StandardScaler()), ("pca", qperov.descriptors.RankPCA()))
         found[name] = Model(name, search, featurizer, steps, "classical" if name == "RBF" else "quantum")
     return found

@@ -45,7 +45,7 @@ from qperov.serving.pipeline_file import PIPELINE, read_pipeline, write_pipeline
 from qperov.serving.stages import deviations_of, points_of, predictions_of
 from qperov.serving.stored_model import find_models, load_model
 from qperov.studies.models import build_suite, networks, published_qsvr
-from qperov.studies.regressors import searched
+from qperov.studies.regressors import grid_search
 
 
 def steps(final: Any, kind: str = "pattern") -> Pipeline:
@@ -60,7 +60,7 @@ def steps(final: Any, kind: str = "pattern") -> Pipeline:
 
 
 MODELS = {
-    "Ridge · powder pattern": steps(searched(Ridge(), {"alpha": [0.1, 10.0]})),
+    "Ridge · powder pattern": steps(grid_search(Ridge(), {"alpha": [0.1, 10.0]})),
     "GPR · powder pattern": steps(GaussianProcessRegressor(RBF(3.0) + WhiteKernel(0.1), normalize_y=True)),
     "SVR · powder pattern": steps(SVR(C=10.0)),
 }
@@ -234,7 +234,9 @@ def test_a_gaussian_process_keeps_its_standard_deviations(dataset: CrystalDatase
     _, expected = pipeline.predict(new, return_std=True)
     np.testing.assert_allclose(deviations_of(again, points_of(again, new)), expected, rtol=1e-12)
     # on labels in another unit, which a scaler hides from the process
-    scaled = fitted(steps(searched(GaussianProcessRegressor(RBF(3.0) + WhiteKernel(0.1)), {"alpha": [1e-9]})), dataset)
+    scaled = fitted(
+        steps(grid_search(GaussianProcessRegressor(RBF(3.0) + WhiteKernel(0.1)), {"alpha": [1e-9]})), dataset
+    )
     deviations = deviations_of(scaled, points_of(scaled, new))
     np.testing.assert_allclose(deviations, expected, rtol=1e-3)
     ridge = fitted(MODELS["Ridge · powder pattern"], dataset)

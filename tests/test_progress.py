@@ -9,7 +9,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from qperov.evaluation.comparison import compare
-from qperov.evaluation.progress import bar, progress_bar, told_progress
+from qperov.evaluation.progress import bar, callback_or_bar, progress_bar
 
 X = np.arange(24.0).reshape(12, 2)
 
@@ -76,7 +76,7 @@ def test_a_notebook_without_widgets_shows_text(
     monkeypatch.setattr(rich.console, "_is_jupyter", lambda: True)
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     monkeypatch.setattr("qperov.evaluation.progress.find_spec", lambda name: None)
-    with told_progress(True, "Fitting") as told:
+    with callback_or_bar(True, "Fitting") as told:
         assert told is not None
         told(1, 2, "SVR")
     assert "1/2" in capsys.readouterr().err

@@ -27,12 +27,13 @@ from qperov.records.study import Study
 from qperov.reports.figures.charts import draw_chart
 from qperov.reports.words.kernel_findings import surrogate_conclusion, surrogate_sentence
 from qperov.studies import surrogates
+from qperov.studies.kernel_matrices import most_chosen_parameters
 from qperov.studies.surrogate_kernels import (
     closed_form,
     closest_gaussian,
     encoding,
     fourier_features,
-    reordered,
+    reorder_qubits,
     separable_twin,
 )
 
@@ -117,10 +118,10 @@ def test_order_of_qubits_matters_to_chains_only() -> None:
     order = np.array([2, 0, 3, 1])
     for entanglement, differs in (("full", False), ("circular", True)):
         kernel = FidelityKernel("iqp", entanglement=entanglement, bandwidth=0.8)
-        difference = np.abs(reordered(kernel, X, order) - kernel(X)).max()
+        difference = np.abs(reorder_qubits(kernel, X, order) - kernel(X)).max()
         assert difference > 1e-3 if differs else difference < 1e-12
     scaled = FidelityKernel("z", bandwidth=[0.1, 0.5, 1.0, 2.0])
-    np.testing.assert_allclose(reordered(scaled, X, order), scaled(X), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(reorder_qubits(scaled, X, order), scaled(X), rtol=0, atol=1e-12)
 
 
 # --- the study ----------------------------------------------------------------------------------
@@ -182,7 +183,8 @@ def test_quantum_row_is_the_model_with_its_settings(
 ) -> None:
     """The same machine, fitted by scikit-learn on the comparison's own folds."""
     (table,) = study.tables.values()
-    chosen = surrogates._most_chosen(comparison, "QSVR")
+    chosen = most_chosen_parameters(comparison, "QSVR")
+    assert chosen is not None
     kernel = FidelityKernel("iqp", entanglement="circular", bandwidth=chosen["regressor__kernel__bandwidth"])
     data = StandardScaler().fit_transform(comparison.features["features"])
     rows = {key: row for row, key in enumerate(comparison.ids)}

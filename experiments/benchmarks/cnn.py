@@ -22,7 +22,7 @@ import qperov
 from qperov.classical.cnn import CNNRegressor
 from qperov.classical.gan import WSPGAN
 from qperov.errors import PublishedFaultWarning
-from qperov.studies.regressors import EPSILON, searched
+from qperov.studies.regressors import EPSILON, grid_search
 from qperov.torch_support import import_torch
 
 #: Crystals of the papers' training set for CPX222.
@@ -40,7 +40,7 @@ def time_cnn(features: np.ndarray, y: np.ndarray) -> float:
 def models(kind: str) -> dict[str, Pipeline]:
     """Pipelines of one descriptor."""
     featurizer = qperov.PXRDFeaturizer(kind)
-    svr = searched(SVR(epsilon=EPSILON), {"C": [1.0, 10.0, 100.0], "gamma": [0.003, 0.01, 0.03, 0.1, 0.3]})
+    svr = grid_search(SVR(epsilon=EPSILON), {"C": [1.0, 10.0, 100.0], "gamma": [0.003, 0.01, 0.03, 0.1, 0.3]})
     steps = {
         "SVR RBF": [("scale", StandardScaler()), ("pca", qperov.descriptors.RankPCA()), ("model", svr)],
         "CNN-Gen": [("model", CNNRegressor())],

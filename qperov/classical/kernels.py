@@ -66,9 +66,8 @@ class PowerExponential(Kernel):
             sums = cdist(samples, others, metrics[int(self.p)])
         else:
             sums = np.zeros((len(samples), len(others)))
-            for x, y in zip(
-                samples.T, others.T, strict=True
-            ):  # scipy's Minkowski distance takes a root that is not wanted
+            # scipy's Minkowski distance takes a root that is not wanted
+            for x, y in zip(samples.T, others.T, strict=True):
                 sums += np.abs(np.subtract.outer(x, y)) ** self.p
         K = np.exp(-self.gamma * sums)
         if not eval_gradient:

@@ -30,7 +30,7 @@ from qperov.errors import (
     ReadingError,
     escape_controls,
 )
-from qperov.evaluation.progress import Progress, told_progress
+from qperov.evaluation.progress import Progress, callback_or_bar
 
 _MOST_REMARKS = 10
 #: So many tables and notes are looked into for a scan.
@@ -120,7 +120,7 @@ def read(
     if str(labels) == FOLDERS or _holds_scans(root):
         if convert is not None:
             raise ValueError("convert turns energies of crystals into each other; measured patterns have a unit alone")
-        with told_progress(progress, "Reading") as told:
+        with callback_or_bar(progress, "Reading") as told:
             return read_patterns(
                 root,
                 target=target,
@@ -144,7 +144,7 @@ def read(
     found = find_sources(root)
     issues = list(found.issues)
     entries: dict[str, Entry] = {}
-    with told_progress(progress, "Reading") as told:
+    with callback_or_bar(progress, "Reading") as told:
         for entry_id, item in read_entries(found.sources, root, energy, told):
             if isinstance(item, ReadingError):
                 issues.append(item)

@@ -54,10 +54,11 @@ def strongest_peaks(pattern: Pattern) -> pd.DataFrame:
 
 def hkl_text(pattern: Pattern, peak: int, most: int = 3) -> str:
     """Indices of a peak's families, at most so many, as in "110" or "2 −1 0, 300 …"; "" where no lattice is known."""
-    families = [_indices(family["hkl"]) for family in pattern.hkl[peak]]
+    families = [indices_text(family["hkl"]) for family in pattern.hkl[peak]]
     return ", ".join(families[:most]) + (" …" if len(families) > most else "")
 
 
-def _indices(hkl: tuple[int, ...]) -> str:
+def indices_text(hkl: tuple[int, ...]) -> str:
+    """Miller indices as they are printed beside a peak; apart where one is negative or has two digits."""
     apart = " " if min(hkl) < 0 or max(hkl) > 9 else ""
     return apart.join(str(index).replace("-", "−") for index in hkl)

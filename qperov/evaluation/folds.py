@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline
 from qperov.evaluation.finished_folds import FinishedFolds, Fold, FoldResult
 from qperov.evaluation.peak_memory import peak_memory
 from qperov.evaluation.problem import BASELINES, Problem
-from qperov.evaluation.progress import Progress, told_progress
+from qperov.evaluation.progress import Progress, callback_or_bar
 from qperov.evaluation.searches import INNER_FOLDS, search_of, with_grouped_search
 
 #: Score of inner folds, by which candidates are chosen.
@@ -83,7 +83,7 @@ def evaluate_folds(
     left = [i for i, result in enumerate(results) if result is None]
     jobs = (delayed(_numbered)(i, *tasks[i], problem.y, groups, inner.get(tasks[i][0])) for i in left)
     computed = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
-    with told_progress(progress, "Cross-validation") as told:
+    with callback_or_bar(progress, "Cross-validation") as told:
         for done, (i, result) in enumerate(computed, start=len(tasks) - len(left) + 1):
             results[i] = result
             if finished is not None:

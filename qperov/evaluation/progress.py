@@ -30,7 +30,7 @@ class Progress(Protocol):
 
 
 @contextmanager
-def told_progress(progress: Progress | bool | None, what: str) -> Iterator[Progress | None]:
+def callback_or_bar(progress: Progress | bool | None, what: str) -> Iterator[Progress | None]:
     """What is told of the steps of ``what``: a callback that was given, a `bar`, or nothing.
 
     Parameters

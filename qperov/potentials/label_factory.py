@@ -17,7 +17,7 @@ from joblib import Parallel, delayed
 from qperov.datasets.dataset import CrystalDataset
 from qperov.datasets.store import Store
 from qperov.errors import LostWorkerError, StoreError
-from qperov.evaluation.progress import Progress, told_progress
+from qperov.evaluation.progress import Progress, callback_or_bar
 from qperov.potentials.calculators import Potential, open_potential
 from qperov.potentials.protocols import Protocol
 from qperov.potentials.queue import MOST_ATTEMPTS, FactoryCounts, RelaxationFailure, RelaxationStates
@@ -106,7 +106,7 @@ def label_dataset(
                 states.retry()
             task = delayed(_relax_next)(path, dataset, key, protocol, opened if n_jobs == 1 else named, batch)
             tasks = [task] * -(-states.counts().waiting // batch)
-            with told_progress(progress, "Relaxing") as told:
+            with callback_or_bar(progress, "Relaxing") as told:
                 for _ in Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks):
                     if told is not None:
                         counts = states.counts()

@@ -43,7 +43,7 @@ class StoredModel:
         Of predictions, intervals and labels.
     about : dict
         The rest of ``model.json``: ``dataset``, ``descriptor``, ``scores``, ``settings``, ``created``, ``versions``,
-        ``constant`` (the better one's ``name`` and ``mae``, and whether it is ``beaten``; None in models of 0.2), and
+        ``constant`` (the better one's ``name`` and ``mae``, and whether it is ``beaten``; None in older models), and
         what was ``warned`` of in training.
     pipeline : Pipeline
         From crystals to predictions.

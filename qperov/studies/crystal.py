@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from qperov.datasets.dataset import CrystalDataset
+from qperov.diffraction.figure import indices_text
 from qperov.diffraction.patterns import powder_patterns
 from qperov.records.study import Chart, Study
 from qperov.studies.inverse_design.gallery import gallery_frame
@@ -22,7 +23,7 @@ def crystal_study(dataset: CrystalDataset) -> tuple[Study, ...]:
     Returns
     -------
     tuple of Study
-        None where it is disordered or has more than 200 atoms.
+        Empty where it is disordered or has more than 200 atoms.
     """
     row = 0 if dataset.y is None else int(np.argsort(dataset.y, kind="stable")[len(dataset) // 2])
     structure, name = dataset.structures[row], dataset.ids[row]
@@ -33,7 +34,7 @@ def crystal_study(dataset: CrystalDataset) -> tuple[Study, ...]:
         {
             "two_theta": pattern.two_theta,
             "intensity": pattern.intensity,
-            "hkl": [_indices(families[0]["hkl"]) if families else "" for families in pattern.hkl],
+            "hkl": [indices_text(families[0]["hkl"]) if families else "" for families in pattern.hkl],
         }
     )
     formula, atoms = structure.composition.reduced_formula, len(structure)
@@ -54,9 +55,3 @@ def crystal_study(dataset: CrystalDataset) -> tuple[Study, ...]:
             "One crystal", charts=charts, data={"atoms": gallery_frame({formula: structure}), "peaks": peaks}, kind=KIND
         ),
     )
-
-
-def _indices(hkl: tuple[int, ...]) -> str:
-    """Miller indices as they are printed beside a peak; apart where one has two digits."""
-    texts = [str(index).replace("-", "−") for index in hkl]
-    return ("" if max(map(abs, hkl)) < 10 else " ").join(texts)

@@ -65,13 +65,16 @@ def kernel_matrices(models: Mapping[str, Model], comparison: Comparison, *, most
     return matrices
 
 
-def most_chosen(comparison: Comparison, model: str) -> dict[str, Any] | None:
-    """Parameters that most folds chose, by the last part of their names; None where no fold chose any."""
+def most_chosen_parameters(comparison: Comparison, model: str) -> dict[str, Any] | None:
+    """Parameters that most folds chose (of equals, the first), by their full names; None where no fold chose any."""
     mine = comparison.parameters.loc[comparison.parameters["model"] == model, "parameters"]
-    if mine.empty:
-        return None
-    ((text, _),) = Counter(mine).most_common(1)
-    return {key.rpartition("__")[2]: value for key, value in json.loads(text).items()}
+    return json.loads(Counter(mine).most_common(1)[0][0]) if len(mine) else None
+
+
+def most_chosen(comparison: Comparison, model: str) -> dict[str, Any] | None:
+    """`most_chosen_parameters` by the last part of their names."""
+    found = most_chosen_parameters(comparison, model)
+    return None if found is None else {key.rpartition("__")[2]: value for key, value in found.items()}
 
 
 def chosen_kernel(model: Model, chosen: dict[str, Any]) -> Kernel:

@@ -39,10 +39,10 @@ from qperov.studies.regressors import (
     QUICK_CANDIDATES,
     RANGES,
     REUPLOADED_QUBITS,
+    grid_search,
     most_line_qubits,
     regressors,
-    searched,
-    searched_crystals,
+    search_size,
 )
 
 #: Fewer crystals than this do not fill the six components of the published setting in every fold.
@@ -138,7 +138,7 @@ def build_suite(
             replace(model, featurizer=featurizer, transformers=(*steps, *model.transformers))
             for model in regressors(rank, len(dataset), quick=quick, exploratory=exploratory, random_state=random_state)
         ]
-    most = searched_crystals(quick=quick, exploratory=exploratory)
+    most = search_size(quick=quick, exploratory=exploratory)
     notes = [
         "Every model of a descriptor is given all its principal components, up to the numerical rank; a search divides "
         "them by their standard deviations or not (whitening), as it chooses.",
@@ -240,7 +240,7 @@ def references(
             if model.name in names
         ]
     if has_correlations(lattices):
-        search = searched(Ridge(), {"alpha": list(np.logspace(-9, 1, 6))})
+        search = grid_search(Ridge(), {"alpha": list(np.logspace(-9, 1, 6))})
         found.append(Model(EXPANSION, search, PXRDFeaturizer("correlations"), family="reference", role="contrast"))
     return found
 

@@ -197,12 +197,12 @@ def most_line_qubits(quick: bool) -> int:
     return MOST_QUBITS if quick else MOST_LINE_QUBITS
 
 
-def searched_crystals(*, quick: bool, exploratory: bool) -> int:
+def search_size(*, quick: bool, exploratory: bool) -> int:
     """Crystals of a training fold on which every search is made, at most."""
     return QUICK_SEARCHED if quick else SEARCHED if exploratory else BRIEF_SEARCHED
 
 
-def searched(
+def grid_search(
     model: BaseEstimator, grid: dict[str, list[Any]] | list[dict[str, list[Any]]], cv: Any = INNER_FOLDS
 ) -> GridSearchCV:
     """``model`` on standardised labels, its hyperparameters chosen by mean absolute error on inner folds."""
@@ -229,12 +229,12 @@ def regressors(
         Of the candidates and of the crystals on which they are compared.
     """
     draw: dict[str, Any] = {"quick": quick, "random_state": random_state}
-    most = searched_crystals(quick=quick, exploratory=exploratory)
+    most = search_size(quick=quick, exploratory=exploratory)
     folds = SampledGroupKFold(INNER_FOLDS, n_samples=most, random_state=random_state)
 
     def search(machine: BaseEstimator, grid: list[dict[str, list[Any]]]) -> GridSearchCV:
         scaled = Pipeline([("scale", StandardScaler(with_mean=False, with_std=False)), ("machine", machine)])
-        return searched(scaled, grid, folds)
+        return grid_search(scaled, grid, folds)
 
     def trees() -> GridSearchCV:
         names = ("learning_rate", "max_leaf_nodes", "min_samples_leaf", "l2_regularization")

@@ -125,7 +125,7 @@ def closest_gaussian(K: np.ndarray, X: np.ndarray) -> np.ndarray:
     return np.exp(-0.5 * squares / np.exp(2 * best.x))
 
 
-def reordered(kernel: FeatureMapKernel, X: np.ndarray, order: np.ndarray) -> np.ndarray:
+def reorder_qubits(kernel: FeatureMapKernel, X: np.ndarray, order: np.ndarray) -> np.ndarray:
     """The kernel matrix with the features on other qubits, each with its own bandwidth."""
     bandwidth = np.asarray(kernel.bandwidth, dtype=float)
     own = kernel if bandwidth.size == 1 else clone(kernel).set_params(bandwidth=bandwidth[order].tolist())

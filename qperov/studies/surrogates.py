@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -30,12 +28,13 @@ from qperov.quantum.kernels.fidelity import FidelityKernel
 from qperov.records.study import Chart, Reference, Study
 from qperov.reports.words.kernel_findings import TWIN, interval_text, surrogate_conclusion, surrogate_sentence
 from qperov.studies.kernel_findings import likeness
+from qperov.studies.kernel_matrices import most_chosen_parameters
 from qperov.studies.surrogate_kernels import (
     closed_form,
     closest_gaussian,
     encoding,
     fourier_features,
-    reordered,
+    reorder_qubits,
     separable_twin,
 )
 
@@ -174,7 +173,7 @@ def quantum_kernel_of(name: str, model: Model, comparison: Comparison, rows: np.
     steps: list[BaseEstimator] = []
     if search is not None:
         steps = [step for _, step in estimator.steps[:-1]] if isinstance(estimator, Pipeline) else []
-        estimator = clone(search.estimator).set_params(**_most_chosen(comparison, name))
+        estimator = clone(search.estimator).set_params(**most_chosen_parameters(comparison, name) or {})
     target = None
     while isinstance(estimator, (Pipeline, TransformedTargetRegressor)):
         if isinstance(estimator, Pipeline):
@@ -194,12 +193,6 @@ def quantum_kernel_of(name: str, model: Model, comparison: Comparison, rows: np.
         machine = TransformedTargetRegressor(machine, transformer=target)
     exact = resolved_kernel(clone(kernel).set_params(shots=None, backend=None, precision="double"), X, y)
     return ChosenKernel(name, exact, machine, X, y, _outer_folds(comparison, name, rows))
-
-
-def _most_chosen(comparison: Comparison, model: str) -> dict[str, Any]:
-    """Parameters that most folds chose; of equals, the first."""
-    mine = comparison.parameters.loc[comparison.parameters["model"] == model, "parameters"]
-    return json.loads(Counter(mine).most_common(1)[0][0]) if len(mine) else {}
 
 
 def _drawn_rows(comparison: Comparison, most: int, seed: int) -> np.ndarray:
@@ -240,7 +233,7 @@ def surrogate_matrices(chosen: ChosenKernel, seed: int) -> dict[str, list[np.nda
         draws = [fourier_features(kernel, X, -(-n // 2), random) for _ in range(DRAWS)]
         found[FOURIER] = [Z @ Z.T for Z in draws]
     if n_features > 1:
-        found[REORDERED] = [reordered(kernel, X, random.permutation(n_features)) for _ in range(ORDERS)]
+        found[REORDERED] = [reorder_qubits(kernel, X, random.permutation(n_features)) for _ in range(ORDERS)]
     return found
 
 

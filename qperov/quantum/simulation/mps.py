@@ -25,7 +25,7 @@ from qperov_circuits import Angle, Gate
 from qperov.errors import BondDimensionError, CircuitSizeError
 from qperov.quantum.simulation.layering import HadamardLayer, PhaseLayer, layers
 from qperov.quantum.simulation.mps_compression import compress
-from qperov.quantum.simulation.statevector import angle_values, physical_memory, readable
+from qperov.quantum.simulation.statevector import angle_values, cut_angles, physical_memory, readable
 
 #: Norm of what one cut of one sweep may drop from a state.
 TOLERANCE = 1e-12
@@ -127,7 +127,7 @@ def matrix_product_states(
     program, angles = _program(list(gates), n_qubits)
     table = [angle_values(angle, n_samples, np.dtype(np.float64)) for angle in angles]
     scout = _Chain(program, n_qubits, tolerance, max_bond)
-    parts = [scout.run(_cut(table, slice(0, 1)), 1)]  # one sample tells what all will need
+    parts = [scout.run(cut_angles(table, slice(0, 1)), 1)]  # one sample tells what all will need
     needed = n_samples * parts[0].nbytes
     if needed > physical_memory():
         raise CircuitSizeError(
@@ -137,7 +137,9 @@ def matrix_product_states(
         )
     width = max(1, int(BLOCK_BYTES // (32 * n_qubits * scout.widest**2)))
     width = min(width, -(-n_samples // effective_n_jobs(n_jobs)))
-    tasks = (delayed(scout.run)(_cut(table, block), block.stop - block.start) for block in _blocks(1, n_samples, width))
+    tasks = (
+        delayed(scout.run)(cut_angles(table, block), block.stop - block.start) for block in _blocks(1, n_samples, width)
+    )
     return join(parts + Parallel(n_jobs, prefer="threads")(tasks))
 
 
@@ -313,7 +315,3 @@ def _apply_fan(sites: list[np.ndarray], first: int, thetas: dict[int, np.ndarray
 def _blocks(start: int, stop: int, width: int) -> Iterator[slice]:
     for first in range(start, stop, width):
         yield slice(first, min(first + width, stop))
-
-
-def _cut(angles: list[np.ndarray], block: slice) -> list[np.ndarray]:
-    return [angle[block] if len(angle) > 1 else angle for angle in angles]

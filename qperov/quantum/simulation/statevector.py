@@ -131,8 +131,8 @@ def _simulate(gates: Iterable[Gate], n_qubits: int, n_samples: int, dtype: DType
     width = min(BLOCK_SAMPLES, max(1, BLOCK_BYTES // (dtype.itemsize * 2**n_qubits)))
     for start in range(0, n_samples, width):
         block = slice(start, start + width)
-        block_tangents = None if tangents is None else _cut(tangents, block)
-        psi[:, block], block_tangent = _run(program, n_qubits, _cut(table, block), block_tangents, real)
+        block_tangents = None if tangents is None else cut_angles(tangents, block)
+        psi[:, block], block_tangent = _run(program, n_qubits, cut_angles(table, block), block_tangents, real)
         if tangent is not None:
             tangent[:, block] = block_tangent
     return psi, tangent
@@ -331,7 +331,8 @@ def _tensor_angle(angle: Angle, n_samples: int, real: np.dtype, device: Any) -> 
     return values
 
 
-def _cut(angles: list[np.ndarray], block: slice) -> list[np.ndarray]:
+def cut_angles(angles: list[np.ndarray], block: slice) -> list[np.ndarray]:
+    """Angles of the samples of a block; one angle that serves all samples stays."""
     return [angle[block] if len(angle) > 1 else angle for angle in angles]
 
 

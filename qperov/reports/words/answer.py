@@ -117,7 +117,7 @@ def answer(comparison: Comparison) -> Answer:
     constant, top = say.best_baseline(comparison), say.best(models)
     if top is None:
         return Answer("No model was compared: these are constants.", _constant(comparison, math.nan), ())
-    others = [_short(comparison, question) for question in asked[1:]]
+    others = [_short(question) for question in asked[1:]]
     lost = _lost(comparison, asked[0].descriptor if asked else str(top["descriptor"]))
     if constant is not None and not any(map(comparison.beats_constant, models["model"])):
         score = f"{say.interval(top, 'mae')[0]}{say.with_unit(comparison)}"
@@ -125,7 +125,7 @@ def answer(comparison: Comparison) -> Answer:
             f"No model is shown to predict the {_target(comparison)} better than a constant: the best, {top['name']} "
             f"on the {top['descriptor']}, has MAE {score}."
         )
-        every = [_short(comparison, question) for question in asked]
+        every = [_short(question) for question in asked]
         return Answer(lead, _constant(comparison, math.nan), (*every, *lost))
     if not asked:
         value, ends = say.interval(top, "mae")
@@ -151,7 +151,7 @@ def sentence(comparison: Comparison, question: Question) -> str:
     return f"From the {question.descriptor}, {known}: {scores}{_difference(question, places)}."
 
 
-def _short(comparison: Comparison, question: Question) -> str:
+def _short(question: Question) -> str:
     """The question on another descriptor."""
     places = _places(question)
     outcome = {

@@ -18,7 +18,7 @@ from qperov.studies.inverse_design.features import CrystalFeatures
 from qperov.studies.inverse_design.results import HeldOut
 from qperov.studies.inverse_design.task import Split
 from qperov.studies.inverse_design.training import CONSTANT
-from qperov.studies.regressors import EPSILON, INNER_FOLDS, searched
+from qperov.studies.regressors import EPSILON, INNER_FOLDS, grid_search
 
 REGRESSOR_NOTES = (
     "The regressors compared here generate nothing: they are what a generator's property head has to stand beside. "
@@ -37,8 +37,8 @@ def build_regressors(quick: bool) -> dict[str, Pipeline]:
     found = {}
     for features in (CrystalFeatures(), CrystalFeatures(geometry=True)):
         for name, model in (
-            ("Ridge", searched(Ridge(), {"alpha": list(np.logspace(-3, 3, 4 if quick else 13))})),
-            ("SVR RBF", searched(SVR(epsilon=EPSILON), {"C": penalties, "gamma": widths})),
+            ("Ridge", grid_search(Ridge(), {"alpha": list(np.logspace(-3, 3, 4 if quick else 13))})),
+            ("SVR RBF", grid_search(SVR(epsilon=EPSILON), {"C": penalties, "gamma": widths})),
             ("Extra trees", ExtraTreesRegressor(50 if quick else 300, random_state=0)),
         ):
             steps = [("features", features), ("scale", StandardScaler()), ("model", model)]

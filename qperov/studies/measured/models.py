@@ -12,7 +12,8 @@ from qperov.descriptors.rank_pca import RankPCA
 from qperov.descriptors.scans.peaks import PeakFeatures
 from qperov.descriptors.scans.profile import MeasuredProfile
 from qperov.errors import OptionError
-from qperov.studies.models import Suite, regressors
+from qperov.studies.models import Suite
+from qperov.studies.regressors import regressors
 
 #: Components, and so qubits, that every model of a descriptor is given.
 COMPONENTS = 10
