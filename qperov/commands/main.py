@@ -129,11 +129,11 @@ def demo(
 ) -> None:
     """Compare quantum and classical regression on the embedded dataset cpx321; a few minutes on two cores.
 
-    Linear and kernel regression, Gaussian processes, boosted trees, nearest neighbours, SVRs, quantum-kernel SVRs and
-    a quantum autoencoder on powder patterns and structure factors; for contrast the published quantum SVR, counts of
-    neighbouring pairs and a cluster expansion. The report has sections on a second task (the relaxed crystals of
-    cpx222), the quantum kernels, classical surrogates of them, device noise and the autoencoder. With --quick: a
-    quarter of the crystals and small grids, about a minute.
+    Linear and kernel regression, Gaussian processes, nearest neighbours, SVRs, quantum-kernel SVRs and a quantum
+    autoencoder on powder patterns and structure factors; for contrast the published quantum SVR, counts of neighbouring
+    pairs and a cluster expansion. The report has sections on a second task (the relaxed crystals of cpx222), the
+    quantum kernels, classical surrogates of them, device noise and the autoencoder. With --quick: a quarter of the
+    crystals and small grids, about a minute.
     """
     from qperov import load_dataset
 
