@@ -74,7 +74,7 @@ class Comparison:
         by more than ``rope``, differs by no more, is larger by more: Corani and Benavoli 2015); ``detectable`` and
         ``floor`` (true difference that is found with power 80 %, with these folds and with infinitely many repeats);
         ``folds`` (their number, J) and ``outcome`` ("better", "likely better", "practically the same", "likely worse",
-        "worse" or "undecidable"). Without rows in records of 0.1 and 0.2.
+        "worse" or "undecidable"). Without rows in older records.
     """
 
     label: dict[str, Any]

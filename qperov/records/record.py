@@ -91,7 +91,7 @@ def read_record(directory: str | Path) -> Record:
         tables = {name: _read_part(path, name, files) for name in ("labels.parquet", "predictions.parquet")}
         comparison = Comparison(
             label=decode(stored["label"]),
-            # records of 0.1 and 0.2 have no planned questions
+            # older records have no planned questions
             **{name: decode_frame(stored[name]) for name in FRAMES[1:] if name in stored or name != "planned"},
             table=_named(decode_frame(stored["table"])),
             predictions=tables["predictions.parquet"].to_pandas(),

@@ -77,7 +77,7 @@ def _compare(folder: Path) -> None:
     from qperov.studies import models
 
     build = models.build_suite
-    kept = ("Ridge", "Kernel ridge", "SVR RBF", "QSVR", "QSVR projected")
+    kept = ("Ridge", "Kernel ridge", "SVR", "QSVR", "QSVR projected")
 
     def few(*about: Any, **how: Any) -> models.Suite:
         suite = build(*about, **how)
