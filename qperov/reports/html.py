@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qperov.evaluation.results import Comparison
+from qperov.evaluation.results import ALPHA, Comparison
 from qperov.records.record import Record, slug
 from qperov.records.study import Study
 from qperov.reports.exports import write_exports
@@ -89,7 +89,7 @@ def build_report(record: Record, *, out: Path | None = None) -> Path:
         spread=spread(comparison),
         planned=planned_questions(comparison),
         pairs=tested_pairs(comparison),
-        alpha=say.ALPHA,
+        alpha=ALPHA,
         rope=rope_text(comparison),
         **_pictures(comparison, figures),
         maps=[{"quality": "", "interactive": "", **item} for item in maps],

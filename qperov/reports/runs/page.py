@@ -11,6 +11,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from qperov.evaluation.results import ALPHA
+from qperov.evaluation.significance import CERTAIN
 from qperov.records.record import Record
 from qperov.reports.figures.style import style
 from qperov.reports.page import Section, plain, render
@@ -70,8 +72,8 @@ def compare_runs(records: Sequence[Record], out: Path, *, left_out: Sequence[str
         differing=_differing(runs),
         sets=parts,
         left_out=list(left_out),
-        alpha=say.ALPHA,
-        certain=say.CERTAIN,
+        alpha=ALPHA,
+        certain=CERTAIN,
         sources=[BOOTSTRAP, T_TEST, HOLM, EQUIVALENCE, REGION],
     )
     return write_text(out, page)

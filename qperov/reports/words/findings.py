@@ -8,10 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from qperov.evaluation.results import ALPHA, Comparison
+from qperov.evaluation.significance import CERTAIN
 from qperov.reports.words.number_format import decimals, fixed
-
-#: Two models are called practically equivalent from this probability on.
-CERTAIN = 0.95
 
 
 @dataclass(frozen=True)
