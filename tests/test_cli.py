@@ -87,6 +87,12 @@ def test_demo_has_sections_on_second_task_and_autoencoder(tmp_path: Path, monkey
     assert "Quantum autoencoder: noise" in page
 
 
+def test_unknown_descriptor_is_refused_by_its_option() -> None:
+    output = " ".join(call("compare", "abx3", "--descriptors", "palm", code=2).split())
+    assert "--descriptors" in output
+    assert "profile" in output, "those that there are"
+
+
 @pytest.mark.parametrize("command", [["demo"], ["compare", "cpx321"]])
 def test_unknown_study_is_refused_before_computing(command: list[str]) -> None:
     output = call(*command, "--studies", "autoencoder,palm reading", code=2)

@@ -252,11 +252,16 @@ def _compare_and_report(
     from qperov.studies.measured.models import build_measured_suite
     from qperov.studies.models import build_suite
 
-    with screen.status("Preparing models"):
-        if isinstance(dataset, CrystalDataset):
-            suite = build_suite(dataset, descriptors=kinds, quick=quick, exploratory=exploratory, random_state=seed)
-        else:
-            suite = build_measured_suite(dataset, descriptors=kinds, quick=quick, random_state=seed)
+    try:
+        with screen.status("Preparing models"):
+            if isinstance(dataset, CrystalDataset):
+                suite = build_suite(dataset, descriptors=kinds, quick=quick, exploratory=exploratory, random_state=seed)
+            else:
+                suite = build_measured_suite(dataset, descriptors=kinds, quick=quick, random_state=seed)
+    except ValueError as error:
+        if not kinds:
+            raise
+        raise typer.BadParameter(str(error), param_hint="--descriptors") from error
     if unknown := [name for name in keep if name not in (*suite.models, "best", "all")]:
         raise typer.BadParameter(
             f"no model {unknown[0]!r}; known: best, all, {', '.join(suite.models)}", param_hint="--keep"
