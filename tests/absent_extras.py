@@ -16,9 +16,9 @@ import pytest
 
 #: By import name, what the extras and the tools of development bring.
 EXTRAS = (
-    "torch", "safetensors", "pybaselines", "smact", "mp_api", "chgnet", "qiskit", "qiskit_aer", "qiskit_ibm_runtime",
-    "pennylane", "qiskit_machine_learning", "dask", "distributed", "openqasm3", "quimb", "qiskit_qasm3_import", "zarr",
-    "importlinter",
+    "torch", "safetensors", "geddes", "pybaselines", "smact", "mp_api", "chgnet", "qiskit", "qiskit_aer",
+    "qiskit_ibm_runtime", "pennylane", "qiskit_machine_learning", "dask", "distributed", "openqasm3", "quimb",
+    "qiskit_qasm3_import", "zarr", "importlinter",
 )  # fmt: skip
 
 #: Tests that need an extra without an error that says so: a search takes it for a candidate that failed.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 FEW_ROWS = 5
 
 
-class Dataset:
+class Dataset(ABC):
     """Samples with one target each; immutable. What `CrystalDataset` and `PatternDataset` have in common."""
 
     #: The field that holds the samples, what reports call them, and whether labels may be the names of classes.
@@ -46,14 +47,14 @@ class Dataset:
         return getattr(self, self.SAMPLES)
 
     @property
+    @abstractmethod
     def groups(self) -> np.ndarray:
         """Integers, shape (n,); samples of equal numbers belong on one side of every split."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def fingerprint(self) -> str:
         """SHA-256 over ids, samples and labels (hex)."""
-        raise NotImplementedError
 
     def __post_init__(self) -> None:
         for field in (self.SAMPLES, "ids", "provenance", "issues"):
@@ -89,8 +90,9 @@ class Dataset:
         target = f", target={self.target!r} [{self.unit}]" if self.y is not None else ""
         return f"{type(self).__name__}({self.name!r}, {len(self)} {self.SAMPLES}{target})"
 
+    @abstractmethod
     def _columns(self) -> dict[str, Any]:
-        raise NotImplementedError
+        """What a notebook shows of the first rows, beside ids and labels."""
 
     def _repr_html_(self) -> str:
         import pandas as pd
@@ -177,7 +179,6 @@ class CrystalDataset(Dataset):
     known_noise: float | None = None
 
     def _columns(self) -> dict[str, Any]:
-        """What a notebook shows of the first rows, beside ids and labels."""
         shown = self.structures[:FEW_ROWS]
         return {
             "composition": [structure.composition.reduced_formula for structure in shown],
