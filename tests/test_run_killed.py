@@ -16,7 +16,11 @@ import pytest
 import qperov
 from qperov.records.record import Record
 
-KILLS = 20
+#: `make release` kills two hundred times, other work too.
+KILLS = 6
+#: Energies vary by 0.3 meV/atom. What a process remembers of a kernel decides in which blocks the rest is computed, and
+#: so the last digits; a solver that stops at a tolerance makes 1e-8 of 1e-16.
+ROUNDING = {"rtol": 1e-10, "atol": 1e-6}
 #: What a process says it took, not what it found.
 COSTS = ["seconds", "memory_mb"]
 
@@ -40,19 +44,19 @@ def newest(runs: Path) -> Record:
 
 def assert_same(record: Record, other: Record) -> None:
     for name in ("predictions", "folds", "significance", "descriptors", "parameters"):
-        pd.testing.assert_frame_equal(getattr(record.comparison, name), getattr(other.comparison, name), rtol=0, atol=0)
+        pd.testing.assert_frame_equal(getattr(record.comparison, name), getattr(other.comparison, name), **ROUNDING)
     pd.testing.assert_frame_equal(
-        record.comparison.table.drop(columns=COSTS), other.comparison.table.drop(columns=COSTS), rtol=0, atol=0
+        record.comparison.table.drop(columns=COSTS), other.comparison.table.drop(columns=COSTS), **ROUNDING
     )
     assert [study.title for study in record.studies] == [study.title for study in other.studies]
     for study, of_other in zip(record.studies, other.studies, strict=True):
         assert study.paragraphs == of_other.paragraphs
         for name, table in study.tables.items():
-            pd.testing.assert_frame_equal(table, of_other.tables[name], rtol=0, atol=0)
+            pd.testing.assert_frame_equal(table, of_other.tables[name], **ROUNDING)
 
 
 @pytest.mark.slow
-def test_twenty_kills(tmp_path: Path) -> None:
+def test_run_survives_kills(tmp_path: Path) -> None:
     dataset = qperov.load_dataset("cpx321").take(range(0, 960, 20))
     crystals = tmp_path / "crystals"
     rows = ["id,energy"]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
 import time
 import warnings
 from collections.abc import Iterable, Mapping
@@ -81,7 +84,8 @@ def evaluate_folds(
         paths = [finished.path(*task, problem.y, groups, inner.get(task[0])) for task in tasks]
         results = [finished.read(path) for path in paths]
     left = [i for i, result in enumerate(results) if result is None]
-    jobs = (delayed(_numbered)(i, *tasks[i], problem.y, groups, inner.get(tasks[i][0])) for i in left)
+    parent = os.getpid()
+    jobs = (delayed(_numbered)(parent, i, *tasks[i], problem.y, groups, inner.get(tasks[i][0])) for i in left)
     computed = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
     with callback_or_bar(progress, "Cross-validation") as told:
         for done, (i, result) in enumerate(computed, start=len(tasks) - len(left) + 1):
@@ -93,7 +97,10 @@ def evaluate_folds(
     return [result for result in results if result is not None]
 
 
-def _numbered(i: int, *task: Any) -> tuple[int, FoldResult]:
+def _numbered(parent: int, i: int, *task: Any) -> tuple[int, FoldResult]:
+    if os.getpid() != parent and threading.current_thread() is threading.main_thread():
+        # Ctrl-C reaches all processes of a terminal; a worker between two tasks would answer with a traceback
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     return i, _fit_and_predict(*task)
 
 
