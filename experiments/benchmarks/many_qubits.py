@@ -23,6 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVR
 from threadpoolctl import threadpool_limits
 
+from qperov.quantum.kernels.feature_map_kernel import MEMORY
 from qperov.quantum.kernels.fidelity import FidelityKernel
 from qperov.quantum.kernels.landmarks import LandmarkFeatures
 
@@ -155,6 +156,7 @@ def growth() -> None:
             ("Ising chain, tolerance 1e-7", FidelityKernel("ising_chain", bandwidth=1.0, tolerance=1e-7)),
             ("zz linear, exact", FidelityKernel(bandwidth=0.1, simulator="mps")),
         ):
+            MEMORY.clear()
             start = time.process_time()
             _, seconds = timed(lambda kernel=kernel, X=X: kernel(X))
             used = time.process_time() - start

@@ -60,7 +60,7 @@ EPSILON = 0.05
 #: Inner folds of each hyperparameter search, and crystals on which it is made at most: in full, without the exploratory
 #: rows (where time is short), and with ``quick``. On few crystals smooth kernels look better than they are on many.
 INNER_FOLDS = 3
-SEARCHED, BRIEF_SEARCHED, QUICK_SEARCHED = 1000, 400, 150
+SEARCHED, BRIEF_SEARCHED, QUICK_SEARCHED = 1000, 320, 150
 #: Components up to which each has a qubit of a statevector, and up to which it has one of a matrix product state, of
 #: maps that couple neighbours on a line; more are written in turn onto so many qubits (re-uploading).
 MOST_QUBITS, MOST_LINE_QUBITS, REUPLOADED_QUBITS = 12, 500, 8
