@@ -57,7 +57,7 @@ def test_demo(tmp_path: Path) -> None:
 def test_published_files(tmp_path: Path) -> None:
     data = SHARED / "cpx321"
     labels = ("--labels", data / "labels.csv", "--target", "energy_ev_per_cell")
-    scores, record = run(tmp_path, "compare", data, *labels, "--folds", 5)
+    scores, record = run(tmp_path, "compare", data, *labels, "--folds", 5, "--studies", "none")
     assert_specified_scores(scores)
     assert record.comparison.label["n"] == 650
     assert record.comparison.label["unit"] == "meV/atom"
