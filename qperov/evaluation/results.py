@@ -180,5 +180,7 @@ class Comparison:
         """Scores, and the planned questions where there are any."""
         further = CLASS_METRICS[1:] if self.classes else ("r2", "spearman", "ceiling_r2")
         scores = self.table[["model", "descriptor", self.loss, f"{self.loss}_low", f"{self.loss}_high", *further]]
-        asked = self.planned[["descriptor", "outcome", f"delta_{self.loss}", "low", "high", "rope", "detectable", "floor"]]
+        asked = self.planned[
+            ["descriptor", "outcome", f"delta_{self.loss}", "low", "high", "rope", "detectable", "floor"]
+        ]
         return [scores, asked] if len(asked) else [scores]

@@ -139,9 +139,7 @@ def prediction_table(problem: Problem, results: Sequence[FoldResult], groups: np
     )
 
 
-def fold_table(
-    problem: Problem, results: Sequence[FoldResult], of_class: np.ndarray | None = None
-) -> pd.DataFrame:
+def fold_table(problem: Problem, results: Sequence[FoldResult], of_class: np.ndarray | None = None) -> pd.DataFrame:
     """MAE, RMSE and R² of each model on each fold, and its MAE on the inner folds; see ``Comparison.folds``."""
     loss = METRICS[0] if of_class is None else CLASS_METRICS[0]
     rows = []
