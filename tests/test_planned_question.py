@@ -22,7 +22,7 @@ from synthetic_comparison import DATASET, TASK, synthetic_comparison
 import qperov
 from qperov.commands.screen import print_table
 from qperov.evaluation import folds as module
-from qperov.evaluation.folds import inner_folds, inner_mae
+from qperov.evaluation.folds import inner_folds, inner_loss
 from qperov.evaluation.problem import Model
 from qperov.evaluation.results import PLANNED
 from qperov.evaluation.significance import bayesian_correlated_t_test, region_half_width
@@ -158,13 +158,13 @@ def test_a_search_of_the_same_score_and_folds_is_not_repeated(monkeypatch: pytes
     known = searched(Ridge(), alpha=[0.1, 10.0]).set_params(cv=GroupKFold(3)).fit(X, y, groups=groups)
     again = clone(known).set_params(scoring="neg_root_mean_squared_error").fit(X, y, groups=groups)
     assert again.best_params_ == known.best_params_
-    assert inner_mae(again, X, y, groups, cv) == pytest.approx(-known.best_score_)
+    assert inner_loss(again, X, y, groups, cv) == pytest.approx(-known.best_score_)
     halved = HalvingGridSearchCV(Ridge(), {"alpha": [0.1, 10.0]}, cv=GroupKFold(3), scoring=MAE)
     halved.fit(X, y, groups=groups)
     assert halved.best_params_ == known.best_params_
-    assert inner_mae(halved, X, y, groups, cv) == pytest.approx(-known.best_score_)
+    assert inner_loss(halved, X, y, groups, cv) == pytest.approx(-known.best_score_)
     monkeypatch.setattr(module, "cross_val_score", None)
-    assert inner_mae(known, X, y, groups, cv) == -known.best_score_
+    assert inner_loss(known, X, y, groups, cv) == -known.best_score_
 
 
 def test_inner_folds_are_those_of_the_searches_where_they_agree() -> None:
@@ -178,8 +178,8 @@ def test_with_few_groups_each_is_an_inner_fold() -> None:
     X, y, _ = arrays(6)
     groups = np.array([0, 0, 0, 1, 1, 1])
     expected = -cross_val_score(Ridge(), X, y, groups=groups, cv=GroupKFold(2), scoring=MAE).mean()
-    assert inner_mae(Ridge().fit(X, y), X, y, groups, GroupKFold(3)) == pytest.approx(expected)
-    assert np.isnan(inner_mae(Ridge().fit(X, y), X, y, np.zeros(6, dtype=int), GroupKFold(3)))
+    assert inner_loss(Ridge().fit(X, y), X, y, groups, GroupKFold(3)) == pytest.approx(expected)
+    assert np.isnan(inner_loss(Ridge().fit(X, y), X, y, np.zeros(6, dtype=int), GroupKFold(3)))
 
 
 def test_kept_folds_without_the_inner_score_are_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

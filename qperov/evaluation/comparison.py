@@ -14,7 +14,7 @@ from sklearn.model_selection import BaseCrossValidator
 
 from qperov.evaluation.finished_folds import FinishedFolds, Fold, FoldResult
 from qperov.evaluation.folds import evaluate_folds, inner_folds
-from qperov.evaluation.metrics import bootstrap_weights
+from qperov.evaluation.metrics import bootstrap_weights, class_weights
 from qperov.evaluation.problem import Model, Problem
 from qperov.evaluation.progress import Progress
 from qperov.evaluation.results import Comparison
@@ -55,11 +55,16 @@ def compare(
     n_bootstrap: int = 2000,
     n_jobs: int | None = None,
     families: Mapping[str, str] | None = None,
+    further: Any = None,
     progress: Progress | bool | None = None,
     resume: str | Path | None = None,
     seed: int | None = None,
 ) -> Comparison:
     """Cross-validate several models on the same folds, beside constant baselines.
+
+    Labels are numbers or, as text, classes (of any kind, where all models are classifiers). Classes are ranked by
+    the balanced error, 1 − balanced accuracy; folds have as equal shares of each as the groups allow; a class that
+    stands in one group alone is predicted and not scored.
 
     Folds never part crystals that a symmetry operation connects or that a used descriptor cannot tell apart. A model
     that is (or ends in) a scikit-learn search chooses its hyperparameters inside the training folds, on grouped
@@ -73,7 +78,7 @@ def compare(
     ----------
     models : mapping of str to estimator or Model
         With a dataset: pipelines whose first step turns structures into features; the features are computed once for
-        each distinct first step. With arrays: any regressors. A search gives the number of its inner folds, or a
+        each distinct first step. With arrays: any regressors or classifiers. A search gives the number of its inner folds, or a
         splitter that heeds groups.
     data : CrystalDataset or ndarray, shape (n, d)
         A dataset brings its own ``y`` and ``groups``.
@@ -87,13 +92,16 @@ def compare(
         ``"random"`` ignores the groups, to show what that does to the scores; the result carries a warning.
     rope : float or str
         Half-width of the region of practical equivalence: a number in the label's unit, or a share of the best
-        constant's MAE, mean |y − median(y)|.
+        constant's MAE, mean |y − median(y)|, or of its balanced error, 1 − 1/number of classes.
     n_bootstrap : int
         Resamples of groups for the intervals.
     n_jobs : int, optional
         As in joblib; a cluster by ``joblib.parallel_config``.
     families : mapping of str to str, optional
         Estimator → "quantum", "classical" or "reference"; by default told by the estimator's parts.
+    further : dataset, optional
+        With a dataset only: samples with labels, simulated ones say, that every fold learns from and none tests. No
+        group of theirs is one of the dataset's; whether they are copies of its samples is the caller's concern.
     progress : Progress or bool, optional
         Told the name of each model; True for a bar, which is the default at a prompt and in a notebook.
     resume : str or Path, optional
@@ -111,7 +119,8 @@ def compare(
     ValueError
         Without models or labels; with labels, features or predictions that are not finite or not of one length; with
         fewer groups than folds; with a search whose splitter ignores groups; with a model named like a baseline; with
-        a ``rope`` that is neither.
+        a ``rope`` that is neither; with classifiers for numbers, or regressors for classes; with fewer than two
+        classes in two groups or more.
 
     Examples
     --------
@@ -126,23 +135,24 @@ def compare(
         warnings.warn("compare(seed=…) is deprecated and goes in 0.3: write random_state=…", DeprecationWarning, 2)
         random_state = seed
     check_folds(folds, repeats, split)
-    problem = Problem.of(models, data, y, groups, families)
-    half_width = region_half_width(rope, problem.y)
+    problem = Problem.of(models, data, y, groups, families, further)
     grouped = problem.independent_groups()
-    dealt = list(
-        make_folds(len(problem.y), grouped, folds=folds, repeats=repeats, random_state=random_state, split=split)
-    )
+    classes = problem.y if problem.has_classes else None
+    of_class = None if classes is None else class_weights(classes, grouped)
+    half_width = region_half_width(rope, problem.y if of_class is None else problem.y[of_class > 0])
+    drawn: dict[str, Any] = {"folds": folds, "repeats": repeats, "random_state": random_state, "split": split}
+    dealt = list(make_folds(len(problem.y), grouped, y=classes, **drawn))
     inner_groups = grouped if split == "grouped" else np.arange(len(grouped))
     finished = None if resume is None else FinishedFolds(Path(resume))
     results = evaluate_folds(
         problem, dealt, inner_groups, n_jobs=n_jobs, progress=progress, finished=finished, inner=_rivals(problem)
     )
     descriptors = descriptor_table(problem)
-    by_fold = fold_table(problem, results)
+    by_fold = fold_table(problem, results, of_class)
     weights = bootstrap_weights(grouped, n_bootstrap, random_state)
     return Comparison(
-        label=problem.label | {"n_groups": len(np.unique(grouped))},
-        table=score_table(problem, results, weights, descriptors),
+        label=problem.label | {"n_groups": len(np.unique(grouped))} | _class_facts(problem, grouped),
+        table=score_table(problem, results, weights, descriptors, of_class),
         predictions=prediction_table(problem, results, grouped),
         folds=by_fold,
         significance=significance_table(problem, by_fold, half_width),
@@ -160,6 +170,7 @@ def compare(
             "bootstrap": n_bootstrap,
             "rope": half_width,
             "intervals": INTERVALS,
+            **({} if problem.further is None else {"further": f"{len(problem.further.y)} of {problem.further.name}"}),
         },
         warnings=_warnings(problem, grouped, dealt, split) + _warned(results),
     )
@@ -172,6 +183,18 @@ def _rivals(problem: Problem) -> dict[str, BaseCrossValidator]:
         names = [name for family in families if len(family) > 1 for name in family]
         found |= dict.fromkeys(names, inner_folds(problem.models[name].of_features for name in names))
     return found
+
+
+def _class_facts(problem: Problem, grouped: np.ndarray) -> dict[str, Any]:
+    """Of each class its samples, the independent groups that it stands in, and whether it is scored."""
+    if not problem.has_classes:
+        return {}
+    classes = {}
+    for name in problem.class_names.tolist():
+        own = grouped[problem.y == name]
+        many = len(np.unique(own))
+        classes[name] = {"n": len(own), "groups": many, "scored": many > 1}
+    return {"classes": classes}
 
 
 def _split_sentence(problem: Problem, grouped: np.ndarray, folds: int, repeats: int, split: str) -> str:
@@ -214,7 +237,8 @@ def _warnings(problem: Problem, grouped: np.ndarray, dealt: list[Fold], split: s
             for name, model in problem.models.items()
             if (parts := ungrouped_parameters(model.of_features))
         ]
-    noise, spread = problem.label["noise"], problem.label["sd"]
+    found += _class_cautions(problem, grouped, dealt)
+    noise, spread = problem.label.get("noise"), problem.label.get("sd")
     if noise is not None and noise > 0.5 * spread:
         found.append(
             f"Labels of equivalent crystals scatter by {noise:.3g} (standard deviation), against a spread of "
@@ -227,3 +251,23 @@ def _warnings(problem: Problem, grouped: np.ndarray, dealt: list[Fold], split: s
             "significance tests have little power."
         )
     return tuple(found)
+
+
+def _class_cautions(problem: Problem, grouped: np.ndarray, dealt: list[Fold]) -> list[str]:
+    """Classes that cannot be scored, and folds that learn nothing of a class that they test."""
+    if not problem.has_classes:
+        return []
+    found = []
+    learnt = set() if problem.further is None else set(problem.further.y.tolist())
+    facts = _class_facts(problem, grouped)["classes"]
+    if alone := [name for name, about in facts.items() if about["n"] and not about["scored"]]:
+        found.append(
+            f"{', '.join(alone)}: all samples of the class are of one group, so that it is predicted, but not scored"
+            + ("." if set(alone) <= learnt else ": where it is tested, nothing of it is learnt from.")
+        )
+    for name, about in facts.items():
+        parts = [(problem.y[train] == name, problem.y[test] == name) for _, _, train, test in dealt]
+        lacking = sum(bool(test.any() and not train.any()) for train, test in parts)
+        if about["scored"] and lacking and name not in learnt:
+            found.append(f"{name}: {lacking} of {len(dealt)} folds test the class and learn nothing of it.")
+    return found

@@ -23,7 +23,7 @@ from qperov.storage.versions import installed_versions
 PACKAGES = {"numpy": "numpy", "scipy": "scipy", "sklearn": "scikit-learn", "torch": "torch"}
 
 #: Number of the format of a kept fold: part of its name, so that a file of another format is never found.
-FORMAT = 2
+FORMAT = 3
 
 Fold = tuple[int, int, np.ndarray, np.ndarray]
 
@@ -31,8 +31,9 @@ Fold = tuple[int, int, np.ndarray, np.ndarray]
 @dataclass(frozen=True, eq=False)
 class FoldResult:
     """One model on one fold: rows tested, predictions, hyperparameters chosen (None without a search), seconds, what it
-    warned of (nothing for a search, which tries things that are worth a warning), peak memory in MB, and the MAE on
-    inner folds of the training fold (NaN where it was not asked for)."""
+    warned of (nothing for a search, which tries things that are worth a warning), peak memory in MB, and the loss on
+    inner folds of the training fold (NaN where it was not asked for). Of classes, probabilities of shape (n_test,
+    n_classes), NaN where the model gives none."""
 
     model: str
     repeat: int
@@ -44,7 +45,8 @@ class FoldResult:
     seconds: float
     warned: tuple[str, ...] = ()
     memory_mb: float = float("nan")
-    inner_mae: float = float("nan")
+    inner_loss: float = float("nan")
+    probabilities: np.ndarray | None = None
 
 
 class FinishedFolds:
@@ -75,7 +77,7 @@ class FinishedFolds:
         groups: np.ndarray,
         inner: Any = None,
     ) -> Path:
-        """Where the result of a model on a fold belongs; ``inner`` are the inner folds of its MAE, if that is told."""
+        """Where the result of a model on a fold belongs; ``inner`` are the inner folds of its loss, if that is told."""
         digest = hashlib.blake2b(digest_size=16)
         ours = [self._source(package) for package in ("qperov", "qperov_circuits")]
         versions = installed_versions(PACKAGES.values())
@@ -91,6 +93,8 @@ class FinishedFolds:
         try:
             body = json.loads(path.read_text(encoding="utf-8"))
             body |= {"test": np.array(body["test"], dtype=np.intp), "prediction": np.array(body["prediction"])}
+            if body["probabilities"] is not None:
+                body["probabilities"] = np.array(body["probabilities"], dtype=float)
             return FoldResult(**body | {"warned": tuple(body["warned"])})
         except (OSError, ValueError, TypeError, KeyError):
             return None
@@ -98,7 +102,8 @@ class FinishedFolds:
     def keep(self, path: Path, result: FoldResult) -> None:
         """Write a result so that it is there whole or not at all; floats come back bit by bit."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        body = asdict(result) | {"test": result.test.tolist(), "prediction": result.prediction.tolist()}
+        arrays = ("test", "prediction", "probabilities")
+        body = asdict(result) | {name: None if (a := getattr(result, name)) is None else a.tolist() for name in arrays}
         write_text(path, json.dumps(body))
 
     def _described(self, value: Any) -> Any:

@@ -15,17 +15,16 @@ from typing import Any
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, clone
-from sklearn.dummy import DummyRegressor
 from sklearn.model_selection import BaseCrossValidator, GroupKFold, cross_val_score
 from sklearn.pipeline import Pipeline
 
 from qperov.evaluation.finished_folds import FinishedFolds, Fold, FoldResult
 from qperov.evaluation.peak_memory import peak_memory
-from qperov.evaluation.problem import BASELINES, Problem
+from qperov.evaluation.problem import Problem
 from qperov.evaluation.progress import Progress, callback_or_bar
-from qperov.evaluation.searches import INNER_FOLDS, search_of, with_grouped_search
+from qperov.evaluation.searches import INNER_FOLDS, SampledGroupKFold, class_score, search_of, with_grouped_search
 
-#: Score of inner folds, by which candidates are chosen.
+#: Score of inner folds, by which candidates are chosen; of classes `class_score`.
 INNER_SCORING = "neg_mean_absolute_error"
 
 
@@ -54,7 +53,7 @@ def evaluate_folds(
     finished : FinishedFolds, optional
         Where each result is kept as soon as it is there, and looked for before it is computed.
     inner : mapping of str to splitter
-        Models whose MAE on inner folds is needed, and these folds; see :func:`inner_mae`.
+        Models whose loss on inner folds is needed, and these folds; see :func:`inner_loss`.
 
     Returns
     -------
@@ -66,26 +65,25 @@ def evaluate_folds(
     ValueError
         If a model predicts NaN, infinity or the wrong number of values.
     """
-    constant = np.zeros((len(problem.y), 1))
+    features, y, groups = problem.learnt_from(groups)
+    further = np.arange(len(problem.y), len(y))
+    folds = [(repeat, fold, np.append(train, further), test) for repeat, fold, train, test in folds]
+    constant = np.zeros((len(y), 1))
     inner = inner or {}
-    tasks = [
-        (name, DummyRegressor(strategy=strategy), constant, fold)
-        for name, strategy in BASELINES.items()
-        for fold in folds
-    ]
+    tasks = [(name, model, constant, fold) for name, model in problem.baselines.items() for fold in folds]
     tasks += [
-        (name, model.of_features, problem.features[problem.descriptor_of[name]], fold)
+        (name, model.of_features, features[problem.descriptor_of[name]], fold)
         for name, model in problem.models.items()
         for fold in folds
     ]
     results: list[FoldResult | None] = [None] * len(tasks)
     paths = []
     if finished is not None:
-        paths = [finished.path(*task, problem.y, groups, inner.get(task[0])) for task in tasks]
+        paths = [finished.path(*task, y, groups, inner.get(task[0])) for task in tasks]
         results = [finished.read(path) for path in paths]
     left = [i for i, result in enumerate(results) if result is None]
     parent = os.getpid()
-    jobs = (delayed(_numbered)(parent, i, *tasks[i], problem.y, groups, inner.get(tasks[i][0])) for i in left)
+    jobs = (delayed(_numbered)(parent, i, *tasks[i], y, groups, inner.get(tasks[i][0])) for i in left)
     computed = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
     with callback_or_bar(progress, "Cross-validation") as told:
         for done, (i, result) in enumerate(computed, start=len(tasks) - len(left) + 1):
@@ -120,25 +118,49 @@ def _fit_and_predict(
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             estimator.fit(X[train], y[train], **fit_parameters)
-        prediction = np.asarray(estimator.predict(X[test]), dtype=float).ravel()
-    if len(prediction) != len(test) or not np.isfinite(prediction).all():
-        wrong = f"{int((~np.isfinite(prediction)).sum())} of {len(prediction)} predictions are NaN or infinite"
+        prediction, probabilities = _predicted(estimator, X[test], y)
+    if len(prediction) != len(test) or (y.dtype.kind == "f" and not np.isfinite(prediction).all()):
+        lost = int((~np.isfinite(prediction)).sum()) if y.dtype.kind == "f" else 0
+        wrong = f"{lost} of {len(prediction)} predictions are NaN or infinite"
         raise ValueError(f"{name}, repeat {repeat}, fold {number}: {wrong}; {len(test)} finite numbers are needed")
     _, search = search_of(estimator)
     chosen = None if search is None else {k: _plain(v) for k, v in search.best_params_.items()}
     seconds = time.perf_counter() - start
     said = dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, UserWarning))
     warned = () if chosen is not None else tuple(said)
-    chosen_by = float("nan") if inner is None else inner_mae(estimator, X[train], y[train], groups[train], inner)
+    chosen_by = float("nan") if inner is None else inner_loss(estimator, X[train], y[train], groups[train], inner)
     return FoldResult(
-        name, repeat, number, len(train), test, prediction, chosen, seconds, warned, memory.megabytes, chosen_by
+        name,
+        repeat,
+        number,
+        len(train),
+        test,
+        prediction,
+        chosen,
+        seconds,
+        warned,
+        memory.megabytes,
+        chosen_by,
+        probabilities,
     )
+
+
+def _predicted(estimator: BaseEstimator, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Numbers; or classes with the probability of each class of ``y``, sorted: NaN where the model gives none."""
+    if y.dtype.kind == "f":
+        return np.asarray(estimator.predict(X), dtype=float).ravel(), None
+    names = np.unique(y)
+    if not hasattr(estimator, "predict_proba"):
+        return np.asarray(estimator.predict(X)).ravel(), np.full((len(X), len(names)), np.nan)
+    probabilities = np.zeros((len(X), len(names)))
+    probabilities[:, np.searchsorted(names, estimator.classes_)] = estimator.predict_proba(X)
+    return np.asarray(estimator.predict(X)).ravel(), probabilities
 
 
 def inner_folds(models: Iterable[BaseEstimator]) -> BaseCrossValidator:
     """The grouped inner folds on which models are chosen: those of their searches, where all have the same.
 
-    Then the score of a search is the MAE that is wanted, and costs nothing; otherwise ``GroupKFold(INNER_FOLDS)``.
+    Then the score of a search is the loss that is wanted, and costs nothing; otherwise ``GroupKFold(INNER_FOLDS)``.
     """
     found = {}
     for model in models:
@@ -150,13 +172,15 @@ def inner_folds(models: Iterable[BaseEstimator]) -> BaseCrossValidator:
     return next(iter(found.values())) if len(found) == 1 else GroupKFold(INNER_FOLDS)
 
 
-def inner_mae(
+def inner_loss(
     estimator: BaseEstimator, X: np.ndarray, y: np.ndarray, groups: np.ndarray, cv: BaseCrossValidator
 ) -> float:
-    """MAE of a fitted estimator's settings on grouped inner folds of the rows that it was fitted on.
+    """Loss of a fitted estimator's settings on grouped inner folds of the rows that it was fitted on.
+
+    MAE of numbers; of classes 1 − `class_score`, which is nearly the balanced error.
 
     The same for all: as in a search at the end of a pipeline, the steps before the last stay fitted to all rows. A
-    search keeps the hyperparameters that it has chosen; one by the same score on the same folds knows the MAE already.
+    search keeps the hyperparameters that it has chosen; one by the same score on the same folds knows the loss already.
 
     Parameters
     ----------
@@ -176,18 +200,21 @@ def inner_mae(
     if n_groups < 2:
         return float("nan")
     _, search = search_of(estimator)
-    same = search is not None and search.scoring == INNER_SCORING and repr(search.cv) == repr(cv)
+    classes = y.dtype.kind == "U"
+    scoring, perfect = (class_score, 1.0) if classes else (INNER_SCORING, 0.0)
+    same = search is not None and search.scoring == scoring and repr(search.cv) == repr(cv)
     if same and not hasattr(search, "n_resources_"):  # successive halving scores on part of the rows
-        return float(-search.best_score_)
+        return float(perfect - search.best_score_)
     if isinstance(estimator, Pipeline):
         X = estimator[:-1].transform(X) if len(estimator) > 1 else X
         estimator = estimator[-1]
     last = clone(estimator if search is None else search.best_estimator_)
+    cv = SampledGroupKFold(cv.get_n_splits(X, y, groups)) if classes and type(cv) is GroupKFold else cv
     cv = cv if cv.get_n_splits(X, y, groups) <= n_groups else GroupKFold(n_groups)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        scores = cross_val_score(last, X, y, groups=groups, cv=cv, scoring=INNER_SCORING, error_score="raise")
-    return float(-scores.mean())
+        scores = cross_val_score(last, X, y, groups=groups, cv=cv, scoring=scoring, error_score="raise")
+    return float(perfect - scores.mean())
 
 
 def _plain(value: Any) -> Any:

@@ -11,10 +11,11 @@ from sklearn.base import BaseEstimator
 
 from qperov.evaluation.finished_folds import Fold
 from qperov.evaluation.folds import evaluate_folds
-from qperov.evaluation.metrics import weighted_scores
+from qperov.evaluation.metrics import class_weights
 from qperov.evaluation.problem import Model, Problem
 from qperov.evaluation.progress import Progress
 from qperov.evaluation.splits import make_folds
+from qperov.evaluation.tables import fold_scores
 
 #: Shares of the smallest training fold that are learnt from when no sizes are given.
 SHARES = (0.1, 0.2, 0.4, 0.7, 1.0)
@@ -59,7 +60,8 @@ def learning_curve(
     -------
     DataFrame
         ``model`` (constant baselines first), ``name``, ``descriptor`` ("none" for these), ``family``, ``size``
-        (training crystals), ``repeat``, ``fold``, ``n_test``, ``mae``, ``rmse``, ``r2``, ``seconds``.
+        (training crystals), ``repeat``, ``fold``, ``n_test``, ``mae``, ``rmse``, ``r2``, ``seconds``;
+        of classes ``error`` (balanced) and ``accuracy`` in place of the three.
 
     Raises
     ------
@@ -77,7 +79,10 @@ def learning_curve(
     """
     problem = Problem.of(models, data, y, groups)
     grouped = problem.independent_groups()
-    dealt = list(make_folds(len(problem.y), grouped, folds=folds, repeats=repeats, random_state=random_state))
+    classes = problem.y if problem.has_classes else None
+    of_class = None if classes is None else class_weights(classes, grouped)
+    drawn: dict[str, Any] = {"folds": folds, "repeats": repeats, "random_state": random_state}
+    dealt = list(make_folds(len(problem.y), grouped, y=classes, **drawn))
     wanted = _checked_sizes(sizes, min(len(train) for _, _, train, _ in dealt))
     rng = np.random.default_rng(random_state)
     nested: list[Fold] = []
@@ -88,7 +93,6 @@ def learning_curve(
     rows = []
     for result in results:
         model = problem.models.get(result.model)
-        found = weighted_scores(problem.y[result.test], result.prediction, np.ones((1, len(result.test))))
         rows.append(
             {
                 "model": result.model,
@@ -99,7 +103,7 @@ def learning_curve(
                 "repeat": result.repeat,
                 "fold": result.fold,
                 "n_test": len(result.test),
-                **{metric: float(found[metric][0]) for metric in ("mae", "rmse", "r2")},
+                **fold_scores(problem, result, of_class),
                 "seconds": result.seconds,
             }
         )

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 CONFIDENCE = 0.95
+#: Least probability in a log loss, which a class without training samples would make infinite.
+LEAST_PROBABILITY = 1e-3
+#: Bins of equal width of the highest probability, in which calibration is measured.
+CALIBRATION_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,111 @@ def scores(y: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> dict[
     dict of str to Score
     """
     once = np.vstack([np.ones(len(y)), weights])
-    repeats = [weighted_scores(y, prediction, once) for prediction in predictions]
+    return _mean_with_intervals([weighted_scores(y, prediction, once) for prediction in predictions])
+
+
+def class_scores(
+    y: np.ndarray, predictions: np.ndarray, probabilities: np.ndarray, weights: np.ndarray
+) -> dict[str, Score]:
+    """Scores of classes with percentile intervals, averaged over the repeats of cross-validation.
+
+    Parameters
+    ----------
+    y : ndarray of int, shape (n,)
+    predictions : ndarray of int, shape (n_repeats, n)
+    probabilities : ndarray, shape (n_repeats, n, n_classes)
+    weights : ndarray, shape (b, n)
+        From :func:`bootstrap_weights`; the same for every model.
+    """
+    once = np.vstack([np.ones(len(y)), weights])
+    pairs = zip(predictions, probabilities, strict=True)
+    return _mean_with_intervals([weighted_class_scores(y, prediction, p, once) for prediction, p in pairs])
+
+
+def weighted_class_scores(
+    y: np.ndarray, prediction: np.ndarray, probabilities: np.ndarray, weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    r"""Scores of one set of predicted classes under several weightings of the samples.
+
+    Balanced accuracy: mean over the classes of y of the share of their samples that is right; balanced error:
+    1 − balanced accuracy; macro F1: mean over the same classes of 2 TP / (2 TP + FP + FN); log loss:
+    −Σ w ln max(p, 0.001) / Σ w, p the probability of the true class; calibration error:
+    :math:`\sum_b |\sum_{i∈b} w_i (h_i - p_i)| / \sum w` over ten bins of the highest probability p, h 1 where that
+    class is right and else 0.
+
+    Parameters
+    ----------
+    y, prediction : ndarray of int, shape (n,)
+        Numbers of classes; predicted classes may be others than those of y.
+    probabilities : ndarray, shape (n, n_classes)
+        NaN where a model gives none.
+    weights : ndarray, shape (b, n)
+        How often each sample counts.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (b,)
+        NaN where a score is not defined.
+
+    References
+    ----------
+    C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, Proc. Mach. Learn. Res. 70, 1321 (2017): the calibration error.
+    """
+    total = weights.sum(axis=1)
+    hits = prediction == y
+    recalls, f1s = [], []
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for number in np.unique(y):
+            own, said = y == number, prediction == number
+            right, there = weights @ (own & said), weights @ own
+            recalls.append(right / there)  # NaN where the class was not drawn
+            f1s.append(np.where(there > 0, 2 * right / (there + weights @ said), np.nan))
+    balanced = _mean_of_known(recalls)
+    found = {
+        "error": 1 - balanced,
+        "balanced_accuracy": balanced,
+        "accuracy": weights @ hits / total,
+        "macro_f1": _mean_of_known(f1s),
+    }
+    if np.isnan(probabilities).any():
+        unknown = np.full(len(total), np.nan)
+        return found | {"log_loss": unknown, "calibration_error": unknown}
+    surprise = -np.log(np.maximum(probabilities[np.arange(len(y)), y], LEAST_PROBABILITY))
+    highest, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == y
+    bins = np.minimum((highest * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    gaps = [np.abs(weights @ ((right - highest) * (bins == b))) for b in range(CALIBRATION_BINS)]
+    return found | {"log_loss": weights @ surprise / total, "calibration_error": np.sum(gaps, axis=0) / total}
+
+
+def _mean_of_known(parts: Sequence[np.ndarray]) -> np.ndarray:
+    values = np.array(parts)
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, values, 0).sum(axis=0) / known.sum(axis=0)
+
+
+def class_weights(y: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Weights with which a mean of hits is the balanced accuracy, shape (n,): 1 / samples of the class.
+
+    Zero for a class that stands in one group alone: where that is tested, nothing of the class is learnt from.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two classes stand in two groups or more.
+    """
+    names, code, counts = np.unique(y, return_inverse=True, return_counts=True)
+    many = np.array([len(np.unique(groups[code == number])) for number in range(len(names))])
+    if (many > 1).sum() < 2:
+        raise ValueError(
+            "classes are compared where at least two of them stand in two independent groups or more; "
+            + ", ".join(f"{name}: {one}" for name, one in zip(names, many, strict=True))
+        )
+    return np.where(many[code] > 1, 1 / counts[code], 0.0)
+
+
+def _mean_with_intervals(repeats: Sequence[dict[str, np.ndarray]]) -> dict[str, Score]:
+    """Values and intervals of scores whose first entry is of the samples as they are."""
     result = {}
     for name in repeats[0]:
         mean = np.mean([values[name] for values in repeats], axis=0)

@@ -10,7 +10,8 @@ from typing import Any
 
 import joblib
 import numpy as np
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
+from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.gaussian_process.kernels import Kernel
 from sklearn.pipeline import Pipeline
 
@@ -19,6 +20,8 @@ from qperov.evaluation.splits import honest_groups
 
 #: Constant predictions that stand in every table.
 BASELINES = {"mean of the training labels": "mean", "median of the training labels": "median"}
+#: Those of classes; drawn classes are drawn anew in each fold.
+CLASS_BASELINES = {"most frequent class": "prior", "classes drawn by their frequency": "stratified"}
 #: What a model can be, besides a baseline.
 FAMILIES = ("quantum", "classical", "reference")
 #: What a model is compared for: to answer whether quantum models do better, or to stand beside those that do.
@@ -34,7 +37,8 @@ class Model:
     name : str
         Without its descriptor.
     regressor : estimator
-        From features, or from what ``transformers`` make of them; a search chooses its hyperparameters.
+        From features, or from what ``transformers`` make of them, to numbers or classes; a search chooses its
+        hyperparameters.
     featurizer : transformer or None
         From structures to features; None for models of arrays.
     transformers : tuple of (str, transformer)
@@ -99,8 +103,26 @@ class Model:
 
 
 @dataclass(frozen=True, eq=False)
+class FurtherSamples:
+    """Samples, simulated ones say, that are learnt from in every fold and never tested.
+
+    Attributes
+    ----------
+    features : dict of str to ndarray, each of shape (m, d)
+        Under the descriptors' names.
+    y, groups : ndarray, shape (m,)
+    name : str
+    """
+
+    features: dict[str, np.ndarray]
+    y: np.ndarray
+    groups: np.ndarray
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
 class Problem:
-    """What is compared, with features in place of structures."""
+    """What is compared, with features in place of structures; classes are text."""
 
     models: dict[str, Model]
     descriptor_of: dict[str, str]
@@ -110,6 +132,24 @@ class Problem:
     ids: tuple[str, ...]
     label: dict[str, Any]
     cautions: tuple[str, ...] = ()
+    further: FurtherSamples | None = None
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether labels are the names of classes."""
+        return self.y.dtype.kind == "U"
+
+    @property
+    def class_names(self) -> np.ndarray:
+        """All classes, sorted, those of further samples among them."""
+        return np.unique(self.y if self.further is None else np.concatenate([self.y, self.further.y]))
+
+    @property
+    def baselines(self) -> dict[str, BaseEstimator]:
+        """What knows the training labels alone."""
+        if self.has_classes:
+            return {name: DummyClassifier(strategy=s, random_state=0) for name, s in CLASS_BASELINES.items()}
+        return {name: DummyRegressor(strategy=strategy) for name, strategy in BASELINES.items()}
 
     @property
     def questions(self) -> dict[str, tuple[list[str], list[str]]]:
@@ -133,18 +173,21 @@ class Problem:
         y: Any,
         groups: Any,
         families: Mapping[str, str] | None = None,
+        further: Any = None,
     ) -> Problem:
         """Check the input of ``compare`` and compute the features; ValueError says what is wrong."""
         known = _models(models, hasattr(data, "samples"), families or {})
+        if further is not None and not (hasattr(data, "samples") and hasattr(further, "samples")):
+            raise ValueError("further training samples are a dataset beside a dataset")
         if hasattr(data, "samples"):
             if y is not None or groups is not None:
                 raise ValueError("a dataset brings its own labels and groups: do not pass y or groups beside it")
             if data.y is None:
                 raise ValueError("the dataset has no labels: name a target when reading it")
-            return cls._from_dataset(known, data)
+            return cls._from_dataset(known, data, further)
         if y is None:
             raise ValueError("labels y are missing")
-        labels = np.asarray(y, dtype=float)
+        labels = _labels(y, known)
         label = _label("arrays", "y", None, labels, None, ())
         n = len(labels)
         features = _matrix("features", data, n)
@@ -155,23 +198,35 @@ class Problem:
         return cls(known, dict.fromkeys(known, "features"), {"features": features}, labels, groups, ids, label)
 
     @classmethod
-    def _from_dataset(cls, models: dict[str, Model], data: Any) -> Problem:
-        labels = np.array(data.y, dtype=float)
+    def _from_dataset(cls, models: dict[str, Model], data: Any, further: Any) -> Problem:
+        labels = _labels(data.y, models)
         label = _label(data.name, data.target, data.unit, labels, data.label_noise, data.provenance)
         label["samples"] = data.CALLED
         features: dict[str, np.ndarray] = {}
+        beside: dict[str, np.ndarray] = {}
         name_of_settings: dict[str, str] = {}
         descriptor_of = {}
         for name, model in models.items():
             settings = _settings(model.featurizer)
             if settings not in name_of_settings:
                 described = _unused(model.descriptor, features)
-                made = clone(model.featurizer).fit_transform(data.samples)
+                featurizer = clone(model.featurizer)
+                made = featurizer.fit_transform(data.samples)
                 name_of_settings[settings], features[described] = described, _matrix(described, made, len(labels))
+                if further is not None:
+                    beside[described] = _matrix(described, featurizer.transform(further.samples), len(further))
             descriptor_of[name] = name_of_settings[settings]
         groups, ids = np.asarray(data.groups), tuple(data.ids)
         cautions = tuple(getattr(data, "cautions", ()))
-        return cls(models, descriptor_of, features, labels, groups, ids, label, cautions)
+        more = None
+        if further is not None:
+            if further.y is None or (further.target, further.unit) != (data.target, data.unit):
+                raise ValueError(
+                    f"further samples need labels like those of the others, {data.target} in {data.unit or 'no unit'}"
+                )
+            own = np.asarray(further.groups) + int(groups.max()) + 1
+            more = FurtherSamples(beside, _labels(further.y, models), own, further.name)
+        return cls(models, descriptor_of, features, labels, groups, ids, label, cautions, more)
 
     def independent_groups(self) -> np.ndarray:
         """The groups, merged where a descriptor cannot tell crystals apart, shape (n,).
@@ -182,13 +237,23 @@ class Problem:
         tested = {self.descriptor_of[name] for name, model in self.models.items() if model.family != "reference"}
         return honest_groups(self.groups, [self.features[name] for name in tested or self.features])
 
+    def learnt_from(self, groups: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+        """Features, labels and groups with the further samples behind the others."""
+        more = self.further
+        if more is None:
+            return self.features, self.y, groups
+        # groups of further samples begin behind all numbers that are taken
+        own = more.groups - more.groups.min() + int(groups.max()) + 1
+        features = {name: np.concatenate([matrix, more.features[name]]) for name, matrix in self.features.items()}
+        return features, np.concatenate([self.y, more.y]), np.concatenate([groups, own])
+
 
 def _models(
     models: Mapping[str, BaseEstimator | Model], structures: bool, families: Mapping[str, str]
 ) -> dict[str, Model]:
     if not models:
         raise ValueError('no models given: pass a dictionary such as {"SVR": pipeline}')
-    if clash := set(models) & set(BASELINES):
+    if clash := set(models) & {*BASELINES, *CLASS_BASELINES}:
         raise ValueError(f"these names are taken by baselines: {sorted(clash)}")
     if unknown := set(families) - set(models):
         raise ValueError(f"families names no model {sorted(unknown)[0]!r}; there are {', '.join(models)}")
@@ -234,23 +299,42 @@ def _matrix(name: str, values: Any, n: int) -> np.ndarray:
     return matrix
 
 
+def _labels(y: Any, models: Mapping[str, Model]) -> np.ndarray:
+    """Numbers, or classes as text: where labels are text, or where all models are classifiers."""
+    labels = np.asarray(y)
+    found = {name: is_classifier(model.regressor) for name, model in models.items()}
+    classes = labels.dtype.kind in "OUSb" or all(found.values())
+    if wrong := [name for name, classifies in found.items() if classifies != classes and _known_kind(models[name])]:
+        what = ("classes", "a regressor") if classes else ("numbers", "a classifier")
+        raise ValueError(f"{wrong[0]}: labels are {what[0]}, but it is {what[1]}")
+    if not classes:
+        return np.asarray(y, dtype=float)
+    if labels.dtype.kind == "O" and any(each is None or each != each for each in labels.ravel()):
+        raise ValueError("classes are missing: a label is None or NaN")
+    return labels.astype(str)
+
+
+def _known_kind(model: Model) -> bool:
+    return is_classifier(model.regressor) or is_regressor(model.regressor)
+
+
 def _label(
     name: str, target: str | None, unit: str | None, y: np.ndarray, noise: float | None, provenance: Sequence[str]
 ) -> dict[str, Any]:
     if y.ndim != 1 or len(y) == 0:
         raise ValueError(f"labels must have the shape (n,) with n > 0, not {y.shape}")
-    if not np.isfinite(y).all():
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
         raise ValueError(f"{int((~np.isfinite(y)).sum())} labels are NaN or infinite")
+    spread: dict[str, Any] = {"classes": {name: {"n": many} for name, many in sorted(Counter(y.tolist()).items())}}
+    if y.dtype.kind == "f":
+        spread = {"mean": float(y.mean()), "sd": float(y.std()), "min": float(y.min()), "max": float(y.max())}
+        spread["noise"] = noise
     sentences = [f"{sentence} ({many} labels)" for sentence, many in Counter(provenance).most_common()]
     return {
         "name": name,
         "target": target or "y",
         "unit": unit,
         "n": len(y),
-        "mean": float(y.mean()),
-        "sd": float(y.std()),
-        "min": float(y.min()),
-        "max": float(y.max()),
-        "noise": noise,
+        **spread,
         "provenance": sentences,
     }

@@ -10,18 +10,28 @@ import numpy as np
 import pandas as pd
 
 METRICS = ("mae", "rmse", "r2", "spearman", "maer")
+#: Those of classes; the first is 1 − balanced accuracy.
+CLASS_METRICS = ("error", "balanced_accuracy", "accuracy", "macro_f1", "log_loss", "calibration_error")
 #: A difference is significant below this p.
 ALPHA = 0.05
 #: What the planned questions ask.
 ASKED = "best quantum against best classical model, chosen inside the training folds"
-#: Columns of the planned questions, and their types.
-PLANNED = {
-    **dict.fromkeys(("descriptor", "quantum", "classical"), "str"),
-    **dict.fromkeys(("quantum_mae", "classical_mae", "delta_mae", "low", "high", "p", "p_holm"), "float64"),
-    **dict.fromkeys(("prob_better", "prob_equivalent", "prob_worse", "rope", "detectable", "floor"), "float64"),
-    "folds": "int64",
-    "outcome": "str",
-}
+
+
+def planned_columns(loss: str) -> dict[str, str]:
+    """Columns of the planned questions, and their types, where models are ranked by ``loss``."""
+    scores = (f"quantum_{loss}", f"classical_{loss}", f"delta_{loss}", "low", "high", "p", "p_holm")
+    return {
+        **dict.fromkeys(("descriptor", "quantum", "classical"), "str"),
+        **dict.fromkeys(scores, "float64"),
+        **dict.fromkeys(("prob_better", "prob_equivalent", "prob_worse", "rope", "detectable", "floor"), "float64"),
+        "folds": "int64",
+        "outcome": "str",
+    }
+
+
+#: Those of numbers.
+PLANNED = planned_columns("mae")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,6 +44,8 @@ class Comparison:
         ``name`` (of the dataset), ``target``, ``unit``, ``n``, ``n_groups`` (folds never cross them),
         ``mean``, ``sd``, ``min``, ``max``, ``noise`` (standard deviation inside symmetry classes, or
         None), ``provenance`` (list of sentences with their counts) and ``samples`` ("crystals", "measured patterns").
+        Of classes, ``classes`` in place of mean to noise: class → ``n``, ``groups`` (independent ones it stands in) and
+        ``scored`` (False where that is one, so that a test of it would have no training samples).
     table : DataFrame
         One row a model, baselines first: ``model`` (unique), ``name`` (without its descriptor), ``descriptor`` ("none"
         for baselines), ``kind`` ("baseline" or "model"), ``family`` ("baseline", "quantum", "classical" or
@@ -41,11 +53,16 @@ class Comparison:
         spearman, maer the columns ``x``, ``x_low``, ``x_high`` (95 % interval, bootstrap over groups),
         ``ceiling_r2`` (of the descriptor; NaN for baselines), ``seconds`` (of all folds together) and ``memory_mb``
         (by which the process grew at most in a fold; NaN where the system does not tell).
+        Of classes, ``error`` (balanced error, 1 − balanced accuracy), balanced_accuracy, accuracy, macro_f1, log_loss
+        and calibration_error stand in place of mae to maer, over the classes that are scored, and no ceiling is known.
     predictions : DataFrame
-        Out-of-fold predictions, long: ``id``, ``group``, ``repeat``, ``fold``, ``model``, ``y_true``, ``y_pred``.
+        Out-of-fold predictions, long: ``id``, ``group``, ``repeat``, ``fold``, ``model``, ``y_true``, ``y_pred``; of
+        classes, ``probability_…`` of each too.
     folds : DataFrame
         ``model``, ``repeat``, ``fold``, ``n_train``, ``n_test``, ``mae``, ``rmse``, ``r2``, and ``inner_mae`` (on inner
-        folds of the training fold; NaN where nothing was to be chosen by it).
+        folds of the training fold; NaN where nothing was to be chosen by it). Of classes ``error`` (with the weights of
+        all samples, so that folds add up to the balanced error), ``accuracy`` and ``inner_error``; in this table and
+        the next, ``error`` stands wherever ``mae`` does of numbers.
     significance : DataFrame
         Each pair of models on one descriptor, in their order, and each model against both baselines, the model
         first: ``model_a``, ``model_b``, ``delta_mae`` (a − b, mean over folds), ``low``, ``high``, ``t``, ``p``,
@@ -92,10 +109,25 @@ class Comparison:
     planned: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(PLANNED)).astype(PLANNED))
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, sorted; none where labels are numbers."""
+        return tuple(self.label.get("classes") or ())
+
+    @property
+    def loss(self) -> str:
+        """The score that models are ranked by, smaller is better: ``"mae"``, or ``"error"`` of classes."""
+        return CLASS_METRICS[0] if self.classes else METRICS[0]
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The scores in ``table``."""
+        return CLASS_METRICS if self.classes else METRICS
+
+    @property
     def constant(self) -> pd.Series | None:
         """The row of the better constant, or None without one."""
-        constants = self.table[(self.table["kind"] == "baseline") & self.table["mae"].notna()]
-        return None if constants.empty else constants.loc[constants["mae"].idxmin()]
+        constants = self.table[(self.table["kind"] == "baseline") & self.table[self.loss].notna()]
+        return None if constants.empty else constants.loc[constants[self.loss].idxmin()]
 
     def beats_constant(self, model: str) -> bool:
         """Whether a model is better than the better constant.
@@ -115,8 +147,8 @@ class Comparison:
             pairs = self.significance
             tested = pairs[(pairs["model_a"] == first) & (pairs["model_b"] == second) & pairs["p"].notna()]
             if len(tested):
-                return bool((tested["p"] < ALPHA).all() and (sign * tested["delta_mae"] < 0).all())
-        return bool(row["mae_high"] < constant["mae"])
+                return bool((tested["p"] < ALPHA).all() and (sign * tested[f"delta_{self.loss}"] < 0).all())
+        return bool(row[f"{self.loss}_high"] < constant[self.loss])
 
     def __repr__(self) -> str:
         samples = self.label.get("samples", "crystals")
@@ -133,14 +165,22 @@ class Comparison:
     @property
     def _head(self) -> str:
         label, samples = self.label, self.label.get("samples", "crystals")
+        spread = (
+            ", ".join(f"{name} {about['n']}" for name, about in label["classes"].items())
+            if self.classes
+            else f"sd {label['sd']:.4g} {label['unit'] or ''}"
+        )
         return (
             f"{label['name']}: {label['n']} {samples}, {label['n_groups']} independent groups; "
-            f"{label['target']} sd {label['sd']:.4g} {label['unit'] or ''}".rstrip()
+            f"{label['target']} {spread}".rstrip()
         )
 
     @property
     def _shown(self) -> list[pd.DataFrame]:
         """Scores, and the planned questions where there are any."""
-        scores = self.table[["model", "descriptor", "mae", "mae_low", "mae_high", "r2", "spearman", "ceiling_r2"]]
-        asked = self.planned[["descriptor", "outcome", "delta_mae", "low", "high", "rope", "detectable", "floor"]]
+        further = CLASS_METRICS[1:] if self.classes else ("r2", "spearman", "ceiling_r2")
+        scores = self.table[["model", "descriptor", self.loss, f"{self.loss}_low", f"{self.loss}_high", *further]]
+        asked = self.planned[
+            ["descriptor", "outcome", f"delta_{self.loss}", "low", "high", "rope", "detectable", "floor"]
+        ]
         return [scores, asked] if len(asked) else [scores]

@@ -17,16 +17,21 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import Pipeline
 
+from qperov.evaluation.metrics import LEAST_PROBABILITY
+
 #: Parameters that scikit-learn's searches have, and no other estimator has together.
 SEARCH = {"estimator", "cv", "error_score"}
 #: Folds of hyperparameter searches that do not name their own.
 INNER_FOLDS = 3
+#: Part of the log loss that is taken off the balanced accuracy in searches: less than one sample counts.
+TIE = 1e-3
 
 
 class SampledGroupKFold(GroupKFold):
     """Folds over groups of at most so many samples, drawn at random group by group; the others are in no fold.
 
     A search on these folds costs the same however many samples there are: it chooses on some, and is fitted to all.
+    Where labels are classes (text), every fold has as equal a share of each as the groups allow.
 
     Parameters
     ----------
@@ -52,8 +57,28 @@ class SampledGroupKFold(GroupKFold):
             within = np.flatnonzero(sizes[order].cumsum() <= self.n_samples)
             taken = names[order[: max(self.n_splits, len(within))]]
             rows = np.flatnonzero(np.isin(groups, taken))
-        for train, test in super().split(rows, groups=groups[rows]):
+        if y is None or np.asarray(y).dtype.kind != "U":
+            folds = super().split(rows, groups=groups[rows])
+        else:
+            folds = StratifiedGroupKFold(self.n_splits).split(rows, np.asarray(y)[rows], groups[rows])
+        for train, test in folds:
             yield rows[train], rows[test]
+
+
+def class_score(estimator: BaseEstimator, X: Any, y: np.ndarray) -> float:
+    """Balanced accuracy of classes minus a thousandth of the log loss: ties, which are many among few samples, are
+    broken by the probabilities. The scoring of searches among classifiers.
+
+    The mean is over the classes of ``y``; a class that was not learnt from has the least probability.
+    """
+    names, code = np.unique(y, return_inverse=True)
+    score = float(np.mean(np.bincount(code, weights=estimator.predict(X) == y) / np.bincount(code)))
+    if not hasattr(estimator, "predict_proba"):
+        return score
+    found = estimator.predict_proba(X)
+    of_class = dict(zip(estimator.classes_, found.T, strict=True))
+    own = np.array([of_class[label][i] if label in of_class else 0.0 for i, label in enumerate(y)])
+    return score + TIE * float(np.log(np.maximum(own, LEAST_PROBABILITY)).mean())
 
 
 GROUP_SPLITTERS = (GroupKFold, GroupShuffleSplit, LeaveOneGroupOut, LeavePGroupsOut, StratifiedGroupKFold)

@@ -58,9 +58,10 @@ def region_half_width(rope: float | str, y: np.ndarray) -> float:
     Parameters
     ----------
     rope : float or str
-        The half-width itself, or a share such as "5%" of the best constant's MAE, mean |y − median(y)|.
+        The half-width itself, or a share such as "5%" of the best constant's MAE, mean |y − median(y)|, or of classes
+        of its balanced error, 1 − 1/number of classes.
     y : ndarray, shape (n,)
-        Labels.
+        Labels; of classes, those that are scored.
 
     Raises
     ------
@@ -77,7 +78,10 @@ def region_half_width(rope: float | str, y: np.ndarray) -> float:
             f"the region of practical equivalence is half as wide as a number in the label's unit, or as a share of "
             f'the best constant\'s MAE such as "5%": {rope!r} is neither'
         )
-    return value / 100 * float(np.abs(y - np.median(y)).mean()) if text.endswith("%") else value
+    if not text.endswith("%"):
+        return value
+    spread = 1 - 1 / len(np.unique(y)) if y.dtype.kind == "U" else float(np.abs(y - np.median(y)).mean())
+    return value / 100 * spread
 
 
 def corrected_resampled_t_test(a: np.ndarray, b: np.ndarray, test_share: float) -> PairedTest:

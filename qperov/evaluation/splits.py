@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import GroupKFold, KFold
+from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold
 
 #: Rows whose entries agree to this share of the largest entry are identical descriptors.
 IDENTITY_TOLERANCE = 1e-7
@@ -89,9 +90,16 @@ def check_folds(folds: int, repeats: int, split: str) -> None:
 
 
 def make_folds(
-    n: int, groups: np.ndarray, *, folds: int, repeats: int, random_state: int, split: str = "grouped"
+    n: int,
+    groups: np.ndarray,
+    *,
+    folds: int,
+    repeats: int,
+    random_state: int,
+    split: str = "grouped",
+    y: np.ndarray | None = None,
 ) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
-    """Folds of repeated cross-validation.
+    """Folds of repeated cross-validation; with classes ``y``, each has as equal a share of them as groups allow.
 
     Yields
     ------
@@ -112,8 +120,14 @@ def make_folds(
             "read more crystals or ask for fewer folds (at least 2)"
         )
     splitter, respected = (GroupKFold, groups) if split == "grouped" else (KFold, None)
+    if y is not None and split == "grouped" and folds < n_groups:
+        splitter = StratifiedGroupKFold
     stream = np.random.RandomState(random_state)  # one for all repeats: seed + repeat would give the next seed's folds
     for repeat in range(repeats):
-        dealt = splitter(folds, shuffle=True, random_state=stream).split(np.zeros(n), groups=respected)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The least populated class")  # said beside the scores
+            dealt = list(splitter(folds, shuffle=True, random_state=stream).split(np.zeros(n), y, respected))
+        if not all(len(test) for _, test in dealt):  # as may be where there are hardly more groups than folds
+            dealt = list(GroupKFold(folds, shuffle=True, random_state=stream).split(np.zeros(n), groups=groups))
         for fold, (train, test) in enumerate(dealt):
             yield repeat, fold, train, test

@@ -104,6 +104,8 @@ class CommonGrid(TransformerMixin, BaseEstimator):
         Degrees.
     wavelength : float, optional
         Å, of the grid; by default that of the patterns given to ``fit`` if they have one in common.
+    fill : float, optional
+        Intensity where a pattern does not reach; by default such a pattern is refused.
 
     Attributes
     ----------
@@ -114,11 +116,17 @@ class CommonGrid(TransformerMixin, BaseEstimator):
     """
 
     def __init__(
-        self, *, two_theta_range: tuple[float, float] | None = None, step: float = 0.05, wavelength: float | None = None
+        self,
+        *,
+        two_theta_range: tuple[float, float] | None = None,
+        step: float = 0.05,
+        wavelength: float | None = None,
+        fill: float | None = None,
     ) -> None:
         self.two_theta_range = two_theta_range
         self.step = step
         self.wavelength = wavelength
+        self.fill = fill
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Choose the angles.
@@ -168,6 +176,9 @@ class CommonGrid(TransformerMixin, BaseEstimator):
         rows = []
         for pattern in check_patterns(X):
             angles, slack = self._angles(pattern), float(np.diff(pattern.two_theta).max())
+            if self.fill is not None:
+                rows.append(np.interp(self.two_theta_, angles, pattern.intensity, left=self.fill, right=self.fill))
+                continue
             if angles[0] > self.two_theta_[0] + slack or angles[-1] < self.two_theta_[-1] - slack:
                 raise PatternRangeError(
                     pattern.name,

@@ -16,8 +16,8 @@ class MeasuredProfile(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    two_theta_range, step
-        As in `CommonGrid`.
+    two_theta_range, step, fill
+        As in `CommonGrid`; ``fill`` is an intensity before it is compressed.
     background : str or None
         As in `BackgroundSubtraction`; None leaves it.
     compression, norm
@@ -34,16 +34,18 @@ class MeasuredProfile(TransformerMixin, BaseEstimator):
         background: str | None = "arpls",
         compression: str = "sqrt",
         norm: str = "max",
+        fill: float | None = None,
     ) -> None:
         self.two_theta_range = two_theta_range
         self.step = step
         self.background = background
         self.compression = compression
         self.norm = norm
+        self.fill = fill
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Choose the angles: those that all patterns share, unless a range is given."""
-        self.grid_ = CommonGrid(two_theta_range=self.two_theta_range, step=self.step).fit(X)
+        self.grid_ = CommonGrid(two_theta_range=self.two_theta_range, step=self.step, fill=self.fill).fit(X)
         self.scaling_ = IntensityScaling(self.compression, self.norm)
         return self
 

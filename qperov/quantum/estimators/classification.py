@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
-from sklearn.base import ClassifierMixin
+from sklearn.base import ClassifierMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.gaussian_process.kernels import Kernel
 from sklearn.model_selection import StratifiedKFold
@@ -40,7 +40,8 @@ class QuantumSVC(ClassifierMixin, KernelMachine):
         Limit on the solver's iterations; −1 for none.
     probability : bool
         Whether ``fit`` also calibrates `predict_proba`, which takes five more runs of the solver on the same kernel
-        matrix. The class of the highest probability may then differ from that of `predict`, as in scikit-learn.
+        matrix. The class of the highest probability may then differ from that of `predict`, as in scikit-learn. The
+        sample of a class that has one cannot be left out: its sigmoid is the mean of the others', if there are any.
 
     Attributes
     ----------
@@ -108,14 +109,20 @@ class QuantumSVC(ClassifierMixin, KernelMachine):
         solver = SVC(
             kernel="precomputed", C=self.C, class_weight=self.class_weight, tol=self.tolerance, max_iter=self.max_iter
         )
-        if self.probability:
-            folds = StratifiedKFold(max(2, min(CALIBRATION_FOLDS, np.bincount(numbers).min())))
-            calibrated = CalibratedClassifierCV(solver, ensemble=False, cv=folds).fit(gram, labels)
-            (whole,) = calibrated.calibrated_classifiers_
-            self.solver_ = whole.estimator
-            self.calibration_ = np.array([[sigmoid.a_, sigmoid.b_] for sigmoid in whole.calibrators])
+        counts = np.bincount(numbers)
+        if self.probability and counts.min() > 1:
+            self.solver_, self.calibration_ = _calibrated(solver, gram, numbers, labels)
         else:
             self.solver_ = solver.fit(gram, labels)
+            if self.probability:
+                # −1, 0 is the sigmoid of the decision function itself
+                self.calibration_ = np.tile([-1.0, 0.0], (1 if len(counts) == 2 else len(counts), 1))
+                several = np.flatnonzero(counts[numbers] > 1)
+                if (counts > 1).sum() > 1:
+                    part = gram[np.ix_(several, several)]
+                    _, found = _calibrated(clone(solver), part, np.unique(numbers[several], return_inverse=True)[1])
+                    self.calibration_[:] = found.mean(axis=0)
+                    self.calibration_[counts > 1] = found
         self._keep_support(self.solver_, samples)
         self.n_iter_ = self.solver_.n_iter_
         return self
@@ -153,3 +160,13 @@ class QuantumSVC(ClassifierMixin, KernelMachine):
         gram = np.zeros((len(samples), self.solver_.shape_fit_[0]))
         gram[:, self.support_] = self._matrix_with(samples, self.support_, self.support_vectors_)
         return gram
+
+
+def _calibrated(
+    solver: SVC, gram: np.ndarray, numbers: np.ndarray, labels: np.ndarray | None = None
+) -> tuple[SVC, np.ndarray]:
+    """The solver fitted to all samples, and its sigmoids fitted to samples left out; two or more of each class."""
+    folds = StratifiedKFold(max(2, min(CALIBRATION_FOLDS, np.bincount(numbers).min())))
+    calibrated = CalibratedClassifierCV(solver, ensemble=False, cv=folds)
+    (whole,) = calibrated.fit(gram, numbers if labels is None else labels).calibrated_classifiers_
+    return whole.estimator, np.array([[sigmoid.a_, sigmoid.b_] for sigmoid in whole.calibrators])
