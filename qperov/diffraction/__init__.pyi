@@ -1,3 +1,8 @@
+from .instrument.augmentation import InstrumentRanges as InstrumentRanges
+from .instrument.augmentation import augment as augment
+from .instrument.instrument import Instrument as Instrument
+from .instrument.instrument import Specimen as Specimen
+from .instrument.instrument import simulate_scan as simulate_scan
 from .measured import MeasuredPattern as MeasuredPattern
 from .measured import strip_kalpha2 as strip_kalpha2
 from .measured import subtract_background as subtract_background

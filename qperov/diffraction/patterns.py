@@ -94,15 +94,48 @@ class Pattern:
 
         They are worked out when first asked for; a pattern of no known lattice has none.
         """
-        if self._lattice is None or self._experiment is None:
+        if self._lattice is None:
             return [[] for _ in self.two_theta]
-        points = reflections(self._lattice, self._experiment.g_range)
-        merged = self._experiment.merged(points)
-        hkl = points.hkl if merged.which is None else points.hkl[merged.which]
-        members = np.split(hkl, merged.starts[1:])
-        own = np.searchsorted(_keys(merged.two_theta), _keys(self.two_theta))
+        hkl, peaks = self.reflections()
+        members = np.split(hkl, np.searchsorted(peaks, np.arange(1, len(self))))
         hexagonal = Lattice(self._lattice).is_hexagonal()
-        return [_families(members[peak], hexagonal) for peak in own]
+        return [_families(own, hexagonal) for own in members]
+
+    @property
+    def lattice(self) -> np.ndarray:
+        """Axes a, b, c in Å, shape (3, 3).
+
+        Raises
+        ------
+        ValueError
+            If the pattern was not computed from a crystal.
+        """
+        if self._lattice is None:
+            raise ValueError("this pattern has no lattice: take one of powder_patterns")
+        return self._lattice
+
+    @property
+    def wavelength(self) -> Wavelength:
+        """The radiation, as it was given; Cu Kα where the pattern does not know it."""
+        return "CuKa" if self._experiment is None else self._experiment.wavelength
+
+    def reflections(self) -> tuple[np.ndarray, np.ndarray]:
+        """hkl of one Friedel half, shape (n, 3), and the number of the peak that each is part of, ascending, (n,).
+
+        Raises
+        ------
+        ValueError
+            If the pattern was not computed from a crystal.
+        """
+        lattice, experiment = self.lattice, self._experiment
+        assert experiment is not None  # a lattice comes with the experiment
+        points = reflections(lattice, experiment.g_range)
+        merged = experiment.merged(points)
+        hkl = points.hkl if merged.which is None else points.hkl[merged.which]
+        members = np.split(np.arange(len(hkl)), merged.starts[1:])
+        own = np.searchsorted(_keys(merged.two_theta), _keys(self.two_theta))
+        rows = [members[peak] for peak in own]
+        return hkl[np.concatenate(rows)], np.repeat(np.arange(len(rows)), [len(each) for each in rows])
 
     def plot(self, axes: Axes | None = None) -> Axes:
         """Draw the pattern: a line a peak, the strongest with their hkl.
