@@ -214,7 +214,8 @@ class CrystalDataset(Dataset):
         """One structure per symmetry class: the first, labelled with the mean of its class.
 
         Copies of one crystal carry no new information; counted several times they only weigh the
-        statistics. Groups are kept, so the result can still be split by them, and so is ``label_noise``.
+        statistics. Different crystals of one known group stay apart. Groups are kept, so the result can still be
+        split by them, and so is ``label_noise``.
 
         Raises
         ------
@@ -223,7 +224,7 @@ class CrystalDataset(Dataset):
         """
         if not len(self):
             raise EmptyDatasetError(f"{self.name}: no structures")
-        _, first, inverse = np.unique(self.groups, return_index=True, return_inverse=True)
+        _, first, inverse = np.unique(self._copies, return_index=True, return_inverse=True)
         order = np.argsort(first)
         merged = self.take(first[order])
         if self.y is None:
@@ -254,6 +255,19 @@ class CrystalDataset(Dataset):
         return replace(self, y=energies, unit=unit, known_noise=noise, cautions=cautions)
 
     @cached_property
+    def _copies(self) -> np.ndarray:
+        """Symmetry classes, also where ``groups`` are known and larger, shape (n,)."""
+        if self.known_groups is None:
+            return self.groups
+        from qperov.crystals.symmetry import symmetry_classes
+
+        _, inverse = np.unique(self.groups, return_inverse=True)
+        rows = np.flatnonzero(np.bincount(inverse)[inverse] > 1)
+        classes = np.zeros(len(self), dtype=np.int64)
+        classes[rows] = symmetry_classes([self.structures[row] for row in rows])
+        return inverse * (len(self) + 1) + classes
+
+    @cached_property
     def label_noise(self) -> float | None:
         """Standard deviation of labels within symmetry classes (pooled), in ``unit``.
 
@@ -263,14 +277,7 @@ class CrystalDataset(Dataset):
         """
         if self.y is None:
             return None
-        _, inverse = np.unique(self.groups, return_inverse=True)
-        if self.known_groups is not None:
-            from qperov.crystals.symmetry import symmetry_classes
-
-            rows = np.flatnonzero(np.bincount(inverse)[inverse] > 1)
-            classes = np.zeros(len(self), dtype=np.int64)
-            classes[rows] = symmetry_classes([self.structures[row] for row in rows])
-            _, inverse = np.unique(inverse * (len(self) + 1) + classes, return_inverse=True)
+        _, inverse = np.unique(self._copies, return_inverse=True)
         counts = np.bincount(inverse)
         degrees = int((counts - 1).sum())
         if degrees == 0:

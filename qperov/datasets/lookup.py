@@ -21,6 +21,7 @@ from qperov.datasets.dataset import CrystalDataset, Dataset
 from qperov.datasets.embedded.abx3 import embedded_perovskite_set
 from qperov.datasets.embedded.abx3_radii import radius_set
 from qperov.datasets.embedded.cpx222 import embedded_relaxed_set
+from qperov.datasets.embedded.perov5 import embedded_crystal_splits
 from qperov.datasets.embedded.scans import embedded_pattern_set
 from qperov.datasets.pattern_dataset import PatternDataset
 from qperov.datasets.store import Store
@@ -35,9 +36,12 @@ EMBEDDED = {
     "heo106": "106 measured patterns of rare-earth oxides: lattice_parameter, crystallite_size, structure",
     "fegapd": "278 measured patterns of an Fe-Ga-Pd composition spread: magnetisation, region",
     "films": "53 measured patterns of halide perovskite films: space_group",
+    "perov5": "3787 labelled ABX3 cells of Perov-5, relaxed by DFT: heat_all, heat_ref, dir_gap, ind_gap",
 }
 #: Those of measured patterns, which have several targets.
 MEASURED = ("heo106", "fegapd", "films")
+#: Those that are distributed in splits, of which one has labels.
+IN_SPLITS = ("perov5",)
 #: The one that the enumeration and a cluster expansion give.
 ORDERING_TASKS = ("cpx321",)
 
@@ -110,10 +114,10 @@ def load_dataset(  # type: ignore[overload-overlap]
 
 
 @overload
-def load_dataset(name: str, *, target: str | None = None) -> CrystalDataset: ...
+def load_dataset(name: str, *, target: str | None = None, split: str | None = None) -> CrystalDataset: ...
 
 
-def load_dataset(name: str, *, target: str | None = None) -> CrystalDataset | PatternDataset:
+def load_dataset(name: str, *, target: str | None = None, split: str | None = None) -> CrystalDataset | PatternDataset:
     """A dataset that comes with qperov.
 
     Parameters
@@ -128,10 +132,15 @@ def load_dataset(name: str, *, target: str | None = None) -> CrystalDataset | Pa
         ``"abx3"``: 1605 charge-balanced ABX₃ compositions whose radii allow a perovskite, in cells of five atoms (A, B,
         X, X, X) relaxed by CHGNet from rattled cubic ones. Target: formation energy in eV/atom, by CHGNet, not DFT.
         ``"abx3_radii"``: the same compositions as the cubic cells from radii. Target: Goldschmidt's tolerance factor.
+        ``"perov5"``: ABX₃ cells relaxed by DFT, in the splits of the benchmark of generators. Of each composition all
+        crystals are one group.
         ``"heo106"``, ``"fegapd"``, ``"films"``: measured powder patterns; their ``sources`` say whose.
     target : str, optional
         Of a dataset with several: ``"lattice_parameter"`` (Å, as a fluorite cell), ``"crystallite_size"`` (nm) or
-        ``"structure"`` of heo106; ``"magnetisation"`` (V, of a SQUID) or ``"region"`` of fegapd. By default the first.
+        ``"structure"`` of heo106; ``"magnetisation"`` (V, of a SQUID) or ``"region"`` of fegapd; ``"heat_all"``,
+        ``"heat_ref"`` (eV a cell), ``"dir_gap"`` or ``"ind_gap"`` (eV) of perov5. By default the first.
+    split : str, optional
+        ``"train"``, ``"val"`` or ``"test"`` of perov5: by default val, which alone has labels.
 
     Returns
     -------
@@ -140,10 +149,14 @@ def load_dataset(name: str, *, target: str | None = None) -> CrystalDataset | Pa
     Raises
     ------
     DatasetNameError
-        If there is no embedded dataset of that name, or it has no such target.
+        If there is no embedded dataset of that name, or it has no such target or split.
     """
     if name not in EMBEDDED:
         raise _unknown_name(name, tuple(EMBEDDED))
+    if name in IN_SPLITS:
+        return embedded_crystal_splits(name).dataset(target, split)
+    if split is not None:
+        raise DatasetNameError(f"{name} is in one piece, and has no split {split!r}")
     if name in MEASURED:
         return embedded_pattern_set(name).dataset(target)
     return _of_target(_crystals(name), target)

@@ -89,8 +89,19 @@ CHGNET = Source(
     "B. Deng et al., Nature Machine Intelligence 5, 1031 (2023): CHGNet, behind the labels of cpx222 and abx3.",
     "10.1038/s42256-023-00716-3",
 )
+PEROV5 = (
+    Source(
+        "castelli-oxides",
+        "I. E. Castelli et al., Energy & Environmental Science 5, 5814 (2012): oxides of perov5 and their DFT labels.",
+    ),
+    Source(
+        "castelli-cubic",
+        "I. E. Castelli et al., Energy & Environmental Science 5, 9034 (2012): the cubic perovskites of perov5; "
+        "splits of the public repository txie-93/cdvae, labels of usnistgov/jarvis_leaderboard.",
+    ),
+)
 #: Where the labels of the embedded datasets come from.
-DATA = {"cpx321": (MATGANIP, CLUSTERS), "cpx222": (CHGNET,), "abx3": (CHGNET,)}
+DATA = {"cpx321": (MATGANIP, CLUSTERS), "cpx222": (CHGNET,), "abx3": (CHGNET,), "perov5": PEROV5}
 
 
 def sources(record: Record, *, mapped: bool) -> list[Source]:
