@@ -63,7 +63,7 @@ class RankPCA(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: np.ndarray) -> np.ndarray:
-        """Components of ``X``, shape (n_samples, n_components_)."""
+        """Components of ``X``, shape (n_samples, ``n_components_``)."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         return (X - self.mean_) @ self.components_.T / self.scale_

@@ -40,7 +40,7 @@ def random_orderings(
     Orderings are drawn one after the other, and one equivalent to an earlier one is left out. With
     ``uniform_over="decorations"`` every decoration of the cell has the same chance in each draw, and so a class one
     in proportion to its multiplicity, as in a crystal whose species are mixed at random. With ``"classes"`` every
-    class has the same chance [1]_, so that symmetric orderings, whose multiplicity is small, come as often as
+    class has the same chance (Dixon and Wilf), so that symmetric orderings, whose multiplicity is small, come as often as
     others. Whether two orderings are equivalent is decided exactly.
 
     Parameters
@@ -66,7 +66,7 @@ def random_orderings(
 
     References
     ----------
-    .. [1] J. D. Dixon, H. S. Wilf, J. Algorithms 4, 205 (1983), doi:10.1016/0196-6774(83)90021-4.
+    J. D. Dixon, H. S. Wilf, J. Algorithms 4, 205 (1983), doi:10.1016/0196-6774(83)90021-4.
 
     Examples
     --------

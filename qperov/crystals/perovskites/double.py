@@ -70,11 +70,11 @@ def published_double_perovskites() -> tuple[DoublePerovskite, ...]:
     B′ = Ag, In, Tl and B″ = In, Tl, Sb, Bi, and its text does not say which pairs. Taken here are those of B′⁺ and
     B″³⁺ in which B″³⁺ does not oxidise B′⁺, by standard potentials. That leaves Ag⁺ with all four, and Tl⁺ with
     In³⁺, Sb³⁺, Bi³⁺: seven, as many as the paper has. In and Tl are one pair, and it is Tl⁺In³⁺; In⁺ would be
-    oxidised by Sb³⁺ and Bi³⁺ too [1]_.
+    oxidised by Sb³⁺ and Bi³⁺ too (see below).
 
     References
     ----------
-    .. [1] Z. Xiao et al., J. Am. Chem. Soc. 139, 6054 (2017), doi:10.1021/jacs.7b02227: Cs₂In(I)M(III)X₆ is unstable.
+    Z. Xiao et al., J. Am. Chem. Soc. 139, 6054 (2017), doi:10.1021/jacs.7b02227: Cs₂In(I)M(III)X₆ is unstable.
     """
     iodides = [
         DoublePerovskite("Cs+", ("Sn2+", f"{b}2+"), "I-") for b in ("Ca", "Ti", "V", "Mn", "Fe", "Ni", "Cu", "Zn")

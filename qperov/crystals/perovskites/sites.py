@@ -61,7 +61,7 @@ def assign_sites(material: str | Composition | Structure) -> PerovskiteSites:
 
     X are the most electronegative elements that make up three fifths of the atoms. In a crystal, B are the cations
     nearer to their six nearest anions, in octahedra of which two share each anion. In a formula, the larger cations
-    are A: by the radius in coordination VI, then in XII, then the one of lower charge, as in Bartel et al. [1]_.
+    are A: by the radius in coordination VI, then in XII, then the one of lower charge, as in Bartel et al.
     Charges are taken as given; where there are none they balance, and the likeliest by their frequency in the ICSD
     are taken (pymatgen).
 
@@ -77,7 +77,7 @@ def assign_sites(material: str | Composition | Structure) -> PerovskiteSites:
 
     References
     ----------
-    .. [1] C. J. Bartel et al., Sci. Adv. 5, eaav0693 (2019), doi:10.1126/sciadv.aav0693.
+    C. J. Bartel et al., Sci. Adv. 5, eaav0693 (2019), doi:10.1126/sciadv.aav0693.
     """
     if isinstance(material, IStructure):
         composition = material.composition

@@ -44,8 +44,9 @@ class ProjectedKernel(FeatureMapKernel):
 
     Parameters
     ----------
-    feature_map, reps, entanglement, bandwidth, bandwidth_bounds, n_qubits, weights, precision, n_jobs, backend,
-    simulator, tolerance, max_bond, device
+    feature_map, reps, entanglement, bandwidth, bandwidth_bounds, n_qubits, weights
+        As for `FidelityKernel`.
+    precision, n_jobs, backend, simulator, tolerance, max_bond, device
         As for `FidelityKernel`.
     gamma : float
         Inverse squared width γ > 0 of the Gaussian.

@@ -1,0 +1,67 @@
+"""Sphinx's settings: pages of docs/, docstrings, and tutorials that are executed at each build. No network."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import qperov
+
+# What notebooks inherit: two pages at once, a thread each; the commands of this environment
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+os.environ["COLUMNS"] = "88"
+
+project = "qperov"
+author = "The qperov developers"
+project_copyright = "2026, the qperov developers"
+release = version = metadata.version("qperov")
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "_templates"]
+default_role = "py:obj"
+
+html_theme = "furo"
+html_title = f"qperov {release}"
+html_show_sphinx = False
+html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["qperov.css"]
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_in_temp = True
+nb_execution_timeout = 240
+nb_merge_streams = True
+
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+autosummary_ignore_module_all = False
+autosummary_imported_members = True
+# What stands at the root is described there alone
+autosummary_context = {"root": qperov.__all__}
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+
+
+def setup(app: Any) -> None:
+    """What scikit-learn and Python give a class is described there; bars in formulas are no substitutions."""
+    app.connect("autodoc-skip-member", lambda *event: True if _is_foreign(event[3]) else None)
+    app.connect("autodoc-process-docstring", lambda *event: event[5].__setitem__(slice(None), map(_escape, event[5])))
+
+
+def _is_foreign(member: object) -> bool:
+    return not str(getattr(member, "__module__", "qperov")).startswith("qperov")
+
+
+def _escape(line: str) -> str:
+    code = line.lstrip().startswith((">>>", "..."))
+    return line if code else "``".join(re.sub(r"\\?\|", r"\|", part) if k % 2 == 0 else part
+                                       for k, part in enumerate(line.split("``")))  # fmt: skip
