@@ -1,30 +1,20 @@
-"""``qperov hardware plan | submit | status | collect | resume | cancel``."""
+"""``qperov hardware plan | submit | status | collect | verify | resume | cancel``."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from qperov.commands import screen
+from qperov.commands.hardware.opening import DEFAULT_LEDGER, GO_ON, LedgerPath, PlanArgument, open_plan
 from qperov.commands.hardware.plan import ServiceOption, plan
-
-if TYPE_CHECKING:
-    from qperov.hardware.jobs.ledger import Ledger
-    from qperov.hardware.plan.plan import Plan
-    from qperov.hardware.services.service import Service
-
-LedgerPath = Annotated[Path, typer.Option("--ledger", help="File that every step is written into.")]
-PlanArgument = Annotated[str, typer.Argument(metavar="PLAN", help="A plan file, or the id of a plan in the ledger.")]
-DEFAULT_LEDGER = Path("qperov-hardware.db")
-GO_ON = "what was sent is in the ledger: `qperov hardware resume` goes on, and sends nothing twice"
+from qperov.commands.hardware.verify import verify
 
 app = typer.Typer(help="Quantum computers: the price first, then jobs that are neither lost nor sent twice.")
 app.command()(plan)
+app.command()(verify)
 
 
 @app.callback(invoke_without_command=True)
@@ -51,7 +41,7 @@ def submit(plan: PlanArgument, ledger: LedgerPath = DEFAULT_LEDGER, service: Ser
     from qperov.commands.hardware.display import show
     from qperov.hardware.jobs import jobs
 
-    with _open(plan, ledger, service) as (found, opened, book):
+    with open_plan(plan, ledger, service) as (found, opened, book):
         show(jobs.submit(found, opened, book))
         elsewhere = "" if ledger == DEFAULT_LEDGER else f" --ledger {ledger}"
         elsewhere += f" --service {service}" if service else ""
@@ -64,7 +54,7 @@ def status(plan: PlanArgument, ledger: LedgerPath = DEFAULT_LEDGER, service: Ser
     from qperov.commands.hardware.display import show
     from qperov.hardware.jobs import jobs
 
-    with _open(plan, ledger, service, read_only=True) as (found, opened, book):
+    with open_plan(plan, ledger, service, read_only=True) as (found, opened, book):
         show(jobs.status(found, opened, book))
 
 
@@ -93,7 +83,7 @@ def collect(
     from qperov.hardware.jobs import jobs
 
     check_ending(out)
-    with _open(plan, ledger, service) as (found, opened, book):
+    with open_plan(plan, ledger, service) as (found, opened, book):
         results = jobs.collect(found, opened, book, wait)
     show_states(results)
     correction = "readout" if results.mitigated is not None and not raw else "raw"
@@ -129,7 +119,7 @@ def resume(
     from qperov.commands.hardware.display import show
     from qperov.hardware.jobs import jobs
 
-    with _open(plan, ledger, service) as (found, opened, book):
+    with open_plan(plan, ledger, service) as (found, opened, book):
         show(jobs.resume(found, opened, book, failed))
 
 
@@ -139,35 +129,5 @@ def cancel(plan: PlanArgument, ledger: LedgerPath = DEFAULT_LEDGER, service: Ser
     from qperov.commands.hardware.display import show
     from qperov.hardware.jobs import jobs
 
-    with _open(plan, ledger, service) as (found, opened, book):
+    with open_plan(plan, ledger, service) as (found, opened, book):
         show(jobs.cancel(found, opened, book))
-
-
-@contextmanager
-def _open(plan: str, ledger: Path, service: str, read_only: bool = False) -> Iterator[tuple[Plan, Service, Ledger]]:
-    """The plan of a file or of the ledger, its service, and the ledger; read-only, a new ledger is not written."""
-    from contextlib import closing
-
-    from qperov.errors import HardwareError
-    from qperov.hardware.jobs.backend import open_service
-    from qperov.hardware.jobs.ledger import Ledger
-    from qperov.hardware.plan.plan_file import read_plan
-    from qperov.hardware.services.credentials import check_installed
-
-    check_installed(service)
-    is_file = Path(plan).is_file()
-    if not is_file and (Path(plan).suffix or len(Path(plan).parts) > 1):
-        raise HardwareError(f"there is no plan file {plan}: write one with `qperov hardware plan`")
-    if not is_file and not ledger.exists():
-        raise HardwareError(f"there is no plan file {plan}, and no ledger {ledger} that could hold a plan of that id")
-    nothing_yet = read_only and not ledger.exists()
-    with Ledger(":memory:" if nothing_yet else ledger, read_only=read_only and not nothing_yet) as book:
-        found = read_plan(plan) if is_file else book.plan(plan)
-        with closing(open_service(found.backend, ":memory:" if nothing_yet else ledger, service)) as opened:
-            try:
-                yield found, opened, book
-            except KeyboardInterrupt as stop:
-                states = Counter(attempt.state for attempt in book.attempts(found.plan_id))
-                told = ", ".join(f"{count} of {states.total()} jobs {state}" for state, count in states.items())
-                stop.add_note(told or "no job sent")
-                raise

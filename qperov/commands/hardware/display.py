@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import typer
 
@@ -10,7 +12,9 @@ from qperov.hardware.jobs.jobs import LOST_STATES, ChunkStatus
 from qperov.hardware.jobs.results import Results
 from qperov.hardware.plan.cost import OPEN_PLAN_SECONDS
 from qperov.hardware.plan.plan import Plan
+from qperov.hardware.plan.prediction import Prediction
 from qperov.hardware.services.simulators import is_simulator
+from qperov.hardware.verification.verification import Agreement
 
 #: Missing entries that are named.
 FEW_ENTRIES = 10
@@ -29,6 +33,8 @@ def describe_plan(plan: Plan) -> str:
         f"  circuit {plan.circuit_hash[:12]}: depth {plan.depth}, {count(plan.two_qubit_gates, 'two-qubit gate')}, on "
         f"qubits {' '.join(map(str, plan.qubits))}; expected fidelity {plan.expected_fidelity:.3f}",
     ]
+    if plan.prediction is not None:
+        lines.append(_describe_prediction(plan, plan.prediction))
     if plan.backend.service:
         lines.append("  what the service charges for the executions is not known here")
     elif is_simulator(plan.backend.name):
@@ -38,6 +44,29 @@ def describe_plan(plan: Plan) -> str:
         fits = share if cost.fits_open_plan else "too much for the Open plan"
         lines.append(f"  {cost.seconds:.0f} s of QPU time ({cost.seconds / 60:.1f} min), {fits}")
     return "\n".join(lines)
+
+
+def _describe_prediction(plan: Plan, promised: Prediction) -> str:
+    worst = int(np.argmin(np.array(promised.contrast) * (1 - 2 * np.array(promised.misread))))
+    lasting = f"{promised.seconds * 1e6:.1f} µs; " if promised.seconds else ""
+    return (
+        f"  by the calibration: {lasting}survival {promised.survival:.3f} (gates {promised.gates:.3f}, idle qubits "
+        f"{promised.idle:.3f}); of a qubit {np.mean(promised.contrast):.3f} is left, {np.mean(promised.misread):.3f} "
+        f"misread; the worst is {plan.qubits[worst]}: {promised.contrast[worst]:.3f}, {promised.misread[worst]:.3f}"
+    )
+
+
+def show_agreements(agreements: Sequence[Agreement]) -> None:
+    """One line for each set of values, measured or predicted."""
+    if not agreements:
+        return
+    columns = ("bias", "rms error", "shot noise", "survival", "±", "scatter", "correlation", "told apart")
+    typer.echo(" " * 18 + "".join(f"{name:>12}" for name in columns))
+    for found in agreements:
+        numbers = (found.bias, found.rms_error, found.shot_noise, found.survival, found.survival_error)
+        line = "".join(f"{number:12.4f}" for number in (*numbers, found.scatter, found.correlation))
+        apart = "" if found.told_apart is None else f"{found.told_apart:12.0%}"
+        typer.echo(f"{found.name:>18}{line}{apart}")
 
 
 def count(number: int, what: str) -> str:
@@ -77,7 +106,7 @@ def show_matrices(results: Results, matrices: dict[str, np.ndarray], gamma: floa
     if results.misreading is not None:
         one, zero = results.misreading
         typer.echo(f"readout: a 0 is read as 1 with {one:.2%}, a 1 as 0 with {zero:.2%} (mean over qubits)")
-    y, exact = results.plan.labels, exact_matrix(results.plan, gamma)
+    y, exact = results.plan.labels, exact_matrix(results, gamma)
     for name, K in (matrices if exact is None else matrices | {"exact": exact}).items():
         line = f"{name:>24}: mean entry {K.mean():.4f}"
         if exact is not None and name != "exact":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,9 @@ from sklearn.model_selection import KFold, cross_val_predict
 from qperov.errors import CircuitSizeError
 from qperov.hardware.jobs.results import Results
 from qperov.hardware.plan.plan import Plan
+from qperov.hardware.verification.exact import exact_values, has_exact_values
 from qperov.quantum.estimators.regression import QuantumSVR
 from qperov.quantum.gram.repair import KernelRepair
-from qperov.quantum.kernels.fidelity import FidelityKernel
-from qperov.quantum.kernels.projected import ProjectedKernel
 from qperov.storage.atomic import atomic_path, write_text
 from qperov.storage.plain_values import plain_cells
 
@@ -54,20 +54,13 @@ def repairs(K: np.ndarray, n_qubits: int, diagonal: bool) -> dict[str, np.ndarra
     return found
 
 
-def exact_matrix(plan: Plan, gamma: float) -> np.ndarray | None:
+def exact_matrix(results: Results, gamma: float) -> np.ndarray | None:
     """What an ideal machine would have measured; None where the plan does not say of what, or it is too large."""
-    samples, pairs = plan.samples, plan.pairs
-    if samples is None or samples.features is None or pairs is None or plan.n_qubits > MAX_EXACT_QUBITS:
+    plan = results.plan
+    if plan.n_qubits > MAX_EXACT_QUBITS or not has_exact_values(plan):
         return None
-    settings = {name: value for name, value in samples.kernel.items() if name != "kernel"}
-    kernel: Any = FidelityKernel(**settings) if plan.kind == "fidelity" else ProjectedKernel(gamma=gamma, **settings)
-    x = samples.features
-    rows, columns = {
-        "rectangular": (x[: pairs.shape[0]], x[pairs.shape[0] :]),
-        "nystroem": (x, x[pairs.landmarks]),
-    }.get(pairs.form, (x, None))
     try:
-        return kernel(rows, columns)
+        return replace(results, raw=exact_values(plan)).matrix(False, gamma)
     except CircuitSizeError:
         return None
 

@@ -137,11 +137,13 @@ def plan(
     from contextlib import closing
     from dataclasses import replace
 
-    from qperov.commands.hardware.display import describe_plan
+    from qperov.commands.hardware.display import describe_plan, show_agreements
     from qperov.commands.hardware.samples import read_samples
     from qperov.hardware.jobs.backend import open_service
     from qperov.hardware.plan.plan_file import write_plan
     from qperov.hardware.services.credentials import check_installed
+    from qperov.hardware.verification.exact import exact_values, has_exact_values, is_quick
+    from qperov.hardware.verification.verification import predicted_agreements
 
     kernel.check()
     if chosen.columns is not None and kernel.landmarks is not None:
@@ -152,8 +154,11 @@ def plan(
     spec = run.spec(chosen.seed)
     with closing(open_service(spec, service=run.service)) as service:
         found = _plan(kernel, samples, n_rows, service, spec, run.settings())
-    write_plan(replace(found, samples=samples), out)
+    found = replace(found, samples=samples)
+    write_plan(found, out)
     typer.echo(describe_plan(found))
+    if has_exact_values(found) and is_quick(found):
+        show_agreements(predicted_agreements(found, exact_values(found)))
     elsewhere = f" --service {run.service}" if run.service else ""
     typer.echo(f"wrote {out}; nothing was submitted: qperov hardware submit {out}{elsewhere}")
 

@@ -66,8 +66,18 @@ class Counts:
         """Mean over the shots of each row of a quantity given for each outcome, shape (n_bindings, …)."""
         weights = self.counts.reshape(-1, *[1] * (values.ndim - 1))
         sums = np.add.reduceat(weights * values, self.starts[:-1], axis=0)
-        shots = np.add.reduceat(self.counts, self.starts[:-1])
-        return sums / shots.reshape(-1, *[1] * (values.ndim - 1))
+        return sums / self.shots.reshape(-1, *[1] * (values.ndim - 1))
+
+    def standard_error(self, values: np.ndarray) -> np.ndarray:
+        """Standard error of `mean`; as if one shot at least had come out otherwise, so that it is never 0."""
+        shots = self.shots.reshape(-1, *[1] * (values.ndim - 1))
+        variance = self.mean(values**2) - self.mean(values) ** 2
+        return np.sqrt(np.maximum(variance, 1 / shots) / shots)
+
+    @property
+    def shots(self) -> np.ndarray:
+        """Shots of each row of bindings."""
+        return np.add.reduceat(self.counts, self.starts[:-1])
 
 
 @dataclass(frozen=True)
@@ -113,17 +123,27 @@ def zero_probability(counts: Counts, wires: slice = slice(None), misreading: Mis
 
     Source: S. Bravyi et al., Phys. Rev. A 103, 042605 (2021), doi:10.1103/PhysRevA.103.042605, the tensored model.
     """
+    return np.clip(counts.mean(zero_weights(counts, wires, misreading)), 0, 1)
+
+
+def zero_weights(counts: Counts, wires: slice = slice(None), misreading: Misreading | None = None) -> np.ndarray:
+    """What each outcome adds to `zero_probability`, shape (n_outcomes,)."""
     bits = counts.bits[:, wires]
     if misreading is None:
-        return counts.mean((~bits).all(axis=1).astype(float))
+        return (~bits).all(axis=1).astype(float)
     b, contrast = misreading.zero_for_one[wires], misreading.contrast[wires]
-    return np.clip(counts.mean(np.where(bits, -b / contrast, (1 - b) / contrast).prod(axis=1)), 0, 1)
+    return np.where(bits, -b / contrast, (1 - b) / contrast).prod(axis=1)
 
 
 def z_expectations(counts: Counts, wires: slice = slice(None), misreading: Misreading | None = None) -> np.ndarray:
     """⟨Z⟩ of some wires, shape (n_bindings, n_wires); corrected (⟨Z⟩ + a − b) / (1 − a − b), clipped to [−1, 1]."""
-    raw = counts.mean(1.0 - 2.0 * counts.bits[:, wires])
+    return np.clip(counts.mean(z_weights(counts, wires, misreading)), -1, 1)
+
+
+def z_weights(counts: Counts, wires: slice = slice(None), misreading: Misreading | None = None) -> np.ndarray:
+    """What each outcome adds to `z_expectations`, shape (n_outcomes, n_wires)."""
+    raw = 1.0 - 2.0 * counts.bits[:, wires]
     if misreading is None:
         return raw
     a, b = misreading.one_for_zero[wires], misreading.zero_for_one[wires]
-    return np.clip((raw + a - b) / (1 - a - b), -1, 1)
+    return (raw + a - b) / (1 - a - b)

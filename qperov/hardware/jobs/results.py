@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeAlias
 from warnings import warn
 
 import numpy as np
 
 from qperov.errors import HardwareError
-from qperov.hardware.jobs.counts import Counts, Misreading, z_expectations, zero_probability
+from qperov.hardware.jobs.counts import (
+    Counts,
+    Misreading,
+    z_expectations,
+    z_weights,
+    zero_probability,
+    zero_weights,
+)
 from qperov.hardware.plan.pairs import full
 from qperov.hardware.plan.plan import Plan
 from qperov.quantum.gram.matrix import gaussian
+
+#: Start and stop of a job's rows of bindings, its counts and those of its readout, None for what has not come.
+Chunk: TypeAlias = tuple[int, int, Counts | None, Counts | None]
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,10 @@ class Results:
         Mean over qubits and jobs of P(read 1 | 0) and of P(read 0 | 1).
     seconds : float
         QPU time that was charged.
+    raw_errors, mitigated_errors : ndarray, ndarray or None
+        Standard errors of the values from the shots alone, those of the readout's own measurement left out.
+    chunks : sequence
+        Start, stop, counts and readout of each job.
     """
 
     plan: Plan
@@ -40,11 +55,14 @@ class Results:
     states: dict[str, int]
     misreading: tuple[float, float] | None
     seconds: float
+    raw_errors: np.ndarray | None = None
+    mitigated_errors: np.ndarray | None = None
+    chunks: Sequence[Chunk] = field(default=(), repr=False)
 
     @staticmethod
     def from_chunks(
         plan: Plan,
-        chunks: Sequence[tuple[int, int, Counts | None, Counts | None]],
+        chunks: Sequence[Chunk],
         states: dict[str, int],
         seconds: float,
     ) -> Results:
@@ -52,11 +70,12 @@ class Results:
         width: tuple[int, ...] = {"fidelity": (), "bloch": (plan.n_qubits,)}.get(plan.kind, (1 + plan.code_qubits,))
         raw = np.full((len(plan.bindings), *width), np.nan)
         mitigated = raw.copy() if plan.readout else None
+        errors, mitigated_errors = raw.copy(), raw.copy()
         found = []
         for start, stop, counts, readout in chunks:
             if counts is None:
                 continue
-            raw[start:stop] = _values(plan, counts, None)
+            raw[start:stop], errors[start:stop] = _values(plan, counts, None)
             if mitigated is not None and readout is not None:
                 try:
                     found.append(Misreading.from_calibration(readout))
@@ -65,14 +84,15 @@ class Results:
                     warn(f"the readout is not corrected: {error}", RuntimeWarning, stacklevel=2)
                     mitigated = None
                     continue
-                mitigated[start:stop] = _values(plan, counts, found[-1])
+                mitigated[start:stop], mitigated_errors[start:stop] = _values(plan, counts, found[-1])
         misreading = None
         if mitigated is not None and found:
             misreading = (
                 float(np.mean([m.one_for_zero for m in found])),
                 float(np.mean([m.zero_for_one for m in found])),
             )
-        return Results(plan, raw, mitigated, states, misreading, seconds)
+        kept = None if mitigated is None else mitigated_errors
+        return Results(plan, raw, mitigated, states, misreading, seconds, errors, kept, chunks)
 
     @property
     def complete(self) -> bool:
@@ -145,11 +165,17 @@ class Results:
         return self.values(mitigated)
 
 
-def _values(plan: Plan, counts: Counts, misreading: Misreading | None) -> np.ndarray:
+def _values(plan: Plan, counts: Counts, misreading: Misreading | None) -> tuple[np.ndarray, np.ndarray]:
+    """Values and their standard errors."""
     if plan.kind == "fidelity":
-        return zero_probability(counts, misreading=misreading)
+        return zero_probability(counts, misreading=misreading), counts.standard_error(
+            zero_weights(counts, misreading=misreading)
+        )
     if plan.kind == "bloch":
-        return z_expectations(counts, misreading=misreading)
-    trash = plan.n_qubits - plan.code_qubits
-    loss = 1 - zero_probability(counts, slice(None, trash), misreading)
-    return np.column_stack([loss, z_expectations(counts, slice(trash, None), misreading)])
+        return z_expectations(counts, misreading=misreading), counts.standard_error(
+            z_weights(counts, misreading=misreading)
+        )
+    trash, code = slice(None, plan.n_qubits - plan.code_qubits), slice(plan.n_qubits - plan.code_qubits, None)
+    values = [1 - zero_probability(counts, trash, misreading), z_expectations(counts, code, misreading)]
+    weights = [zero_weights(counts, trash, misreading), z_weights(counts, code, misreading)]
+    return np.column_stack(values), counts.standard_error(np.column_stack(weights))

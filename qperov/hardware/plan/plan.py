@@ -13,6 +13,7 @@ from qperov.hardware.plan import cost as costs
 from qperov.hardware.plan.cost import Cost
 from qperov.hardware.plan.options import Options
 from qperov.hardware.plan.pairs import Pairs
+from qperov.hardware.plan.prediction import Prediction
 from qperov.hardware.plan.samples import Samples
 from qperov.hardware.services.service import Request
 
@@ -91,6 +92,8 @@ class Plan:
         Rows of bindings that the service takes in one job; None for the limit of IBM's.
     samples : Samples or None
         What is measured, where it comes from, and what was done to it.
+    prediction : Prediction or None
+        What the backend's calibration says of the circuit; None in plans of version 0.1.
     """
 
     kind: str
@@ -118,6 +121,7 @@ class Plan:
     label: str = ""
     max_bindings: int | None = None
     samples: Samples | None = None
+    prediction: Prediction | None = None
 
     @property
     def plan_id(self) -> str:

@@ -17,6 +17,7 @@ from qperov.hardware.plan.cost import Cost
 from qperov.hardware.plan.options import Options
 from qperov.hardware.plan.pairs import Pairs
 from qperov.hardware.plan.plan import BackendSpec, Plan
+from qperov.hardware.plan.prediction import Prediction
 from qperov.hardware.plan.samples import Samples
 from qperov.storage.atomic import write_text
 
@@ -42,6 +43,7 @@ def to_json(plan: Plan) -> str:
         "cost": asdict(plan.cost),
         "pairs": None if plan.pairs is None else {"form": plan.pairs.form, "shape": plan.pairs.shape},
         "samples": None if plan.samples is None else plan.samples.as_dict(),
+        "prediction": None if plan.prediction is None else asdict(plan.prediction),
         "arrays": base64.b64encode(stream.getvalue()).decode(),
     }
     return json.dumps(document | {"checksum": _checksum(document)}, indent=1)
@@ -81,6 +83,7 @@ def from_json(text: str) -> Plan:
                 "qubits": tuple(document["qubits"]),
                 "pairs": _pairs(document["pairs"], arrays),
                 "samples": _samples(document["samples"], arrays),
+                "prediction": _prediction(document.get("prediction")),
                 "bindings": arrays["bindings"],
             }
         )
@@ -124,6 +127,13 @@ def _samples(described: dict[str, Any] | None, arrays: dict[str, np.ndarray]) ->
         return None
     lists = {name: tuple(described.get(name, ())) for name in ("ids", "steps")}
     return Samples(**described | lists, features=arrays.get("features"), labels=arrays.get("labels"))
+
+
+def _prediction(described: dict[str, Any] | None) -> Prediction | None:
+    if described is None:
+        return None
+    lists = {name: tuple(described[name]) for name in ("contrast", "misread")}
+    return Prediction(**described | lists)
 
 
 def _checksum(document: dict[str, Any]) -> str:

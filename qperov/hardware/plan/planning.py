@@ -25,6 +25,7 @@ from qperov.hardware.plan.measurement import (
 )
 from qperov.hardware.plan.pairs import Pairs
 from qperov.hardware.plan.plan import BackendSpec, Plan, Settings, check_budget
+from qperov.hardware.plan.prediction import predict
 from qperov.hardware.services.sampler import payload_bytes
 from qperov.hardware.services.service import Service
 
@@ -166,6 +167,7 @@ def _plan(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         content=content,
         label=settings.label,
+        prediction=predict(main.circuit, main.qubits, bindings, qiskit_backend),
     )
     limit = qiskit_backend.max_circuits if backend.service else None
     if limit is not None and limit <= plan.extra:

@@ -23,6 +23,9 @@ NOISY_GATES = ("rz", "sx", "x", "cx")
 #: Errors of one-qubit gates as a share of those of two-qubit gates and of the readout.
 ONE_QUBIT_SHARE = 0.1
 
+#: Qubits up to which all amplitudes are simulated; of more, stabilisers or matrix product states.
+STATEVECTOR_QUBITS = 24
+
 #: Decimal places to which the local testing mode rounds angles, in units of π/2; its own default loses kernel digits.
 ANGLE_DECIMALS = 12
 
@@ -70,9 +73,12 @@ def simulate(backend: BackendV2, request: Request, seed: int | None) -> list[np.
     156 qubits of FakeFez would take longer than to run a kernel.
     """
     circuits = [from_text(text) for text in (request.circuit, request.readout) if text is not None]
+    is_clifford = len(circuits[0].qubits) > STATEVECTOR_QUBITS and _is_clifford(circuits[0], request.bindings)
+    if not is_clifford:
+        circuits = [_with_delays(circuit, backend) for circuit in circuits]
     touched = sorted({c.find_bit(q).index for c in circuits for i in c.data for q in i.qubits if _acts(i)})
     small = [to_text(_on_few(circuit, touched)) for circuit in circuits]
-    aer = _aer(backend, touched)
+    aer = _aer(backend, touched, is_clifford)
     few = Request(
         request.tag,
         small[0],
@@ -88,6 +94,17 @@ def simulate(backend: BackendV2, request: Request, seed: int | None) -> list[np.
     if seed is not None:
         options["simulator"]["seed_simulator"] = seed
     return outcomes(run_sampler(aer, few, options).result())
+
+
+def _with_delays(circuit: QuantumCircuit, backend: BackendV2) -> QuantumCircuit:
+    """The circuit with delays where its qubits are idle, each gate as late as it can be; none without durations."""
+    from qiskit.transpiler import PassManager
+    from qiskit.transpiler.passes import ALAPScheduleAnalysis, PadDelay
+
+    if backend.target.dt is None:
+        return circuit
+    passes = [ALAPScheduleAnalysis(target=backend.target), PadDelay(target=backend.target)]
+    return PassManager(passes).run(circuit)
 
 
 def _acts(instruction: Any) -> bool:
@@ -106,15 +123,18 @@ def _on_few(circuit: QuantumCircuit, touched: list[int]) -> QuantumCircuit:
         qubits = [place[i] for i in (circuit.find_bit(q).index for q in instruction.qubits) if i in place]
         if instruction.operation.name == "barrier":
             few.barrier(qubits)
-        elif _acts(instruction):
+        elif qubits:
             few.append(instruction.operation, qubits, list(instruction.clbits))
     return few
 
 
-def _aer(backend: BackendV2, touched: list[int]) -> Any:
+def _aer(backend: BackendV2, touched: list[int], is_clifford: bool) -> Any:
     """Aer with the noise of some of a backend's qubits, renumbered from 0."""
     from qiskit_aer import AerSimulator
 
+    if len(touched) > STATEVECTOR_QUBITS:
+        method = "stabilizer" if is_clifford else "matrix_product_state"
+        return AerSimulator(noise_model=_pauli_noise(backend, touched), method=method)
     model = _noise_model(backend, touched)
     if model is None:
         return AerSimulator()
@@ -127,6 +147,36 @@ def _noise_model(backend: BackendV2, touched: list[int]) -> Any:
     if backend.name == "aer":
         return _depolarising(backend.noise)
     return NoiseModel.from_backend(_part(backend, touched))
+
+
+def _pauli_noise(backend: BackendV2, touched: list[int]) -> Any:
+    """Depolarising errors of a backend's gates and symmetric ones of its readout; None if it has none."""
+    from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error
+
+    part = _part(backend, touched).target
+    model = NoiseModel(basis_gates=[name for name in part.operation_names if name != "measure"])
+    for name in part.operation_names:
+        for qubits, known in (part[name] or {}).items():
+            error = getattr(known, "error", None)
+            if not error or qubits is None:
+                continue
+            if name == "measure":
+                model.add_readout_error(ReadoutError([[1 - error, error], [error, 1 - error]]), qubits)
+            else:
+                size = 2 ** len(qubits)
+                strength = min(1.0, error * size / (size - 1))
+                model.add_quantum_error(depolarizing_error(strength, len(qubits)), name, qubits)
+    return None if model.is_ideal() else model
+
+
+def _is_clifford(circuit: QuantumCircuit, bindings: np.ndarray) -> bool:
+    """Whether all angles are multiples of π/2, in the gates that Aer's stabilizer method takes."""
+    for row in bindings:
+        for step in circuit.assign_parameters(row).data:
+            turns = [float(value) / (np.pi / 2) for value in step.operation.params if step.operation.name != "delay"]
+            if any(abs(turn - round(turn)) > 1e-9 for turn in turns):
+                return False
+    return True
 
 
 def _depolarising(noise: float | None) -> Any:
