@@ -10,7 +10,6 @@ the plans. A second call with the same folder takes what was measured from the l
 from __future__ import annotations
 
 import argparse
-import base64
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import qperov
+from qperov.commands.hardware.display import count
 from qperov.evaluation.splits import honest_groups
 from qperov.hardware import Backend, Options
 from qperov.hardware.jobs import jobs
@@ -38,6 +38,7 @@ from qperov.hardware.plan.plan import Plan, Settings
 from qperov.hardware.plan.plan_file import write_plan
 from qperov.hardware.plan.planning import plan_bloch, plan_fidelities
 from qperov.reports.figures.style import GREY, INK, save, style
+from qperov.reports.page import embedded, render
 
 
 @dataclass(frozen=True)
@@ -228,26 +229,32 @@ def draw(task: Task, found: list[Measured], rows: pd.DataFrame) -> Figure:
 
 
 def report(task: Task, rows: pd.DataFrame, plans: dict[str, Plan], constant: float, png: Path) -> str:
-    """The page: prices, table and figure in one file."""
-    prices = "".join(
-        f"<li>{name}: {plan.cost.executions:,} executions in {plan.cost.jobs} job(s), {plan.cost.seconds:.0f} s on the "
-        f"machine, {plan.cost.payload_bytes / 1e6:.2f} MB sent; {plan.two_qubit_gates} two-qubit gates, expected "
-        f"fidelity {plan.expected_fidelity:.3f}</li>"
-        for name, plan in plans.items()
-    )
-    image = base64.b64encode(png.read_bytes()).decode()
-    return (
-        "<!DOCTYPE html><html lang='en'><meta charset='utf-8'><title>A kernel on hardware</title>"
-        "<style>body{font:15px sans-serif;max-width:75em;margin:2em auto;padding:0 1em}td,th{padding:.2em .7em;"
-        "text-align:right}img{max-width:100%}</style>"
-        f"<h1>Quantum kernels of {task.n_crystals} crystals, on {task.machine}</h1>"
-        f"<p>{task.components} qubits, bandwidth {task.bandwidth:g}, {task.shots} shots. Errors are those of entries "
-        "off the diagonal, against the exact matrix. R² is by support vector regression on the matrix in "
+    """The page: prices, figure and table in one file."""
+    prices = []
+    for name, plan in plans.items():
+        cost = plan.cost
+        prices.append(
+            f"{name}: {count(cost.executions, 'execution')} in {count(cost.jobs, 'job')}, {cost.seconds:.0f} s on the "
+            f"machine, {cost.payload_bytes / 1e6:.2f} MB sent; {count(plan.two_qubit_gates, 'two-qubit gate')}, "
+            f"expected fidelity {plan.expected_fidelity:.3f}."
+        )
+    method = (
+        f"{task.components} qubits, bandwidth {task.bandwidth:g}, {task.shots} shots. Errors are those of entries off "
+        "the diagonal, against the exact matrix. R² is by support vector regression on the matrix in "
         f"{task.folds} folds that part no twins, {task.repeats} times; a constant scores {constant:.3f}. Repairs are "
-        "fitted on the training rows alone.</p>"
-        f"<p>What the run would cost on the machine:</p><ul>{prices}</ul>"
-        f"{rows.to_html(index=False, float_format=lambda value: f'{value:.4f}', border=0)}"
-        f"<p><img alt='matrices and scores' src='data:image/png;base64,{image}'></p></html>\n"
+        "fitted on the training rows alone."
+    )
+    return render(
+        "experiment.html",
+        title="A quantum kernel on a machine",
+        lead=f"{task.n_crystals} crystals on {task.machine}, simulated",
+        sections=[("What was done", [method]), ("What the run would cost on the machine", prices)],
+        picture=embedded(png),
+        alt="matrices and scores",
+        caption="Matrices of the fidelity kernel, their errors, and R² of every matrix.",
+        table_caption="Errors of each matrix and scores of regressions on it.",
+        columns=list(rows.columns),
+        rows=[[value if isinstance(value, str) else f"{value:.4f}" for value in row] for row in rows.to_numpy()],
     )
 
 
