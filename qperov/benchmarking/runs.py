@@ -7,22 +7,33 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
 from qperov.benchmarking.contrasts import contrasts
 from qperov.benchmarking.page import write_verdict
-from qperov.benchmarking.task_records import FORMAT, TaskRecord, is_current, read_task_record, record_of
-from qperov.benchmarking.task_records import write_task_record as write
+from qperov.benchmarking.task_records import FORMAT, is_current, record_of, write_task_record
 from qperov.benchmarking.tasks import BenchmarkTask, Protocol, read_protocol
 from qperov.benchmarking.verdict import Verdict, judge
 from qperov.datasets.dataset import CrystalDataset, Dataset
 from qperov.datasets.pattern_dataset import PatternDataset
+from qperov.descriptors.featurizer import PXRDFeaturizer
+from qperov.descriptors.rank_pca import RankPCA
 from qperov.evaluation.comparison import compare
 from qperov.evaluation.problem import Model
 from qperov.evaluation.progress import Progress, callback_or_bar
-from qperov.studies.measured.models import build_measured_suite
-from qperov.studies.models import build_suite
+from qperov.studies.measured.models import COMPONENTS, NETWORK, build_measured_suite
+from qperov.studies.models import count_components, diffraction_kinds, lattices_of, references
+from qperov.studies.regressors import regressors
 
-#: Folders of the records, and of the folds of tasks that are not done, in that of a benchmark.
+#: Folders of the records and of single folds in that of a benchmark.
 RECORDS, FOLDS = "records", "folds"
+#: Steps of the progress of one task with one seed.
+STEPS = 100
+#: The quantum kernel machines to which there are contrasts.
+CONTRASTED = ("QSVR", "QSVC")
+#: What takes the most time, on both sides, and what is no candidate for the planned question.
+LEFT_OUT = ("Gradient boosting", "Quantum kernel ridge", "Kernel logistic", "Quantum kernel logistic", NETWORK)
 
 
 def benchmark(
@@ -69,62 +80,69 @@ def benchmark(
         If the file of tasks cannot be read.
     """
     protocol, out = read_protocol(tasks, quick=quick, only=only), Path(out)
-    pairs = [(task, seed) for task in protocol.tasks for seed in protocol.seeds]
-    files = [_record_file(out, task, seed) for task, seed in pairs]
-    done, total = 0, 100 * len(pairs)
+    pairs = [(task, seed) for seed in protocol.seeds for task in protocol.tasks]
+    files = [out / RECORDS / f"{task.name}-{seed}.json" for task, seed in pairs]
+    total, there = STEPS * len(pairs), []
     with callback_or_bar(progress, "Benchmark") as told:
-        for (task, seed), file in zip(pairs, files, strict=True):
-
-            def within(step: int, steps: int | None, what: str, task: BenchmarkTask = task, before: int = done) -> None:
-                if told is not None:
-                    told(before + 99 * step // (steps or step), total, f"{task.name}: {what}")
-
-            _run(protocol, task, seed, models, file, out / FOLDS, n_jobs, within)
-            done += 100
+        for done, ((task, seed), file) in enumerate(zip(pairs, files, strict=True)):
+            tell = None if told is None else _within(told, task.name, STEPS * done, total)
+            made = _make_record(protocol, task, seed, models, file, out / FOLDS, n_jobs, tell)
+            there.append(file)
+            if made or len(there) == len(files):
+                verdict = judge(there, protocol, len(files))
+                write_verdict(verdict, out)
             if told is not None:
-                told(done, total, task.name)
-    found = judge(read_records(files), protocol, files)
-    write_verdict(found, out)
-    return found
+                told(STEPS * len(there), total, task.name)
+    return verdict
 
 
-def read_records(files: Sequence[Path]) -> list[TaskRecord]:
-    """The records of a benchmark, in that order."""
-    return [read_task_record(file) for file in files]
+def _within(told: Progress, task: str, before: int, total: int) -> Progress:
+    """The progress of one task as a part of the whole."""
+
+    def tell(step: int, steps: int | None, what: str) -> None:
+        told(before + (STEPS - 1) * step // (steps or step), total, f"{task}: {what}")
+
+    return tell
 
 
 def suite_of(
     dataset: Dataset, task: BenchmarkTask, seed: int, *, quick: bool = False, further: Sequence[Model] = ()
 ) -> dict[str, Model]:
-    """The suite's models of a task, the contrasts of its quantum kernel machine, and further ones."""
-    shared: dict[str, Any] = {"descriptors": task.descriptors, "quick": quick, "random_state": seed}
+    """The models of a task: on crystals and on measured patterns the same, from at most ten common components.
+
+    Beside them the contrasts of the quantum kernel machine, what knows more than patterns (references), and further
+    models, which are given the same components.
+    """
+    drawn: dict[str, Any] = {"quick": quick, "random_state": seed}
     if isinstance(dataset, CrystalDataset):
-        suite = build_suite(dataset, exploratory=False, **shared)
+        lattices = lattices_of(dataset)
+        kinds = task.descriptors or diffraction_kinds(lattices)
+        models = [model for kind in kinds for model in _of_crystals(dataset, kind, drawn)]
+        models += references(dataset, lattices, exploratory=False, **drawn)
     elif isinstance(dataset, PatternDataset):
-        suite = build_measured_suite(dataset, **shared)
+        models = list(build_measured_suite(dataset, descriptors=task.descriptors, **drawn).models.values())
     else:
-        raise TypeError(f"{task.name}: there is no suite for a {type(dataset).__name__}")
-    found = dict(suite.models)
-    of_descriptor = {model.descriptor: model for model in suite.models.values() if model.role == "candidate"}
-    for model in suite.models.values():
-        for contrast in contrasts(model) if model.name in CONTRASTED else ():
-            found[f"{contrast.name} · {model.descriptor}"] = contrast
-    for name, first in of_descriptor.items():
-        for model in further:
-            steps = tuple(step for step in first.transformers if step[0] in ("scale", "pca"))
-            found[f"{model.name} · {name}"] = replace(model, featurizer=first.featurizer, transformers=steps)
-    return found
+        raise TypeError(f"{task.name}: there are no models for a {type(dataset).__name__}")
+    models = [model for model in models if model.name not in LEFT_OUT]
+    first = {model.descriptor: model for model in reversed(models) if model.transformers and model.role == "candidate"}
+    models += [contrast for model in models if model.name in CONTRASTED for contrast in contrasts(model)]
+    for model in first.values():
+        steps = tuple(step for step in model.transformers if step[0] in ("scale", "pca"))
+        models += [replace(each, featurizer=model.featurizer, transformers=steps) for each in further]
+    return {f"{model.name} · {model.descriptor}": model for model in models}
 
 
-#: The quantum kernel machines to which there are contrasts.
-CONTRASTED = ("QSVR", "QSVC")
+def _of_crystals(dataset: CrystalDataset, kind: str, drawn: dict[str, Any]) -> list[Model]:
+    featurizer = PXRDFeaturizer(kind)
+    steps = (("scale", StandardScaler(with_std=kind != "profile")), ("pca", RankPCA(COMPONENTS)))
+    rank = count_components(Pipeline([("features", featurizer), *steps]), dataset)
+    return [
+        replace(model, featurizer=featurizer, transformers=(*steps, *model.transformers))
+        for model in regressors(rank, len(dataset), exploratory=False, **drawn)
+    ]
 
 
-def _record_file(out: Path, task: BenchmarkTask, seed: int) -> Path:
-    return out / RECORDS / f"{task.name}-{seed}.json"
-
-
-def _run(
+def _make_record(
     protocol: Protocol,
     task: BenchmarkTask,
     seed: int,
@@ -132,23 +150,25 @@ def _run(
     file: Path,
     folds: Path,
     n_jobs: int | None,
-    progress: Progress,
-) -> None:
-    """Make the record of a task with a seed, if it is not there."""
+    progress: Progress | None,
+) -> bool:
+    """Make the record of a task with a seed, if it is not there; whether it was not."""
     dataset = task.load(protocol.source.parent, seed)
     suite = suite_of(dataset, task, seed, quick=protocol.quick, further=further)
     settings: dict[str, Any] = {"seed": seed, "folds": protocol.folds, "quick": protocol.quick, "rope": protocol.rope}
     settings |= {"fingerprint": dataset.fingerprint, "models": list(suite), "format": FORMAT}
     if is_current(file, task, settings):
-        return
+        return False
+    n_folds = min(protocol.folds, len(set(dataset.groups.tolist())))
     comparison = compare(
         suite,
         dataset,
-        folds=protocol.folds,
+        folds=n_folds,
         random_state=seed,
         rope=f"{100 * protocol.rope:g}%",
         n_jobs=n_jobs,
-        progress=progress,
+        progress=progress or False,
         resume=folds,
     )
-    write(record_of(task, settings, comparison), file)
+    write_task_record(record_of(task, settings, comparison), file)
+    return True

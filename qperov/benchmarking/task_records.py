@@ -54,7 +54,7 @@ class TaskRecord:
 
 def record_of(task: BenchmarkTask, settings: Mapping[str, Any], comparison: Comparison) -> TaskRecord:
     """What is kept of a comparison."""
-    loss = getattr(comparison, "loss", "mae")
+    loss = comparison.loss
     label, constant = comparison.label, comparison.constant
     facts = {"n": label["n"], "n_groups": label["n_groups"], "unit": label.get("unit"), "loss": loss}
     facts |= {"constant": None if constant is None else constant[loss], "versions": installed_versions(VERSIONS)}

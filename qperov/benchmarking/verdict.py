@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from qperov.benchmarking.contrasts import CLOSED_FORM, SEPARABLE
-from qperov.benchmarking.task_records import TaskRecord, digest_of
+from qperov.benchmarking.task_records import TaskRecord, digest_of, read_task_record
 from qperov.benchmarking.tasks import Protocol
 from qperov.evaluation.significance import bayesian_signed_rank_test
 
@@ -65,7 +65,8 @@ class Verdict:
         ``model``, ``family``, ``seconds`` (median over tasks) and ``ratio`` (geometric mean of its time by that of the
         SVR).
     protocol : dict
-        ``tasks_file``, ``tasks_sha256``, ``commit``, ``records_sha256``, ``seeds``, ``folds``, ``rope``, ``quick``.
+        ``tasks_file``, ``tasks_sha256``, ``commit``, ``records`` (how many of those planned),
+        ``records_sha256``, ``seeds``, ``folds``, ``rope``, ``quick``.
     """
 
     scores: pd.DataFrame
@@ -100,8 +101,15 @@ class Verdict:
         )
 
 
-def judge(records: Sequence[TaskRecord], protocol: Protocol, files: Sequence[Path]) -> Verdict:
-    """Put the records of a benchmark together."""
+def judge(files: Sequence[Path], protocol: Protocol, planned: int) -> Verdict:
+    """Put the records of a benchmark together, those that are there of all that are planned.
+
+    Raises
+    ------
+    RecordError
+        If a record is damaged.
+    """
+    records = [read_task_record(file) for file in files]
     scores = score_table(records)
     ranks, critical, p = rank_table(scores)
     differences = difference_table(records)
@@ -109,14 +117,15 @@ def judge(records: Sequence[TaskRecord], protocol: Protocol, files: Sequence[Pat
         "tasks_file": protocol.source.name,
         "tasks_sha256": protocol.digest,
         "commit": protocol.commit,
+        "records": f"{len(files)} of {planned}",
         "records_sha256": digest_of(files),
         "seeds": list(protocol.seeds),
         "folds": protocol.folds,
         "rope": protocol.rope,
         "quick": protocol.quick,
     }
-    planned = planned_table(differences, protocol.rope)
-    return Verdict(scores, ranks, critical, p, planned, differences, cost_table(scores), facts)
+    questions = planned_table(differences, protocol.rope)
+    return Verdict(scores, ranks, critical, p, questions, differences, cost_table(scores), facts)
 
 
 def score_table(records: Sequence[TaskRecord]) -> pd.DataFrame:
@@ -175,7 +184,7 @@ def difference_table(records: Sequence[TaskRecord]) -> pd.DataFrame:
     rows = []
     for quantum, classical in QUESTIONS:
         by_task: dict[str, list[np.ndarray]] = {}
-        facts = {record.task["name"]: record for record in records}
+        first = {record.task["name"]: record for record in records}
         for record in records:
             if (difference := _differences(record, quantum, classical)) is not None:
                 by_task.setdefault(record.task["name"], []).append(difference)
@@ -186,8 +195,8 @@ def difference_table(records: Sequence[TaskRecord]) -> pd.DataFrame:
                     "quantum": quantum,
                     "classical": classical,
                     "task": task,
-                    "evidence": evidence_of(facts[task]),
-                    "n": facts[task].facts["n"],
+                    "evidence": evidence_of(first[task]),
+                    "n": first[task].facts["n"],
                     "difference": float(values.mean()),
                     "least": float(values.min()),
                     "largest": float(values.max()),
