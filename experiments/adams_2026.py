@@ -1,7 +1,7 @@
 """A published quantum kernel of 20 diffraction patterns, looked at again: which labels, which classical kernels?
 
-    python experiments/adams_2026.py                # about ten minutes of two cores
-    python experiments/adams_2026.py --quick        # a minute
+    python experiments/adams_2026.py                # two minutes of one core
+    python experiments/adams_2026.py --quick        # seconds
 
 F. Adams et al., "Quantum Kernel Machine Learning for Autonomous Materials Science", arXiv:2601.11775 (2026): 20 of 278
 patterns of an Fe-Ga-Pd spread, 150 intensities in the Peters map on 25 qubits, Gaussian-process classification, five

@@ -282,7 +282,7 @@ def draw(table: pd.DataFrame, score: str, titles: Mapping[str, str]) -> Figure:
     families = dict(zip(found["model"], found["family"], strict=True))
     colours = series_colours(list(families), families)
     with style():
-        figure = Figure(figsize=(4.2 * len(titles) + 0.4, 4.9), layout="constrained")
+        figure = Figure(figsize=(max(4.2 * len(titles), 8.0), 4.9), layout="constrained")
         panels = np.atleast_1d(figure.subplots(1, len(titles), sharey=True))
         for axes, (task, title) in zip(panels, titles.items(), strict=True):
             for name, line in found[found["task"] == task].groupby("model", sort=False):

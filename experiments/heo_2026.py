@@ -1,7 +1,7 @@
 """A published quantum kernel of 32 diffraction patterns of oxides, looked at again: what tells bixbyite from fluorite?
 
-    python experiments/heo_2026.py                # about ten minutes of two cores
-    python experiments/heo_2026.py --quick        # a minute
+    python experiments/heo_2026.py                # half a minute of one core
+    python experiments/heo_2026.py --quick        # seconds
 
 "Quantum kernel Machine Learning for XRD Phase Classification in High-Entropy Oxides" (2026; its programs:
 github.com/uzairkhan-qchem/QKML_HEO): the 16 bixbyite and 16 of 83 fluorite samples of `heo106`, 150 intensities in the

@@ -1,3 +1,4 @@
+from . import benchmarking as benchmarking
 from . import classical as classical
 from . import crystals as crystals
 from . import datasets as datasets
@@ -11,6 +12,7 @@ from . import quantum as quantum
 from . import records as records
 from . import reports as reports
 from . import serving as serving
+from .benchmarking.runs import benchmark as benchmark
 from .classical.cnn import CNNRegressor as CNNRegressor
 from .classical.gan import WSPGAN as WSPGAN
 from .crystals.orderings.enumeration import orderings as orderings

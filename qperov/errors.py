@@ -215,6 +215,10 @@ class StoreError(QperovError):
     """The SQLite store is of another version, or holds contradicting data."""
 
 
+class TaskFileError(QperovError):
+    """A file of benchmark tasks cannot be read, or names none that is wanted."""
+
+
 class FetchError(QperovError):
     """A service on the network gave no answer, or one that cannot be understood, or it wants a key."""
 

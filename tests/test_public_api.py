@@ -17,14 +17,14 @@ import qperov
 ROOT = Path(__file__).parents[1]
 #: Rooms whose names users rely on.
 ROOMS = {
-    "classical", "crystals", "datasets", "descriptors", "diffraction", "evaluation", "generative", "hardware",
-    "potentials", "quantum", "records", "reports", "serving",
+    "benchmarking", "classical", "crystals", "datasets", "descriptors", "diffraction", "evaluation", "generative",
+    "hardware", "potentials", "quantum", "records", "reports", "serving",
 }  # fmt: skip
 #: What the design fixes at the root; a name is added or removed here on purpose.
 PUBLIC = {
     "read", "load_dataset", "Store", "orderings", "powder_patterns", "PXRDFeaturizer", "FidelityKernel",
     "ProjectedKernel", "LandmarkFeatures", "QuantumSVR", "QuantumSVC", "QuantumAutoencoder", "diagnose", "WSPGAN",
-    "CNNRegressor", "FTCPVAE", "TLVAE", "IMatGen", "compare", "load_model", "Backend",
+    "CNNRegressor", "FTCPVAE", "TLVAE", "IMatGen", "compare", "load_model", "Backend", "benchmark",
 }  # fmt: skip
 #: Names that stood at the root in 0.1; each warns and goes in 0.3.
 MOVED = {

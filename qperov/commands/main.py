@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from qperov.commands import datasets, screen
+from qperov.commands.benchmark import benchmark
 from qperov.commands.design import design
 from qperov.commands.hardware import commands as hardware
 from qperov.commands.options import DEFAULT_STORE, Scans, Source, StorePath, check_rope, check_writable, with_values
@@ -53,7 +54,7 @@ app = typer.Typer(
 )
 app.add_typer(datasets.app, name="data")
 app.add_typer(hardware.app, name="hardware")
-for command in (predict, relax, inputs, report, design, datasets.describe):
+for command in (predict, relax, inputs, report, design, benchmark, datasets.describe):
     app.command()(command)
 
 #: Sections that a report may have beside the comparison.
