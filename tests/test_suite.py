@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 import qperov
 from qperov.evaluation.problem import Model
 from qperov.evaluation.searches import search_of
-from qperov.studies.models import build_suite, description, published_qsvr
+from qperov.studies.models import RIVALS, build_suite, description, published_qsvr
 from qperov.studies.regressors import (
     ANGLE_SCALES,
     CODE_SIZE,
@@ -75,7 +75,14 @@ def test_decorations_of_one_lattice_get_resolved_features() -> None:
     assert {model.family for model in models} == {"classical", "quantum", "reference"}
     physical = {"pair correlations", "trans pairs", "pair shells"}
     assert {m.descriptor for m in models if m.family == "reference"} == physical
-    assert {m.descriptor for m in models} == {"powder pattern", "structure factors", "QSVR vector", *physical}
+    diffraction = {"powder pattern", "structure factors", "QSVR vector"}
+    assert {m.descriptor for m in models} == {*diffraction, "site decorations", *physical}
+    decorated = {m.name: m.family for m in models if m.descriptor == "site decorations"}
+    assert {name for name, family in decorated.items() if family == "quantum"} == {
+        "Ising QSVR",
+        "Ising Gaussian process",
+    }
+    assert set(RIVALS) <= set(decorated)
     contrasts = {m.name for m in models if m.role == "contrast" and m.family != "reference"}
     assert contrasts == {"QSVR as published", *(f"Kernel ridge, {family}" for family in FAMILIES)}
     assert {m.role for m in models if m.family == "reference"} == {"contrast"}

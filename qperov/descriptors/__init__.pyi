@@ -1,3 +1,4 @@
+from .decorations import Decorations as Decorations
 from .featurizer import PXRDFeaturizer as PXRDFeaturizer
 from .rank_pca import RankPCA as RankPCA
 from .scans.alignment import Alignment as Alignment

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations, product
+from typing import Any
 
 import numpy as np
 from pymatgen.core import Structure
 
+from qperov.crystals.operations import in_unit_cube
 from qperov.crystals.parent_lattice import ParentLattice, parent_lattices
 from qperov.crystals.perovskites.sites import trans_pairs
 from qperov.errors import CompositionError, DescriptorError
@@ -87,7 +89,7 @@ class PairShells:
         described = _species_names(self._parent, lattices[0][2])[:, list(self._parent.sites)]
         self._columns: list[tuple[np.ndarray, str, str]] = []
         self.names = []
-        for number, (length, pairs) in enumerate(_shells(self._parent, SHELLS), start=1):
+        for number, (length, pairs) in enumerate(shells_of_pairs(self._parent, SHELLS), start=1):
             kinds = {tuple(sorted((self._parent.choices[i], self._parent.choices[j]))) for i, j in pairs}
             of_shell = {
                 tuple(sorted(pair)) for one, other in kinds for pair in product(one, other) if pair[0] != pair[1]
@@ -126,28 +128,35 @@ def _species_names(parent: ParentLattice, occupations: np.ndarray) -> np.ndarray
     return all_names
 
 
-def _shells(parent: ParentLattice, many: int) -> list[tuple[float, np.ndarray]]:
-    """Length, and pairs of columns of the occupations, shape (n_pairs, 2), of the nearest shells."""
+def shells_of_pairs(parent: ParentLattice, many: int) -> list[tuple[float, np.ndarray]]:
+    """Length (Å), and pairs of columns of the occupations, shape (n_pairs, 2), of the nearest shells.
+
+    Every pair stands there from both of its ends, once for each periodic image.
+    """
     structure, sites = parent.structure, np.array(parent.sites)
     column = np.full(len(structure), -1)
     column[sites] = np.arange(len(sites))
+    names = np.array([site.species_string for site in structure])
     radius = 1.5 * (structure.volume / len(structure)) ** (1 / 3)
     while True:
         centre, neighbour, image, distance = structure.get_neighbor_list(radius)
         kept = (column[centre] >= 0) & (column[neighbour] >= 0) & (distance > LENGTH_TOLERANCE)
         centre, neighbour, image, distance = centre[kept], neighbour[kept], image[kept], distance[kept]
+        middle = (structure.frac_coords[centre] + structure.frac_coords[neighbour] + image) / 2
+        places = np.round(np.column_stack([distance, in_unit_cube(middle)]), 6)
+        _, first, place_of = np.unique(places, axis=0, return_index=True, return_inverse=True)
         shells: list[tuple[np.ndarray, list[int]]] = []
-        for pair in np.argsort(distance):
-            middle = (structure.frac_coords[centre[pair]] + structure.frac_coords[neighbour[pair]] + image[pair]) / 2
-            mark = _surroundings(structure, middle, float(distance[pair]))
-            for known, members in shells:
+        for place, pair in enumerate(first):
+            mark = _surroundings(structure, names, middle[pair], float(distance[pair]))
+            members = np.flatnonzero(place_of.ravel() == place).tolist()
+            for known, others in shells:
                 if abs(known[0] - mark[0]) < LENGTH_TOLERANCE and np.allclose(
                     known[1:], mark[1:], rtol=SURROUNDINGS_TOLERANCE, atol=SURROUNDINGS_TOLERANCE
                 ):
-                    members.append(pair)
+                    others += members
                     break
             else:
-                shells.append((mark, [pair]))
+                shells.append((mark, members))
         # the last length within the radius may lack a shell by rounding
         whole = [shell for shell in shells if shell[0][0] < radius - LENGTH_TOLERANCE]
         if len(whole) >= many:
@@ -159,10 +168,10 @@ def _shells(parent: ParentLattice, many: int) -> list[tuple[float, np.ndarray]]:
     ]
 
 
-def _surroundings(structure: Structure, middle: np.ndarray, length: float) -> np.ndarray:
+def _surroundings(structure: Structure, names: np.ndarray, middle: np.ndarray, length: float) -> np.ndarray:
     """Length of a pair, and for each species of the lattice a smooth sum over what lies about its midpoint."""
-    kinds = sorted({site.species_string for site in structure})
-    about = structure.get_sites_in_sphere(structure.lattice.get_cartesian_coords(middle), 2 * length)
-    weights = np.exp([-((2 * site.nn_distance / length) ** 2) for site in about])
-    names = np.array([site.species_string for site in about])
-    return np.array([length, *(weights[names == kind].sum() for kind in kinds)])
+    centre = structure.lattice.get_cartesian_coords(middle)
+    found: Any = structure.lattice.get_points_in_sphere(structure.frac_coords, centre, 2 * length, zip_results=False)
+    _, distances, about, _ = found
+    weights = np.exp(-((2 * distances / length) ** 2))
+    return np.array([length, *(weights[names[about] == kind].sum() for kind in sorted(set(names)))])

@@ -2,6 +2,7 @@ from .autoencoder.autoencoder import QuantumAutoencoder as QuantumAutoencoder
 from .autoencoder.encoded_regressor import EncodedRegressor as EncodedRegressor
 from .diagnosis.diagnostics import diagnose as diagnose
 from .estimators.classification import QuantumSVC as QuantumSVC
+from .estimators.ising_process import IsingGaussianProcess as IsingGaussianProcess
 from .estimators.regression import QuantumKernelRidge as QuantumKernelRidge
 from .estimators.regression import QuantumSVR as QuantumSVR
 from .gram.repair import KernelRepair as KernelRepair
@@ -10,6 +11,7 @@ from .kernels.fidelity import FidelityKernel as FidelityKernel
 from .kernels.gram_file import write_gram as write_gram
 from .kernels.interoperation import ForeignKernel as ForeignKernel
 from .kernels.interoperation import as_qiskit_kernel as as_qiskit_kernel
+from .kernels.ising import IsingKernel as IsingKernel
 from .kernels.landmarks import LandmarkFeatures as LandmarkFeatures
 from .kernels.projected import ProjectedKernel as ProjectedKernel
 from .kernels.states import KernelStates as KernelStates

@@ -18,6 +18,7 @@ from qperov.classical.gan import WSPGAN
 from qperov.crystals.parent_lattice import ParentLattice, parent_lattices
 from qperov.crystals.units import ENERGY_UNITS, convert_energies
 from qperov.datasets.dataset import CrystalDataset
+from qperov.descriptors.decorations import Decorations, SpinCorrelations
 from qperov.descriptors.featurizer import PXRDFeaturizer
 from qperov.descriptors.rank_pca import RankPCA
 from qperov.errors import DescriptorError
@@ -25,8 +26,10 @@ from qperov.evaluation.metrics import ceiling_r2
 from qperov.evaluation.problem import Model
 from qperov.evaluation.splits import identical_rows
 from qperov.evaluation.tables import numerical_rank
+from qperov.quantum.estimators.ising_process import IsingGaussianProcess
 from qperov.quantum.estimators.regression import QuantumSVR
 from qperov.quantum.kernels.fidelity import FidelityKernel
+from qperov.quantum.kernels.ising import IsingKernel
 from qperov.studies.inverse_design.features import CrystalFeatures
 from qperov.studies.regressors import (
     CANDIDATES,
@@ -40,6 +43,7 @@ from qperov.studies.regressors import (
     RANGES,
     REUPLOADED_QUBITS,
     grid_search,
+    ising_search,
     most_line_qubits,
     regressors,
     search_size,
@@ -53,6 +57,11 @@ FEWEST_FOR_NETWORKS = 100
 LOOKED_AT = 200
 #: Rows that are left out where time is short.
 LEFT_OUT = ("Gradient boosting", "Quantum kernel ridge")
+#: Sites up to which decorations have a qubit each, and what of the classical models of their pairs stands beside.
+MOST_SITES = 20
+RIVALS = ("Ridge", "Kernel ridge", "Kernel ridge, RBF", "Kernel ridge, Laplacian", "SVR", "Gaussian process")
+#: Crystals on which the couplings of an Ising kernel are trained; with ``quick``.
+TRAINED, QUICK_TRAINED = 200, 60
 #: Name of the reference that expands the energy in correlation functions.
 EXPANSION = "Cluster expansion"
 
@@ -182,6 +191,14 @@ def build_suite(
             "nothing there: MAE 0.1158 meV/atom with it, 0.1146 from its labels alone (structure factors, five folds, "
             "p 0.43; experiments/benchmarks/cnn.py)."
         )
+    if exploratory and len(lattices) == 1 and 0 < len(lattices[0].sites) <= MOST_SITES:
+        decorated = decoration_models(dataset, quick=quick, random_state=random_state)
+        models += decorated
+        notes += [
+            "Ising models have a qubit a decorated site, couplings by shell, and average over the cell's symmetry; "
+            "the Gaussian process trains one coupling a shell by its marginal likelihood. The classical models of "
+            f"{decorated[0].descriptor} see their point and pair correlations."
+        ]
     physical = references(dataset, lattices, quick=quick, exploratory=exploratory, random_state=random_state)
     models += physical
     if physical:
@@ -243,6 +260,23 @@ def references(
         search = grid_search(Ridge(), {"alpha": list(np.logspace(-9, 1, 6))})
         found.append(Model(EXPANSION, search, PXRDFeaturizer("correlations"), family="reference", role="contrast"))
     return found
+
+
+def decoration_models(dataset: CrystalDataset, *, quick: bool = False, random_state: int = 0) -> list[Model]:
+    """Ising kernels of the decorations of one lattice, and classical models of their correlations."""
+    decorations = Decorations().fit(dataset.structures)
+    kernel = IsingKernel(decorations.bonds_, decorations.permutations_, lengths=decorations.lengths_)
+    steps = (("correlations", SpinCorrelations(decorations.permutations_)), *components())
+    rank = count_components(Pipeline([("features", decorations), *steps]), dataset)
+    beside = regressors(rank, len(dataset), quick=quick, exploratory=True, random_state=random_state)
+    per_shell = clone(kernel).set_params(couplings=[0.02] * len(decorations.lengths_))
+    process = IsingGaussianProcess(per_shell, n_subset=QUICK_TRAINED if quick else TRAINED, random_state=random_state)
+    quantum = [
+        Model("Ising QSVR", ising_search(kernel, quick=quick, random_state=random_state), family="quantum"),
+        Model("Ising Gaussian process", process, family="quantum"),
+    ]
+    rivals = [replace(model, transformers=steps) for model in beside if model.name in RIVALS]
+    return [replace(model, featurizer=Decorations()) for model in (*quantum, *rivals)]
 
 
 def lattices_of(dataset: CrystalDataset) -> list[ParentLattice]:

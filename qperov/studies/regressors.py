@@ -36,6 +36,7 @@ from qperov.evaluation.searches import SampledGroupKFold
 from qperov.quantum.autoencoder.autoencoder import QuantumAutoencoder
 from qperov.quantum.estimators.regression import QuantumKernelRidge, QuantumSVR
 from qperov.quantum.kernels.fidelity import FidelityKernel
+from qperov.quantum.kernels.ising import IsingKernel
 from qperov.quantum.kernels.projected import ProjectedKernel
 
 #: Logarithmic ranges. Penalties are those of labels of unit variance. A width is a length in units of the typical
@@ -48,6 +49,8 @@ RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
         "width": (0.3, 10.0),
         "p": (0.5, 2.0),  # of the power-exponential kernel
         "gamma": (0.1, 10.0),  # of the projected kernel, beside its bandwidth
+        "coupling": (0.01, 0.3),  # of Ising kernels: that of the nearest neighbours, in radians
+        "decay": (1.0, 30.0),  # and the length in Å along which it falls
         "neighbours": (1, 50),
         "learning_rate": (0.03, 0.5),  # of boosted trees, and their leaves
         "max_leaf_nodes": (3, 32),
@@ -210,6 +213,19 @@ def grid_search(
     grids = [grid] if isinstance(grid, dict) else grid
     parameters = [{f"regressor__{name}": values for name, values in one.items()} for one in grids]
     return GridSearchCV(target, parameters, scoring="neg_mean_absolute_error", cv=cv)
+
+
+def ising_search(kernel: IsingKernel, *, quick: bool = False, random_state: int = 0) -> GridSearchCV:
+    """Support vector regression on decorations, the coupling and its decay searched beside the penalty."""
+    count, kernels = (QUICK_CANDIDATES, QUICK_SETTINGS) if quick else (CANDIDATES, SETTINGS)
+    penalties = np.reshape([point["C"] for point in draw(("C",), count, random_state)], (kernels, -1))
+    grid = [
+        {"kernel__couplings": [p["coupling"]], "kernel__decay": [p["decay"]], "C": chosen}
+        for p, chosen in zip(draw(("coupling", "decay"), kernels, random_state), penalties.tolist(), strict=True)
+    ]
+    most = search_size(quick=quick, exploratory=True)
+    folds = SampledGroupKFold(INNER_FOLDS, n_samples=most, random_state=random_state)
+    return grid_search(QuantumSVR(kernel, epsilon=EPSILON), grid, folds)
 
 
 def regressors(
