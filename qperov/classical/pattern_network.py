@@ -35,11 +35,11 @@ NOT_SAVED = ("device", "random_state", "progress")
 class PatternNetwork(ClassifierMixin, BaseEstimator):
     r"""All-convolutional network for patterns: three convolutions, the mean over all angles, a linear layer.
 
-    The pattern times cos(π k u), k = 0…7, u from 0 to 1 along it · Conv(8→c, k15, step 4) ReLU · Conv(c→c, k9, step 2) ReLU · Conv(c→c, k5) ReLU · mean over positions · linear. Since
-    the mean comes last, the score of a class is (ten times) the mean of its activation map
-    :math:`M_k(x) = \sum_c w_{kc} f_c(x) + b_k`. Classes count alike in the loss, whatever their numbers. In training
-    each pattern is moved along its grid, and stretches of it made stronger and weaker, at random. Needs PyTorch
-    (``pip install 'qperov[torch]'``).
+    The pattern times cos(π k u), k = 0…7, u from 0 to 1 along it · Conv(8→c, k15, step 4) ReLU · Conv(c→c, k9, step 2)
+    ReLU · Conv(c→c, k5) ReLU · linear · ten times the mean over positions. Since the mean comes last, the score of a
+    class is that of its activation map :math:`M_k(x) = \sum_c w_{kc} f_c(x) + b_k`. Classes count alike in the loss,
+    whatever their numbers. In training each pattern is moved along its grid, and stretches of it made stronger and
+    weaker, at random. Needs PyTorch (``pip install 'qperov[torch]'``).
 
     Parameters
     ----------

@@ -177,7 +177,7 @@ def compare(
     studies: Studies = "none",
     keep: Keep = None,
 ) -> None:
-    """Compare quantum and classical regression on your crystals or measured patterns.
+    """Compare quantum and classical models on your crystals or measured patterns: numbers or classes.
 
     Symmetry copies stay in one fold; every score comes with baselines, intervals and upper bounds. The run
     directory holds the record, the predictions, the figures and report.html.
@@ -187,10 +187,10 @@ def compare(
     qperov compare crystals/ --labels labels.csv --target gap --unit eV
     qperov compare poscars.tar.gz --labels labels.csv --target energy_ev_per_cell --id-columns set,number
     qperov compare heo106 --target lattice_parameter
+    qperov compare films
     qperov compare scans/ --labels labels.csv --target size_nm --wavelength CuKa --group-column batch
     """
     from qperov.datasets.dataset import CrystalDataset
-    from qperov.errors import DatasetKindError
 
     chosen = _chosen_studies(studies)
     if keep and random_split:
@@ -204,9 +204,9 @@ def compare(
     if source.target is None and source.labels is None and source.path.exists():
         source = replace(source, target="energy_per_atom")
     dataset = datasets.load_samples(source, scans, store)
-    if dataset.y is not None and dataset.y.dtype.kind != "f":
-        raise DatasetKindError(f"{dataset.target} of {dataset.name} is a class, and only numbers can be compared yet")
     crystals = isinstance(dataset, CrystalDataset)
+    if chosen and dataset.y is not None and dataset.y.dtype.kind != "f":
+        raise typer.BadParameter("these sections are of numbers, and labels are classes", param_hint="--studies")
     if keep and not crystals:
         raise typer.BadParameter("models of measured patterns cannot be kept yet", param_hint="--keep")
     with screen.status("Finding groups"):
@@ -245,11 +245,13 @@ def _compare_and_report(
     from qperov import compare as compare_models
     from qperov.datasets.dataset import CrystalDataset
     from qperov.datasets.names import check_name
+    from qperov.datasets.pattern_dataset import PatternDataset
     from qperov.records import write_record
     from qperov.records.runs import claim_run, discard_folds, unfinished_run
     from qperov.reports import build_report
     from qperov.studies.crystal import crystal_study
     from qperov.studies.kernel_matrices import kernel_matrices
+    from qperov.studies.measured.activation import activation_studies
     from qperov.studies.measured.models import build_measured_suite
     from qperov.studies.models import build_suite
 
@@ -297,11 +299,16 @@ def _compare_and_report(
     }
     sections = _sections(studies, dataset, suite, comparison, quick, seed, jobs)
     compositions = []
+    if isinstance(dataset, PatternDataset) and comparison.classes:
+        with screen.status("Asking the network what it sees"):
+            sections = (*activation_studies(suite, dataset), *sections)
     if isinstance(dataset, CrystalDataset):
         sections = (*crystal_study(dataset), *sections)
         compositions = [structure.composition.reduced_formula for structure in dataset.structures]
-    with screen.status("Computing kernel matrices for the maps"):
-        kernels = kernel_matrices(suite.models, comparison)
+    kernels = {}
+    if not comparison.classes:
+        with screen.status("Computing kernel matrices for the maps"):
+            kernels = kernel_matrices(suite.models, comparison)
     with screen.status("Writing the record, drawing figures and maps"):
         record = write_record(
             claim_run(runs, name),

@@ -98,13 +98,18 @@ def print_table(comparison: Comparison) -> None:
 
     from qperov.evaluation.problem import BASELINES
     from qperov.reports.words.answer import planned_lines
-    from qperov.reports.words.findings import interval
+    from qperov.reports.words.findings import HEADINGS, interval
+    from qperov.reports.words.introduction import class_counts
 
     label = comparison.label
     unit = label["unit"] or ""
     for sentence in label["provenance"]:
         _wrapped(f"labels: {sentence}")
-    _wrapped(f"{label['target']}: mean {label['mean']:.6g}, standard deviation {label['sd']:.4g} {unit}")
+    classes = bool(comparison.classes)
+    if classes:
+        _wrapped(f"{label['target']}: {'; '.join(class_counts(comparison))}")
+    else:
+        _wrapped(f"{label['target']}: mean {label['mean']:.6g}, standard deviation {label['sd']:.4g} {unit}")
     _wrapped(comparison.settings["split"])
     for warning in comparison.warnings:
         _wrapped(f"warning: {warning}", err=True)
@@ -112,21 +117,25 @@ def print_table(comparison: Comparison) -> None:
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         caption="out-of-fold scores with 95 % intervals by bootstrap over groups, without variation of the training; "
-        "R² ≤: ceiling of the descriptor",
+        + ("balanced error: 1 − balanced accuracy" if classes else "R² ≤: ceiling of the descriptor"),
     )
-    for column in ("model", f"MAE {unit}", "R²", "ρ", "s"):
+    shown = ("accuracy", "macro_f1") if classes else ("r2", "spearman")
+    short = {"spearman": "ρ", "macro_f1": "F1"}
+    headings = [short.get(name, HEADINGS[name]) for name in shown]
+    for column in ("model", f"{HEADINGS[comparison.loss]} {unit}", *headings, "s"):
         table.add_column(column, justify="left" if column == "model" else "right", no_wrap=True)
     scores = comparison.table
     ceilings = comparison.descriptors.set_index("descriptor")["ceiling_r2"]
     for descriptor, rows in scores.groupby("descriptor", sort=False):
         if descriptor in ceilings:
-            table.add_row(f"{descriptor}, R² ≤ {ceilings[descriptor]:.2f}", style="bold")
+            ceiling = "" if classes else f", R² ≤ {ceilings[descriptor]:.2f}"
+            table.add_row(f"{descriptor}{ceiling}", style="bold")
         for _, row in rows.iterrows():
             table.add_row(
                 BASELINES.get(row["model"], row["name"]),
-                "{} [{}]".format(*interval(row, "mae")),
-                interval(row, "r2")[0],
-                "–" if row.kind == "baseline" else f"{row.spearman:.2f}",
+                "{} [{}]".format(*interval(row, comparison.loss)),
+                interval(row, shown[0])[0],
+                "–" if row.kind == "baseline" else f"{row[shown[1]]:.2f}",
                 f"{row.seconds:.1f}",
             )
         table.add_section()

@@ -78,8 +78,8 @@ def compare(
     ----------
     models : mapping of str to estimator or Model
         With a dataset: pipelines whose first step turns structures into features; the features are computed once for
-        each distinct first step. With arrays: any regressors or classifiers. A search gives the number of its inner folds, or a
-        splitter that heeds groups.
+        each distinct first step. With arrays: any regressors or classifiers. A search gives the number of its inner
+        folds, or a splitter that heeds groups.
     data : CrystalDataset or ndarray, shape (n, d)
         A dataset brings its own ``y`` and ``groups``.
     y : ndarray, shape (n,)
@@ -218,7 +218,8 @@ def _warned(results: list[FoldResult]) -> tuple[str, ...]:
         if result.warned:
             found.setdefault(result.model, []).append("; ".join(result.warned))
     return tuple(
-        f"{model} warned in {len(texts)} of {folds[model]} folds: {texts[0]}." for model, texts in found.items()
+        f"{model} warned in {len(texts)} of {folds[model]} folds: {texts[0].rstrip('.')}."
+        for model, texts in found.items()
     )
 
 
@@ -238,7 +239,7 @@ def _warnings(problem: Problem, grouped: np.ndarray, dealt: list[Fold], split: s
             if (parts := ungrouped_parameters(model.of_features))
         ]
     found += _class_cautions(problem, grouped, dealt)
-    noise, spread = problem.label.get("noise"), problem.label.get("sd")
+    noise, spread = problem.label.get("noise"), problem.label.get("sd", 0.0)
     if noise is not None and noise > 0.5 * spread:
         found.append(
             f"Labels of equivalent crystals scatter by {noise:.3g} (standard deviation), against a spread of "

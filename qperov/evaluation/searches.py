@@ -71,7 +71,7 @@ def class_score(estimator: BaseEstimator, X: Any, y: np.ndarray) -> float:
 
     The mean is over the classes of ``y``; a class that was not learnt from has the least probability.
     """
-    names, code = np.unique(y, return_inverse=True)
+    code = np.unique(y, return_inverse=True)[1]
     score = float(np.mean(np.bincount(code, weights=estimator.predict(X) == y) / np.bincount(code)))
     if not hasattr(estimator, "predict_proba"):
         return score

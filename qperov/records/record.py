@@ -97,7 +97,7 @@ def read_record(directory: str | Path) -> Record:
             predictions=tables["predictions.parquet"].to_pandas(),
             features={item["name"]: _matrix(_read_part(path, item["file"], files)) for item in features},
             ids=tuple(tables["labels.parquet"]["id"].to_pylist()),
-            y=tables["labels.parquet"]["y"].to_numpy().copy(),
+            y=np.array(tables["labels.parquet"]["y"].to_pylist()),
             settings=decode(stored["settings"]),
             warnings=tuple(stored["warnings"]),
         )

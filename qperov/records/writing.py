@@ -118,7 +118,7 @@ def _write_parts(
     triangles: dict[str, np.ndarray],
     compositions: list[str],
 ) -> None:
-    labels = pa.table({"id": pa.array(clean(list(comparison.ids)), pa.string()), "y": np.asarray(comparison.y, float)})
+    labels = pa.table({"id": pa.array(clean(list(comparison.ids)), pa.string()), "y": _labels(comparison)})
     if compositions:
         labels = labels.append_column("composition", pa.array(clean(compositions), pa.string()))
     parts = {"labels.parquet": labels, "predictions.parquet": _columns(comparison.predictions, "predictions")}
@@ -160,6 +160,11 @@ def _write_parts(
     body["digest"] = digest(body)
     lines = [f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in body.items()]
     (folder / "record.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def _labels(comparison: Comparison) -> pa.Array:
+    y = comparison.y
+    return pa.array(clean(y.tolist()), pa.string()) if comparison.classes else pa.array(np.asarray(y, dtype=float))
 
 
 def _columns(frame: pd.DataFrame, where: str) -> pa.Table:

@@ -10,7 +10,8 @@
     ``name``, ``fingerprint``, ``n``, ``left_out`` (kind → count).
 ``label``
     ``target``, ``unit``, ``n``, ``n_groups``, ``mean``, ``sd``, ``min``, ``max``, ``noise`` (the noise floor: standard
-    deviation inside symmetry classes) and ``provenance``.
+    deviation inside symmetry classes) and ``provenance``; where labels are classes, ``classes`` (class → ``n``,
+    ``groups``, ``scored``) in place of ``mean`` to ``noise``, and ``error`` in place of ``mae`` in every key below.
 ``metrics``
     Score → ``unit`` ("" for none), ``better`` ("smaller" or "larger") and ``about``.
 ``confidence``
@@ -50,7 +51,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qperov.evaluation.results import METRICS, Comparison
+from qperov.evaluation.results import Comparison
 from qperov.records.record import Record
 from qperov.records.study import Study
 from qperov.reports.latex import latex_table
@@ -66,6 +67,12 @@ ABOUT = {
     "r2": ("larger", "coefficient of determination: 1 is perfect, 0 a constant prediction"),
     "spearman": ("larger", "Spearman's rank correlation of predicted and true values"),
     "maer": ("smaller", "mean of |error / label|: depends on the zero of the label"),
+    "error": ("smaller", "balanced error: 1 − balanced accuracy"),
+    "balanced_accuracy": ("larger", "mean over the scored classes of the share of their samples that is right"),
+    "accuracy": ("larger", "share of the samples of scored classes that is right"),
+    "macro_f1": ("larger", "mean over the scored classes of F1"),
+    "log_loss": ("smaller", "mean of −ln of the true class's probability, 0.001 at least"),
+    "calibration_error": ("smaller", "mean over ten bins of |share that is right − mean highest probability|"),
 }
 #: Columns of a tested pair; older records lack some of the last.
 PAIR = (
@@ -103,6 +110,7 @@ def metrics(record: Record) -> dict[str, Any]:
             "metrics": {
                 name: {"unit": unit if name in ("mae", "rmse") else "", "better": better, "about": about}
                 for name, (better, about) in ABOUT.items()
+                if name in comparison.metrics
             },
             "confidence": CONFIDENCE,
             "models": _models(comparison),
@@ -140,7 +148,7 @@ def _models(comparison: Comparison) -> list[dict[str, Any]]:
                 "family": row["family"],
                 "scores": {
                     name: {"value": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]}
-                    for name in METRICS
+                    for name in comparison.metrics
                 },
                 "ceiling_r2": row["ceiling_r2"],
                 "seconds": row["seconds"],
@@ -154,7 +162,7 @@ def _models(comparison: Comparison) -> list[dict[str, Any]]:
 
 def _baselines(comparison: Comparison) -> list[str]:
     table = say.scored_models(comparison)
-    return table[table["family"] == "baseline"].sort_values("mae", kind="stable")["model"].tolist()
+    return table[table["family"] == "baseline"].sort_values(comparison.loss, kind="stable")["model"].tolist()
 
 
 def _pairs(comparison: Comparison) -> list[dict[str, Any]]:
@@ -163,7 +171,8 @@ def _pairs(comparison: Comparison) -> list[dict[str, Any]]:
         tested = say.difference(comparison, row["model_a"], row["model_b"])
         assert tested is not None  # it stands in this table
         told = {"significant": tested.significant, "verdict": tested.verdict}
-        pairs.append({name: row.get(name) for name in PAIR} | told)
+        columns = [f"delta_{comparison.loss}" if name == "delta_mae" else name for name in PAIR]
+        pairs.append({name: row.get(name) for name in columns} | told)
     return pairs
 
 

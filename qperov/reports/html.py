@@ -10,7 +10,7 @@ from qperov.records.record import Record, slug
 from qperov.records.study import Study
 from qperov.reports.exports import write_exports
 from qperov.reports.figures.charts import draw_chart
-from qperov.reports.figures.scores import draw_best, draw_parity, draw_scores
+from qperov.reports.figures.scores import draw_best, draw_confusion, draw_parity, draw_reliability, draw_scores
 from qperov.reports.figures.style import save
 from qperov.reports.maps.section import map_section
 from qperov.reports.page import Section, embedded, full_stop, plain, render
@@ -27,6 +27,7 @@ from qperov.reports.words.page_tables import (
     planned_questions,
     rope_text,
     score_groups,
+    score_headings,
     tested_pairs,
 )
 from qperov.reports.words.sources import sources
@@ -63,7 +64,9 @@ def build_report(record: Record, *, out: Path | None = None) -> Path:
     write_exports(record)
     comparison, issues = record.comparison, record.dataset.get("issues", [])
     asked = questions(comparison)
-    maps = map_section(record, figures, seed=MAP_SEED, first=asked[0].descriptor if asked else "")
+    # colours of maps are numbers
+    first = asked[0].descriptor if asked else ""
+    maps = [] if comparison.classes else map_section(record, figures, seed=MAP_SEED, first=first)
     families = {str(row["name"]): str(row["family"]) for _, row in say.scored_models(comparison).iterrows()}
     studies = _studies([study for study in record.studies if study.tables or study.charts], figures, families)
     sections = [study for study in studies if study["kind"] != CRYSTAL]
@@ -73,11 +76,15 @@ def build_report(record: Record, *, out: Path | None = None) -> Path:
         record=record,
         title=title(comparison),
         lead=f"{contestants(comparison)} on the same folds",
-        sections=_contents(maps, sections),
+        sections=_contents(maps, sections, say.samples(comparison)),
         answer=answer(comparison),
         best_caption=best_caption(comparison),
         facts=data_facts(record),
         label=comparison.label,
+        classes=comparison.classes,
+        samples=say.samples(comparison),
+        loss=say.loss_name(comparison),
+        score_headings=score_headings(comparison),
         unit=comparison.label.get("unit") or "",
         warnings=comparison.warnings,
         issues=issues[:FEW_ISSUES],
@@ -115,14 +122,14 @@ def _task(record: Record) -> dict[str, Any]:
     return settings | ({"fingerprint of the data": fingerprint} if fingerprint else {})
 
 
-def _contents(maps: list[dict[str, Any]], studies: list[dict[str, Any]]) -> list[Section]:
+def _contents(maps: list[dict[str, Any]], studies: list[dict[str, Any]], samples: str) -> list[Section]:
     """The page's sections in their order."""
     return [
         Section("data", "Data"),
         Section("scores", "Scores"),
         Section("planned", "Quantum against classical"),
         *(Section(study["anchor"], study["title"]) for study in studies),
-        *([Section("maps", "Maps of the crystals")] if maps else []),
+        *([Section("maps", f"Maps of the {samples}")] if maps else []),
         Section("method", "Method, settings and sources"),
         Section("reproduce", "How to reproduce it"),
     ]
@@ -133,18 +140,20 @@ def _pictures(comparison: Comparison, figures: Path) -> dict[str, str]:
     best = [str(row["model"]) for row in leaders(comparison) if row["family"] != "baseline"]
     table = say.scored_models(comparison)
     others = table.loc[(table["family"] != "baseline") & ~table["model"].isin(best), "model"].tolist()
-    save(draw_parity(comparison), figures / "parity")
+    draw_predictions = draw_confusion if comparison.classes else draw_parity
+    save(draw_predictions(comparison), figures / "parity")
     pictures = {
         "best": draw_best(comparison),
         "best_narrow": draw_best(comparison, narrow=True),
         "scores": draw_scores(comparison),
         "scores_narrow": draw_scores(comparison, narrow=True),
-        "parity": draw_parity(comparison, best),
-        **({"parity_others": draw_parity(comparison, others)} if others and best else {}),
+        "parity": draw_predictions(comparison, best),
+        **({"parity_others": draw_predictions(comparison, others)} if others and best else {}),
+        **({"reliability": draw_reliability(comparison, best)} if comparison.classes and best else {}),
     }
     files = {name: save(picture, figures / name.replace("_", "-"))["png"] for name, picture in pictures.items()}
     found = {name: embedded(file, folded=name == "parity_others") for name, file in files.items()}
-    return {"parity_others": "", **found}
+    return {"parity_others": "", "reliability": "", **found}
 
 
 # --- studies ------------------------------------------------------------------------------------

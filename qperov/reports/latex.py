@@ -18,6 +18,7 @@ from pylatexenc.latexencode import (
 
 from qperov.evaluation.results import Comparison
 from qperov.reports.words import findings as say
+from qperov.reports.words.introduction import class_counts
 from qperov.reports.words.number_format import significant
 
 #: Commands of LaTeX itself, in text and in formulas; a character that needs a package, even textcomp, is not typeset.
@@ -40,6 +41,10 @@ OWN = {
 }  # fmt: skip
 #: Scores of the table, with their headings.
 SHOWN = (("mae", "MAE"), ("rmse", "RMSE"), ("r2", "$R^2$"), ("spearman", r"Spearman $\rho$"))
+SHOWN_OF_CLASSES = (
+    ("balanced_accuracy", "Balanced accuracy"), ("accuracy", "Accuracy"), ("macro_f1", "Macro F1"),
+    ("log_loss", "Log loss"),
+)  # fmt: skip
 
 
 def latex_table(comparison: Comparison) -> str:
@@ -47,8 +52,13 @@ def latex_table(comparison: Comparison) -> str:
     table = say.scored_models(comparison)
     unit = escape(str(comparison.label.get("unit") or ""))
     costs = [name for name in ("seconds", "memory_mb") if name in table]
-    heads = ["Model", *(head for _, head in SHOWN), *({"seconds": "Time", "memory_mb": "Memory"}[c] for c in costs)]
-    units = ["", unit, unit, "", "", *({"seconds": "s", "memory_mb": "MB"}[c] for c in costs)]
+    shown = SHOWN_OF_CLASSES if comparison.classes else SHOWN
+    heads = ["Model", *(head for _, head in shown), *({"seconds": "Time", "memory_mb": "Memory"}[c] for c in costs)]
+    units = [
+        "",
+        *(unit if name in ("mae", "rmse") else "" for name, _ in shown),
+        *({"seconds": "s", "memory_mb": "MB"}[c] for c in costs),
+    ]
     width = len(heads)
     lines = [
         "% Made by qperov of a run's record. In the preamble: \\usepackage{booktabs}",
@@ -64,7 +74,7 @@ def latex_table(comparison: Comparison) -> str:
     for heading, rows in say.score_blocks(comparison):
         lines += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{\textit{{{escape(heading)}}}}} \\"]
         for _, row in rows.iterrows():
-            scores = [say.interval(row, metric) for metric, _ in SHOWN]
+            scores = [say.interval(row, metric) for metric, _ in shown]
             values = [escape(value) for value, _ in scores]
             ends = [rf"{{\scriptsize [{escape(text.replace(' … ', ', '))}]}}" if text else "" for _, text in scores]
             prices = [escape(significant(float(row[name]), 2)) for name in costs]
@@ -75,9 +85,12 @@ def latex_table(comparison: Comparison) -> str:
 
 def _caption(comparison: Comparison) -> str:
     label, unit = comparison.label, say.with_unit(comparison)
-    what = f"{label['target'] or 'the target'} of {label['n']} crystals of {label['name']}"
-    text = f"Out-of-fold scores for {what}, with 95 % intervals by bootstrap over independent groups of crystals. "
-    text += f"Standard deviation of the label: {significant(label['sd'])}{unit}."
+    what = f"{label['target'] or 'the target'} of {label['n']} {say.samples(comparison)} of {label['name']}"
+    text = f"Out-of-fold scores for {what}, with 95 % intervals by bootstrap over independent groups. "
+    if comparison.classes:
+        text += f"Classes: {'; '.join(class_counts(comparison))}."
+    else:
+        text += f"Standard deviation of the label: {significant(label['sd'])}{unit}."
     if origin := " ".join(label["provenance"]):
         text += f" Labels: {origin}."
     return escape(text)

@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from qperov.evaluation.metrics import CALIBRATION_BINS
 from qperov.evaluation.results import Comparison
 from qperov.reports.figures.style import COLOURS, FAINT, GREY, INK, MARKERS, shorten, style
 from qperov.reports.words.answer import leaders
-from qperov.reports.words.findings import best_baseline, interval, score_blocks, scored_models
+from qperov.reports.words.findings import best_baseline, interval, loss_name, score_blocks, scored_models
 
 #: Inches across a figure for a telephone.
 NARROW = 4.2
@@ -26,7 +28,7 @@ NARROW = 4.2
 
 
 def draw_best(comparison: Comparison, *, narrow: bool = False) -> Figure:
-    """MAE with its 95 % interval of the best quantum and classical model, the best reference and the better constant.
+    """MAE (balanced error) with its 95 % interval of the best model of each family and of the better constant.
 
     Parameters
     ----------
@@ -35,7 +37,8 @@ def draw_best(comparison: Comparison, *, narrow: bool = False) -> Figure:
         For a telephone.
     """
     rows, constant = leaders(comparison), best_baseline(comparison)
-    ends = [value for row in rows for value in (row["mae"], row["mae_high"]) if math.isfinite(value)]
+    loss = comparison.loss
+    ends = [value for row in rows for value in (row[loss], row[f"{loss}_high"]) if math.isfinite(value)]
     limit = 1.06 * max(ends, default=1.0) or 1.0
     with style():
         figure = Figure(
@@ -43,9 +46,9 @@ def draw_best(comparison: Comparison, *, narrow: bool = False) -> Figure:
         )
         axes = figure.subplots()
         if constant is not None:
-            axes.axvline(constant["mae"], color=GREY, linewidth=1.1, linestyle=(0, (5, 2)), zorder=1)
+            axes.axvline(constant[loss], color=GREY, linewidth=1.1, linestyle=(0, (5, 2)), zorder=1)
         for k, row in enumerate(rows):
-            _interval(axes, _Line(k, row), "mae", 0, limit)
+            _interval(axes, _Line(k, row), loss, 0, limit)
             of = f" · {row['descriptor']}" if row["descriptor"] else ""
             name = shorten(str(row["name"]), 34)
             name = (
@@ -54,7 +57,7 @@ def draw_best(comparison: Comparison, *, narrow: bool = False) -> Figure:
             text = f"{row['family'] if row['family'] != 'baseline' else 'constant'}: {name}"
             at: Any = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center"}
             axes.annotate(text, (0, k), xytext=(2, 11), color=COLOURS[row["family"]], weight="bold", **at)
-            axes.annotate(interval(row, "mae")[0], (1, k), xytext=(5, 0), annotation_clip=False, **at)
+            axes.annotate(interval(row, loss)[0], (1, k), xytext=(5, 0), annotation_clip=False, **at)
         axes.set_xlim(0, limit)
         axes.set_ylim(len(rows) - 0.55, -0.75)
         axes.set_yticks([])
@@ -62,7 +65,7 @@ def draw_best(comparison: Comparison, *, narrow: bool = False) -> Figure:
         axes.grid(axis="x", color=FAINT, linewidth=0.6)
         axes.set_axisbelow(True)
         unit = f" / {comparison.label['unit']}" if comparison.label.get("unit") else ""
-        axes.set_xlabel(f"MAE{unit} (smaller is better)")
+        axes.set_xlabel(f"{loss_name(comparison)}{unit} (smaller is better)")
     return figure
 
 
@@ -76,7 +79,8 @@ class _Line:
 
 
 def draw_scores(comparison: Comparison, *, narrow: bool = False) -> Figure:
-    """Forest plot: MAE and R² of each model with 95 % intervals, by descriptor, best first.
+    """Forest plot: MAE and R² of each model with 95 % intervals, by descriptor, best first; of classes balanced error
+    and accuracy.
 
     Marks what a constant scores, the label's standard deviation and noise floor, and each descriptor's ceiling R².
 
@@ -84,7 +88,7 @@ def draw_scores(comparison: Comparison, *, narrow: bool = False) -> Figure:
     ----------
     comparison : Comparison
     narrow : bool
-        For a telephone: MAE alone.
+        For a telephone: the first of the two alone.
     """
     table = scored_models(comparison)
     lines: list[_Line] = []
@@ -104,9 +108,12 @@ def draw_scores(comparison: Comparison, *, narrow: bool = False) -> Figure:
         figure = Figure(figsize=(NARROW if narrow else 10.5, 1.35 + 0.225 * y), layout="constrained")
         shape: dict[str, Any] = {"ncols": 1} if narrow else {"ncols": 2, "sharey": True, "width_ratios": (1.25, 1)}
         left, *others = figure.subplots(1, squeeze=False, **shape)[0]
-        _mae_panel(left, comparison, lines, narrow)
+        _loss_panel(left, comparison, lines, narrow)
         for right in others:
-            _r2_panel(right, lines, spans)
+            if comparison.classes:
+                _accuracy_panel(right, lines)
+            else:
+                _r2_panel(right, lines, spans)
         for axes in (left, *others):
             axes.set_ylim(y - 0.6, -0.7)
             axes.tick_params(axis="y", length=0)
@@ -133,14 +140,15 @@ def draw_scores(comparison: Comparison, *, narrow: bool = False) -> Figure:
     return figure
 
 
-def _mae_panel(axes: Axes, comparison: Comparison, lines: list[_Line], narrow: bool) -> None:
-    label, constant = comparison.label, best_baseline(comparison)
-    reference = max(label["sd"], constant["mae"] if constant is not None else 0)
-    tops = [line.row["mae"] for line in lines] + [line.row["mae_high"] for line in lines]
+def _loss_panel(axes: Axes, comparison: Comparison, lines: list[_Line], narrow: bool) -> None:
+    label, constant, loss = comparison.label, best_baseline(comparison), comparison.loss
+    spread = label.get("sd", 0.0)
+    reference = max(spread, constant[loss] if constant is not None else 0)
+    tops = [line.row[loss] for line in lines] + [line.row[f"{loss}_high"] for line in lines]
     limit = 1.04 * min(max([reference, *(t for t in tops if math.isfinite(t))]), 2 * reference or 1.0)
-    marks: list[tuple[float, str, Any]] = [(label["sd"], "label's sd", (0, (1, 1.5)))]
+    marks: list[tuple[float, str, Any]] = [(spread, "label's sd", (0, (1, 1.5)))] if "sd" in label else []
     if constant is not None:
-        marks.append((constant["mae"], f"constant ({constant['model']})", (0, (5, 2))))
+        marks.append((constant[loss], f"constant ({constant['model']})", (0, (5, 2))))
     if label.get("noise") is not None and math.isfinite(label["noise"]):
         marks.append((label["noise"], "label's noise", (0, (3, 1.5, 1, 1.5))))
     for value, _, dashes in marks:
@@ -151,14 +159,21 @@ def _mae_panel(axes: Axes, comparison: Comparison, lines: list[_Line], narrow: b
         ncols=1 if narrow else 3, fontsize=8.5, borderaxespad=0.2, handlelength=1.8, columnspacing=1.2,
     )  # fmt: skip
     for line in lines:
-        _interval(axes, line, "mae", 0, limit)
+        _interval(axes, line, loss, 0, limit)
         axes.annotate(
-            interval(line.row, "mae")[0], (1, line.y), xycoords=("axes fraction", "data"), xytext=(5, 0),
+            interval(line.row, loss)[0], (1, line.y), xycoords=("axes fraction", "data"), xytext=(5, 0),
             textcoords="offset points", va="center", fontsize=8.5, color=INK, annotation_clip=False,
         )  # fmt: skip
     axes.set_xlim(0, limit)
     unit = f" / {label['unit']}" if label.get("unit") else ""
-    axes.set_xlabel(f"MAE{unit}{'' if narrow else ', 95 % interval'} (smaller is better)")
+    axes.set_xlabel(f"{loss_name(comparison)}{unit}{'' if narrow else ', 95 % interval'} (smaller is better)")
+
+
+def _accuracy_panel(axes: Axes, lines: list[_Line]) -> None:
+    for line in lines:
+        _interval(axes, line, "accuracy", 0, 1)
+    axes.set_xlim(0, 1.02)
+    axes.set_xlabel("accuracy, 95 % interval (1 is perfect)")
 
 
 def _r2_panel(axes: Axes, lines: list[_Line], spans: list[tuple[float, float, float]]) -> None:
@@ -225,6 +240,98 @@ def draw_parity(comparison: Comparison, models: Sequence[str] = ()) -> Figure:
         target = comparison.label["target"]
         figure.supxlabel(f"true {target}{unit}", fontsize=10)
         figure.supylabel(f"predicted, out of fold{unit}", fontsize=10)
+    return figure
+
+
+def draw_confusion(comparison: Comparison, models: Sequence[str] = ()) -> Figure:
+    """Predicted against true classes, out of fold, one panel a model: samples (mean over repeats), and as colour what
+    share of their class they are.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Of classes.
+    models : sequence of str
+        By default all but constants.
+    """
+    table = scored_models(comparison)
+    if not len(models):
+        models = table.loc[table["family"] != "baseline", "model"].tolist() or table["model"].tolist()
+    rows = table.set_index("model", drop=False).loc[list(models)]
+    names = list(comparison.classes)
+    columns = min(len(rows), 3)
+    count = math.ceil(len(rows) / columns)
+    side = max(2.6, 0.42 * len(names) + 0.9)
+    by_model = dict(tuple(comparison.predictions.groupby("model", sort=False)))
+    with style():
+        figure = Figure(figsize=(side * columns + 0.9, (side + 0.75) * count + 0.3), layout="compressed")
+        grid = figure.subplots(count, columns, sharex=True, sharey=True, squeeze=False)
+        for axes, (_, row) in zip(grid.flat, rows.iterrows(), strict=False):
+            _confusion_panel(axes, row, by_model[row["model"]], names)
+        for axes in grid.flat[len(rows) :]:
+            axes.set_axis_off()
+        for j in range(columns):
+            grid[(len(rows) - 1 - j) // columns, j].tick_params(labelbottom=True)
+        figure.supxlabel("predicted, out of fold", fontsize=10)
+        figure.supylabel(f"true {comparison.label['target']}", fontsize=10)
+    return figure
+
+
+def _confusion_panel(axes: Axes, row: pd.Series, mine: pd.DataFrame, names: list[str]) -> None:
+    counts = pd.crosstab(mine["y_true"], mine["y_pred"]).reindex(index=names, columns=names, fill_value=0)
+    counts = counts / (mine["repeat"].nunique() or 1)
+    shares = counts.div(counts.sum(axis=1).where(lambda total: total > 0, 1), axis=0).to_numpy()
+    colours = LinearSegmentedColormap.from_list("family", ["white", COLOURS.get(row["family"], COLOURS["classical"])])
+    axes.imshow(shares, cmap=colours, vmin=0, vmax=1, aspect="equal")
+    for i, j in np.argwhere(counts.to_numpy() > 0):
+        shade = "white" if shares[i, j] > 0.6 else INK
+        axes.text(j, i, f"{counts.to_numpy()[i, j]:.3g}", ha="center", va="center", fontsize=8.5, color=shade)
+    axes.set_xticks(range(len(names)), [shorten(name, 12) for name in names], rotation=60, ha="right", fontsize=8)
+    axes.set_yticks(range(len(names)), [shorten(name, 12) for name in names], fontsize=8)
+    axes.tick_params(length=0)
+    numbers = f"balanced acc. {interval(row, 'balanced_accuracy')[0]}   acc. {interval(row, 'accuracy')[0]}"
+    title = [shorten(str(row["name"])), shorten(str(row["descriptor"])), numbers]
+    axes.set_title("\n".join(part for part in title if part), fontsize=9, linespacing=1.35)
+
+
+def draw_reliability(comparison: Comparison, models: Sequence[str]) -> Figure:
+    """How often the most probable class is right, against its probability, in ten bins; dots as large as the bins.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Of classes.
+    models : sequence of str
+        Those that give no probabilities are left out.
+    """
+    table = scored_models(comparison).set_index("model")
+    scored = [name for name, about in comparison.label["classes"].items() if about["scored"]]
+    columns = [f"probability_{name}" for name in comparison.classes]
+    with style():
+        figure = Figure(figsize=(4.4, 4.2), layout="constrained")
+        axes = figure.subplots()
+        axes.axline((0, 0), slope=1, color=GREY, linewidth=1, linestyle=(0, (5, 2)), zorder=1)
+        for model in models:
+            part = comparison.predictions
+            part = part[(part["model"] == model) & part["y_true"].isin(scored) & part[columns].notna().all(axis=1)]
+            if part.empty:
+                continue
+            probabilities, family = part[columns].to_numpy(), str(table.at[model, "family"])
+            right = np.array(comparison.classes)[probabilities.argmax(axis=1)] == part["y_true"].to_numpy()
+            highest = probabilities.max(axis=1)
+            bins = np.minimum((highest * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+            taken = np.unique(bins)
+            x, y = ([values[bins == b].mean() for b in taken] for values in (highest, right))
+            sizes = [12 + 160 * float(np.mean(bins == b)) for b in taken]
+            axes.plot(x, y, color=COLOURS[family], linewidth=1)
+            axes.scatter(x, y, s=sizes, color=COLOURS[family], marker=MARKERS[family], linewidths=0,
+                         label=shorten(str(table.at[model, "name"])))  # fmt: skip
+        axes.set_xlim(0, 1.03)
+        axes.set_ylim(-0.03, 1.03)
+        axes.set_aspect("equal")
+        axes.set_xlabel("probability of the most probable class")
+        axes.set_ylabel("share that is right")
+        axes.legend(fontsize=8.5, loc="upper left", markerscale=0.8)
     return figure
 
 

@@ -20,7 +20,7 @@ from qperov.reports.runs.figure import draw_runs
 from qperov.reports.runs.sets import NOT_COMPARABLE, Run, cautions, comparable_sets, named_runs, run_names
 from qperov.reports.runs.tests import RunPair, paired_differences, region, same_folds
 from qperov.reports.words import findings as say
-from qperov.reports.words.introduction import listed, target
+from qperov.reports.words.introduction import class_counts, listed, target
 from qperov.reports.words.number_format import significant
 from qperov.reports.words.page_tables import pair_cells
 from qperov.reports.words.sources import BOOTSTRAP, EQUIVALENCE, HOLM, REGION, T_TEST
@@ -85,7 +85,7 @@ def compare_runs(records: Sequence[Record], out: Path, *, left_out: Sequence[str
 def _about(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
     """The properties of each run, one row each."""
     rows: list[tuple[str, list[str]]] = []
-    for name in ("created", "dataset", "crystals", "groups", "label", "standard deviation", "split", "qperov"):
+    for name in ("created", "dataset", "samples", "groups", "label", "spread", "split", "qperov"):
         rows.append((name, [_property(run.record, name) for run in runs]))
     return rows
 
@@ -96,10 +96,12 @@ def _property(record: Record, name: str) -> str:
     return {
         "created": f"{record.created[:16].replace('T', ' ')} UTC",
         "dataset": str(record.dataset.get("name", label["name"])),
-        "crystals": str(label["n"]),
+        "samples": f"{label['n']} {say.samples(comparison)}",
         "groups": str(label.get("n_groups", ABSENT)),
         "label": f"{target(comparison)}{',' if label.get('unit') else ''}{say.with_unit(comparison)}",
-        "standard deviation": significant(label["sd"]),
+        "spread": "; ".join(class_counts(comparison))
+        if comparison.classes
+        else f"standard deviation {significant(label['sd'])}",
         "split": str(comparison.settings.get("split", ABSENT)),
         "qperov": record.versions.get("qperov", ABSENT),
     }[name]
@@ -165,6 +167,8 @@ def _set(runs: list[Run], number: int, total: int) -> dict[str, Any]:
         "label": first.label,
         "target": target(first),
         "unit": first.label.get("unit") or "",
+        "samples": say.samples(first),
+        "headings": [say.HEADINGS[name] for name in _shown(runs[0])],
         "rope": f"{significant(region(first), 2)}{say.with_unit(first)}",
         "groups": groups,
         "models": len(models),
@@ -177,11 +181,12 @@ def _set(runs: list[Run], number: int, total: int) -> dict[str, Any]:
 def _rows(runs: list[Run]) -> list[dict[str, Any]]:
     """Models by descriptor, best of the first run that has them first; a cell pair (MAE, R²) for each run."""
     tables = [say.scored_models(run.record.comparison).set_index("model") for run in runs]
+    loss, beside = _shown(runs[0])
     groups: dict[str, dict[str, float]] = {}
     for table in tables:
         for model, row in table.iterrows():
             title = "constants" if row["family"] == "baseline" else str(row["descriptor"])
-            groups.setdefault(title, {}).setdefault(str(model), float(row["mae"]))
+            groups.setdefault(title, {}).setdefault(str(model), float(row[loss]))
     found = []
     for title, models in groups.items():
         rows = []
@@ -191,13 +196,19 @@ def _rows(runs: list[Run]) -> list[dict[str, Any]]:
                 score
                 for row in mine
                 for score in (
-                    [(ABSENT, "")] * 2 if row is None else [say.interval(row, "mae"), say.interval(row, "r2")]
+                    [(ABSENT, "")] * 2 if row is None else [say.interval(row, loss), say.interval(row, beside)]
                 )
             ]
             about = next(row for row in mine if row is not None)
             rows.append({"model": model, "shown": about["name"], "family": about["family"], "scores": scores})
         found.append({"title": title, "rows": rows})
     return found
+
+
+def _shown(run: Run) -> tuple[str, str]:
+    """The two scores of the table."""
+    comparison = run.record.comparison
+    return comparison.loss, "accuracy" if comparison.classes else "r2"
 
 
 def _pairs(a: Run, b: Run, pairs: list[RunPair]) -> list[dict[str, Any]]:

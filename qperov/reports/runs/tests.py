@@ -67,7 +67,7 @@ def paired_differences(a: Comparison, b: Comparison) -> list[RunPair]:
     list of RunPair
         Empty where there are fewer than two folds.
     """
-    maes = [_fold_maes(comparison) for comparison in (a, b)]
+    losses = [_fold_losses(comparison) for comparison in (a, b)]
     names = [_models(comparison) for comparison in (a, b)]
     pairs = [(name, name) for name in names[0]["model"] if name in set(names[1]["model"])]
     leaders = [best(table) for table in names]
@@ -75,7 +75,7 @@ def paired_differences(a: Comparison, b: Comparison) -> list[RunPair]:
         pairs = list(dict.fromkeys([(str(leaders[0]["model"]), str(leaders[1]["model"])), *pairs]))
     share = float((a.folds["n_test"] / a.folds["n_train"]).mean())
     rope = region(a)
-    scores = [(one, other, maes[0][one], maes[1][other]) for one, other in pairs]
+    scores = [(one, other, losses[0][one], losses[1][other]) for one, other in pairs]
     scores = [(one, other, x, y) for one, other, x, y in scores if len(x) == len(y) > 1]
     tests = [corrected_resampled_t_test(x, y, share) for _, _, x, y in scores]
     corrected = holm([test.p for test in tests])
@@ -95,6 +95,6 @@ def _models(comparison: Comparison) -> pd.DataFrame:
     return table[table["family"] != "baseline"]
 
 
-def _fold_maes(comparison: Comparison) -> dict[str, np.ndarray]:
+def _fold_losses(comparison: Comparison) -> dict[str, np.ndarray]:
     ordered = comparison.folds.sort_values(["repeat", "fold"])
-    return {str(name): part["mae"].to_numpy(dtype=float) for name, part in ordered.groupby("model")}
+    return {str(name): part[comparison.loss].dropna().to_numpy(dtype=float) for name, part in ordered.groupby("model")}

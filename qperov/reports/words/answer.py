@@ -19,7 +19,7 @@ OUTCOMES = {
     "practically the same": "{q} and {c} are practically the same",
     "likely worse": "{q} is likely, not certainly, worse than {c}",
     "worse": "{q} is worse than {c}",
-    "undecidable": "{n} crystals do not decide between {q} and {c}",
+    "undecidable": "{n} {samples} do not decide between {q} and {c}",
 }
 
 
@@ -32,7 +32,8 @@ class Question:
     descriptor : str
     quantum, classical : str
         Models as the table calls them: chosen most often inside the folds, or the best in the table of an older record.
-    quantum_mae, classical_mae : float
+    quantum_loss, classical_loss : float
+        MAE, or balanced error of classes.
     delta, low, high : float
         MAE of quantum minus classical, and its 95 % interval; NaN where it was not tested.
     outcome : str
@@ -42,8 +43,8 @@ class Question:
     descriptor: str
     quantum: str
     classical: str
-    quantum_mae: float
-    classical_mae: float
+    quantum_loss: float
+    classical_loss: float
     delta: float
     low: float
     high: float
@@ -51,8 +52,8 @@ class Question:
 
     @property
     def least(self) -> float:
-        """The smaller of the two MAE."""
-        return min(self.quantum_mae, self.classical_mae)
+        """The smaller of the two."""
+        return min(self.quantum_loss, self.classical_loss)
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,13 @@ class Answer:
 def questions(comparison: Comparison) -> list[Question]:
     """One question a descriptor that has candidates of both families, the one with the smallest MAE first."""
     if len(comparison.planned):
-        columns = [_COLUMNS.get(name, name) for name in Question.__dataclass_fields__]
+        loss = comparison.loss
+        called = {"delta": f"delta_{loss}", "quantum_loss": f"quantum_{loss}", "classical_loss": f"classical_{loss}"}
+        columns = [called.get(name, name) for name in Question.__dataclass_fields__]
         found = [Question(*row) for row in comparison.planned[columns].itertuples(index=False)]
     else:
         found = [question for name in say.descriptor_names(comparison) for question in _tested(comparison, name)]
     return sorted(found, key=lambda question: question.least)
-
-
-_COLUMNS = {"delta": "delta_mae"}
 
 
 def _tested(comparison: Comparison, descriptor: str) -> list[Question]:
@@ -107,33 +107,33 @@ def _tested(comparison: Comparison, descriptor: str) -> list[Question]:
             outcome = "better" if tested.delta < 0 else "worse"
         elif tested.same:
             outcome = "practically the same"
-    names = (str(quantum["model"]), str(classical["model"]))
-    return [Question(descriptor, *names, float(quantum["mae"]), float(classical["mae"]), *values, outcome)]
+    names, loss = (str(quantum["model"]), str(classical["model"])), comparison.loss
+    return [Question(descriptor, *names, float(quantum[loss]), float(classical[loss]), *values, outcome)]
 
 
 def answer(comparison: Comparison) -> Answer:
     """Who leads, by how much, and whether that is decided; a model that stands there for contrast never leads."""
     asked, models = questions(comparison), say.candidates(comparison)
-    constant, top = say.best_baseline(comparison), say.best(models)
+    constant, top, named = say.best_baseline(comparison), say.best(models), say.loss_name(comparison)
     if top is None:
         return Answer("No model was compared: these are constants.", _constant(comparison, math.nan), ())
     others = [_short(question) for question in asked[1:]]
     lost = _lost(comparison, asked[0].descriptor if asked else str(top["descriptor"]))
     if constant is not None and not any(map(comparison.beats_constant, models["model"])):
-        score = f"{say.interval(top, 'mae')[0]}{say.with_unit(comparison)}"
+        score = f"{say.interval(top, comparison.loss)[0]}{say.with_unit(comparison)}"
         lead = (
             f"No model is shown to predict the {_target(comparison)} better than a constant: the best, {top['name']} "
-            f"on the {top['descriptor']}, has MAE {score}."
+            f"on the {top['descriptor']}, has {named} {score}."
         )
         every = [_short(question) for question in asked]
         return Answer(lead, _constant(comparison, math.nan), (*every, *lost))
     if not asked:
-        value, ends = say.interval(top, "mae")
+        value, ends = say.interval(top, comparison.loss)
         lead = (
-            f"Of {len(models)} models, {top['name']} on the {top['descriptor']} has the smallest MAE: {value}"
+            f"Of {len(models)} models, {top['name']} on the {top['descriptor']} has the smallest {named}: {value}"
             f"{say.with_unit(comparison)} [{ends}]."
         )
-        return Answer(lead, _constant(comparison, float(top["mae"])), lost)
+        return Answer(lead, _constant(comparison, float(top[comparison.loss])), lost)
     return Answer(sentence(comparison, asked[0]), _constant(comparison, asked[0].least), (*others, *lost))
 
 
@@ -143,11 +143,12 @@ def sentence(comparison: Comparison, question: Question) -> str:
         "q": f"the best quantum model ({model_name(comparison, question.quantum)})",
         "c": f"the best classical one ({model_name(comparison, question.classical)})",
         "n": comparison.label["n"],
+        "samples": say.samples(comparison),
     }
     known = OUTCOMES.get(question.outcome, "no test tells {q} from {c}").format(**names)
     places = _places(question)
-    quantum, classical = (fixed(value, places) for value in (question.quantum_mae, question.classical_mae))
-    scores = f"MAE {quantum} and {classical}{say.with_unit(comparison)}"
+    quantum, classical = (fixed(value, places) for value in (question.quantum_loss, question.classical_loss))
+    scores = f"{say.loss_name(comparison)} {quantum} and {classical}{say.with_unit(comparison)}"
     return f"From the {question.descriptor}, {known}: {scores}{_difference(question, places)}."
 
 
@@ -160,7 +161,7 @@ def _short(question: Question) -> str:
         "": "not tested",
     }.get(question.outcome, f"quantum {question.outcome}")
     name = f"{question.descriptor[:1].upper()}{question.descriptor[1:]}"
-    quantum, classical = (fixed(value, places) for value in (question.quantum_mae, question.classical_mae))
+    quantum, classical = (fixed(value, places) for value in (question.quantum_loss, question.classical_loss))
     return f"{name}: {outcome}, {quantum} and {classical}{_difference(question, places)}."
 
 
@@ -176,30 +177,32 @@ def _difference(question: Question, places: int) -> str:
     return f" (difference {value} [{low} … {high}])"
 
 
-def _constant(comparison: Comparison, mae: float) -> str:
+def _constant(comparison: Comparison, loss: float) -> str:
     """What the better constant scores, and what share of its error a model removes."""
     constant = say.best_baseline(comparison)
     if constant is None:
         return ""
-    value, _ = say.interval(constant, "mae")
-    text = f"A constant, the {constant['name']}, has MAE {value}"
-    share = 1 - mae / float(constant["mae"]) if float(constant["mae"]) > 0 else math.nan
+    value, _ = say.interval(constant, comparison.loss)
+    subject = "Chance" if comparison.classes else "A constant"
+    text = f"{subject}, the {constant['name']}, has {say.loss_name(comparison)} {value}"
+    score = float(constant[comparison.loss])
+    share = 1 - loss / score if score > 0 else math.nan
     return f"{text}: the better of the two removes {100 * share:.0f} % of that error." if share > 0 else f"{text}."
 
 
 def _lost(comparison: Comparison, descriptor: str) -> tuple[str, ...]:
     """What references say of a descriptor on which every model does worse than they do."""
-    table = say.scored_models(comparison)
+    table, loss = say.scored_models(comparison), comparison.loss
     own = say.best(table[(table["descriptor"] == descriptor) & (table["role"] == "candidate")])
     if own is None:
         return ()
-    better = table[(table["family"] == "reference") & (table["mae_high"] < own["mae_low"])].sort_values("mae")
+    better = table[(table["family"] == "reference") & (table[f"{loss}_high"] < own[f"{loss}_low"])].sort_values(loss)
     if better.empty:
         return ()
     origin = " ".join(comparison.label.get("provenance", ())).lower()
     named = listed(
         [
-            f"{row['name']} on {row['descriptor']} ({say.interval(row, 'mae')[0]}"
+            f"{row['name']} on {row['descriptor']} ({say.interval(row, loss)[0]}"
             + ("; such a model made the labels)" if str(row["name"]).lower() in origin else ")")
             for _, row in better.iterrows()
         ]
@@ -207,7 +210,7 @@ def _lost(comparison: Comparison, descriptor: str) -> tuple[str, ...]:
     verb = "scores" if len(better) == 1 else "score"
     return (
         f"Outside the comparison, {named} {verb} better than the best model of the {descriptor} "
-        f"({say.interval(own, 'mae')[0]}): what {'it knows' if len(better) == 1 else 'they know'} of a crystal is lost "
+        f"({say.interval(own, loss)[0]}): what {'it knows' if len(better) == 1 else 'they know'} of a crystal is lost "
         "in that descriptor, or no model finds it there.",
     )
 
@@ -218,12 +221,13 @@ def planned_lines(comparison: Comparison) -> list[str]:
 
 
 def _line(comparison: Comparison, row: pd.Series) -> str:
-    places = decimals(row["delta_mae"], row["low"], row["high"])
-    delta, low, high = (fixed(float(row[name]), places, sign=True) for name in ("delta_mae", "low", "high"))
+    places = decimals(row[f"delta_{comparison.loss}"], row["low"], row["high"])
+    name, columns = say.loss_name(comparison), (f"delta_{comparison.loss}", "low", "high")
+    delta, low, high = (fixed(float(row[name]), places, sign=True) for name in columns)
     rope, detectable, floor = (significant(float(row[name]), 2) for name in ("rope", "detectable", "floor"))
     quantum, classical = (model_name(comparison, row[family]) for family in ("quantum", "classical"))
     return (
-        f"{row['descriptor']}: best quantum against best classical: {row['outcome']} (ΔMAE {delta} [{low}, {high}]"
+        f"{row['descriptor']}: best quantum against best classical: {row['outcome']} (Δ{name} {delta} [{low}, {high}]"
         f"{say.with_unit(comparison)}; region ±{rope}; detectable {detectable}, floor {floor}; most often {quantum} "
         f"against {classical})"
     )
@@ -234,7 +238,8 @@ def leaders(comparison: Comparison) -> list[pd.Series]:
     the better constant, each where there is one."""
     table, asked = scored_by_model(comparison), questions(comparison)
     models = say.candidates(comparison)
-    names = [asked[0].quantum, asked[0].classical] if asked else []
+    # of few samples the folds choose now one, now another: classes show the best in the table
+    names = [asked[0].quantum, asked[0].classical] if asked and not comparison.classes else []
     rows = [table[name] for name in names if name in table]
     if not rows:
         rows = [say.best(models[models["family"] == family]) for family in ("quantum", "classical")]

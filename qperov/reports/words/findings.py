@@ -7,9 +7,16 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from qperov.evaluation.results import ALPHA, Comparison
+from qperov.evaluation.results import ALPHA, CLASS_METRICS, METRICS, Comparison
 from qperov.evaluation.significance import CERTAIN
 from qperov.reports.words.number_format import decimals, fixed
+
+#: What tables and axes call a score.
+HEADINGS = {
+    "mae": "MAE", "rmse": "RMSE", "r2": "R²", "spearman": "Spearman ρ", "error": "balanced error",
+    "balanced_accuracy": "balanced accuracy", "accuracy": "accuracy", "macro_f1": "macro F1", "log_loss": "log loss",
+    "calibration_error": "calibration error",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -83,16 +90,17 @@ def descriptor_names(comparison: Comparison) -> list[str]:
 def score_blocks(comparison: Comparison) -> list[tuple[str, pd.DataFrame]]:
     """Title and rows of the constants, then of each descriptor, best first."""
     table = scored_models(comparison)
-    models = table[table["family"] != "baseline"].sort_values("mae", kind="stable")
+    models = table[table["family"] != "baseline"].sort_values(comparison.loss, kind="stable")
     blocks = [("constants", table[table["family"] == "baseline"])]
     blocks += [(str(name), models[models["descriptor"] == name]) for name in descriptor_names(comparison)]
     return [(title, rows) for title, rows in blocks if len(rows)]
 
 
 def best(table: pd.DataFrame) -> pd.Series | None:
-    """The row with the smallest MAE, or None of an empty table."""
-    finite = table[table["mae"].notna()]
-    return None if finite.empty else finite.loc[finite["mae"].idxmin()]
+    """The row with the smallest MAE, or balanced error, or None of an empty table."""
+    loss = METRICS[0] if METRICS[0] in table else CLASS_METRICS[0]
+    finite = table[table[loss].notna()]
+    return None if finite.empty else finite.loc[finite[loss].idxmin()]
 
 
 def best_of(comparison: Comparison, descriptor: str, *families: str) -> pd.Series | None:
@@ -119,9 +127,27 @@ def difference(comparison: Comparison, a: str, b: str) -> Difference | None:
             better, worse = ("prob_better", "prob_worse") if sign > 0 else ("prob_worse", "prob_better")
             probable = (float(row.get(name, math.nan)) for name in (better, "prob_equivalent", worse, "rope"))
             return Difference(
-                sign * float(row["delta_mae"]), low, high, float(row["p"]), float(row["p_holm"]), *probable
+                sign * float(row[f"delta_{comparison.loss}"]),
+                low,
+                high,
+                float(row["p"]),
+                float(row["p_holm"]),
+                *probable,
             )
     return None
+
+
+# --- words --------------------------------------------------------------------------------------
+
+
+def loss_name(comparison: Comparison) -> str:
+    """The score that models are ranked by, as sentences and axes call it."""
+    return HEADINGS[comparison.loss]
+
+
+def samples(comparison: Comparison) -> str:
+    """What was predicted: crystals, or measured patterns."""
+    return str(comparison.label.get("samples", "crystals"))
 
 
 # --- numbers ------------------------------------------------------------------------------------

@@ -11,9 +11,6 @@ from qperov.records.record import Record
 from qperov.reports.words import findings as say
 from qperov.reports.words.number_format import significant
 
-#: Of labels without copies.
-NO_NOISE = "not measured: no crystal has two labels of its own"
-
 
 def title(comparison: Comparison) -> str:
     """The dataset and its label."""
@@ -38,33 +35,57 @@ def contestants(comparison: Comparison) -> str:
 def best_caption(comparison: Comparison) -> str:
     """What the first figure shows."""
     table = say.scored_models(comparison)
-    text = "The best of each family with 95 % intervals (over test crystals); dashed: a constant."
+    text = f"The best of each family with 95 % intervals (over test {say.samples(comparison)}); dashed: a constant."
     return text + (" References stand outside the comparison." if (table["family"] == "reference").any() else "")
 
 
 def data_facts(record: Record) -> list[tuple[str, str]]:
     """Rows of the table on the data: what they are, how the label spreads, its noise and origin, what was left out."""
-    label, unit = record.comparison.label, say.with_unit(record.comparison)
-    noise = label.get("noise")
-    known = noise is not None and np.isfinite(noise)
-    facts = [("dataset", str(record.dataset.get("name", label["name"]))), ("crystals", str(label["n"]))]
+    comparison = record.comparison
+    label, unit = comparison.label, say.with_unit(comparison)
+    facts = [("dataset", str(record.dataset.get("name", label["name"]))), (say.samples(comparison), str(label["n"]))]
     if label.get("n_classes") is not None:
         facts.append(("symmetry classes", str(label["n_classes"])))
     if label.get("n_groups") is not None:
         facts.append(("independent groups", str(label["n_groups"])))
-    low, high = (significant(label[end], 5) for end in ("min", "max"))
+    facts.append(("label", f"{target(comparison)}{',' if unit else ''}{unit}"))
+    if comparison.classes:
+        facts.append(("classes", "; ".join(class_counts(comparison))))
+    else:
+        noise = label.get("noise")
+        known = noise is not None and np.isfinite(noise)
+        low, high = (significant(label[end], 5) for end in ("min", "max"))
+        facts += [
+            ("spread", f"standard deviation {significant(label['sd'])}, from {low} to {high}{unit}"),
+            ("noise of the label", f"{significant(noise, 2)}{unit}" if known else _no_noise(comparison)),
+        ]
     facts += [
-        ("label", f"{target(record.comparison)}{',' if unit else ''}{unit}"),
-        ("spread", f"standard deviation {significant(label['sd'])}, from {low} to {high}{unit}"),
-        ("noise of the label", f"{significant(noise, 2)}{unit}" if known else NO_NOISE),
         ("origin of the label", " ".join(label["provenance"]) or "not stated"),
         ("left out on reading", _left_out(record)),
     ]
     return facts
 
 
+def class_counts(comparison: Comparison) -> list[str]:
+    """Each class with its samples and groups, the largest first."""
+    classes = sorted(comparison.label["classes"].items(), key=lambda item: -item[1]["n"])
+    return [
+        f"{name} {about['n']} in {about['groups']} group{'s' if about['groups'] != 1 else ''}"
+        + ("" if about["scored"] else " (not scored)")
+        for name, about in classes
+    ]
+
+
+def _no_noise(comparison: Comparison) -> str:
+    """Of labels without copies."""
+    one = say.samples(comparison).removesuffix("s")
+    return f"not measured: no {one} has two labels of its own"
+
+
 def spread(comparison: Comparison) -> str:
-    """Standard deviation, noise floor and range of the label, in one line above the scores."""
+    """Standard deviation, noise floor and range of the label, or its classes, in one line above the scores."""
+    if comparison.classes:
+        return "; ".join(class_counts(comparison))
     label, unit = comparison.label, say.with_unit(comparison)
     noise = label.get("noise")
     known = noise is not None and np.isfinite(noise)

@@ -13,8 +13,9 @@ from qperov.reports.words import answer
 from qperov.reports.words import findings as say
 from qperov.reports.words.number_format import chance, decimals, fixed, probability, significant
 
-#: Scores of the main table.
+#: Scores of the main table, of numbers and of classes.
 SHOWN = ("mae", "rmse", "r2", "spearman")
+SHOWN_OF_CLASSES = ("error", "accuracy", "macro_f1", "log_loss", "calibration_error")
 
 
 def score_groups(comparison: Comparison) -> list[dict[str, Any]]:
@@ -29,12 +30,22 @@ def score_groups(comparison: Comparison) -> list[dict[str, Any]]:
     ]
 
 
+def score_headings(comparison: Comparison) -> list[tuple[str, str]]:
+    """Name and unit of each score of the main table."""
+    unit = comparison.label.get("unit") or ""
+    return [(say.HEADINGS[name], unit if name in ("mae", "rmse") else "") for name in _shown(comparison)]
+
+
+def _shown(comparison: Comparison) -> tuple[str, ...]:
+    return SHOWN_OF_CLASSES if comparison.classes else SHOWN
+
+
 def _row(comparison: Comparison, row: pd.Series) -> dict[str, Any]:
     return {
         "model": row["name"],
         "family": row["family"],
         "contrast": row["role"] == "contrast",
-        "scores": [say.interval(row, metric) for metric in SHOWN],
+        "scores": [say.interval(row, metric) for metric in _shown(comparison)],
         "costs": [significant(float(row[name]), 2) for name in costs(comparison)],
         "flag": row["family"] != "baseline" and not comparison.beats_constant(str(row["model"])),
     }
@@ -52,8 +63,9 @@ def _limits_of(comparison: Comparison, descriptor: str) -> str:
     row = found.iloc[0]
     ceiling = float(row["ceiling_r2"])
     parts = [f"ceiling R² {fixed(ceiling, 3)}"] if math.isfinite(ceiling) else ["ceiling R² not known"]
+    parts = [] if comparison.classes else parts
     parts.append(f"numerical rank {int(row['rank'])} of {int(row['columns'])} columns")
-    parts.append(f"{int(row['distinct'])} distinct rows among {comparison.label['n']} crystals")
+    parts.append(f"{int(row['distinct'])} distinct rows among {comparison.label['n']} {say.samples(comparison)}")
     return "; ".join(parts)
 
 
@@ -74,14 +86,15 @@ def planned_questions(comparison: Comparison) -> dict[str, Any]:
 
 
 def _question(comparison: Comparison, row: dict[str, Any]) -> dict[str, Any]:
-    places = decimals(row["delta_mae"], row["low"], row["high"])
+    loss = comparison.loss
+    places = decimals(row[f"delta_{loss}"], row["low"], row["high"])
     low, high = (fixed(row[end], places, sign=True) for end in ("low", "high"))
     return {
         "descriptor": row["descriptor"],
         "outcome": row["outcome"],
         **{family: answer.model_name(comparison, row[family]) for family in ("quantum", "classical")},
-        **{name: fixed(row[name], places) for name in ("quantum_mae", "classical_mae")},
-        "delta": fixed(row["delta_mae"], places, sign=True),
+        **{f"{family}_loss": fixed(row[f"{family}_{loss}"], places) for family in ("quantum", "classical")},
+        "delta": fixed(row[f"delta_{loss}"], places, sign=True),
         "ci": f"{low} … {high}",
         "p": probability(row["p_holm"]),
         "probable": [chance(row[f"prob_{name}"]) for name in ("better", "equivalent", "worse")],
@@ -179,18 +192,18 @@ def _settings_text(text: Any) -> str:
 
 
 def fold_rows(comparison: Comparison) -> list[list[str]]:
-    """Model, then mean, standard deviation, least and largest of its MAE over the folds."""
+    """Model, then mean, standard deviation, least and largest of its MAE, or balanced error, over the folds."""
     rows = []
     for model, part in comparison.folds.groupby("model", sort=False):
-        mae = part["mae"]
-        places = decimals(mae.mean(), mae.min(), mae.max())
-        deviation = float(mae.std()) if len(mae) > 1 else math.nan
-        rows.append([str(model), *(fixed(float(v), places) for v in (mae.mean(), deviation, mae.min(), mae.max()))])
+        loss = part[comparison.loss]
+        places = decimals(loss.mean(), loss.min(), loss.max())
+        deviation = float(loss.std()) if len(loss) > 1 else math.nan
+        rows.append([str(model), *(fixed(float(v), places) for v in (loss.mean(), deviation, loss.min(), loss.max()))])
     return rows
 
 
 def fold_sizes(comparison: Comparison) -> str:
-    """How many crystals a fold tests, as in "120 to 124"."""
+    """How many samples a fold tests, as in "120 to 124"."""
     sizes = comparison.folds["n_test"]
     if sizes.empty:
         return "no"

@@ -52,7 +52,7 @@ def classifiers(n_components: int, n_samples: int, *, quick: bool = False, rando
     draw: dict[str, Any] = {"quick": quick, "random_state": random_state}
     most = search_size(quick=quick, exploratory=True)
     folds = SampledGroupKFold(INNER_FOLDS, n_samples=most, random_state=random_state)
-    alike = {"class_weight": "balanced"}
+    alike: dict[str, Any] = {"class_weight": "balanced"}
 
     def search(machine: BaseEstimator, grid: list[dict[str, list[Any]]]) -> GridSearchCV:
         scaled = Pipeline([("scale", StandardScaler(with_mean=False, with_std=False)), ("machine", machine)])
@@ -66,7 +66,7 @@ def classifiers(n_components: int, n_samples: int, *, quick: bool = False, rando
         for one in plain_grid({"machine__n_neighbors": "neighbours"}, whiten=True, **draw)
     ]
     process = GaussianProcessClassifier(
-        ConstantKernel(1.0, (1e-2, 1e3)) * Matern(1.0, (1e-2, 1e3), nu=1.5), random_state=random_state
+        ConstantKernel(1.0, (1e-3, 1e5)) * Matern(1.0, (1e-3, 1e5), nu=1.5), random_state=random_state
     )
     found = [
         Model(
