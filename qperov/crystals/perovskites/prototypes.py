@@ -29,6 +29,8 @@ LEAD_EDGES = {
     "Br": {"Cs": 5.87, "MA": 5.93, "FA": 5.99},
     "Cl": {"Cs": 5.61, "MA": 5.68, "FA": 5.74},
 }
+#: MAPb(I, Br)₃ with a lesser share of bromide is tetragonal.
+LEAST_BROMIDE = 0.15
 #: About the hexagonal a and c (Å) of one layer of A₃B₂X₉; of dimers, c is that of two.
 LAYERED_CELLS = {
     ("Cs", "Bi", "Br"): (7.97, 9.87),
@@ -127,10 +129,12 @@ def _mixture(first: str, second: str, share: float) -> dict[str, float]:
 
 
 def _cubic(rng: np.random.Generator) -> Structure:
-    """APbX₃ with A of Cs, FA, MA, X of I and Br, rarely Cl."""
+    """APbX₃ with A mostly FA or MA, X of I and Br, rarely Cl; MAPbI₃, being tetragonal, only with bromide."""
     anions = ("Br", "Cl") if rng.random() < 0.1 else ("I", "Br")
-    share, minor = rng.beta(0.6, 1.2), rng.beta(0.5, 1.0)
-    first, second = rng.permutation(["FA", "MA", "Cs"])[:2].tolist()
+    minor = rng.beta(0.5, 1.0) / 2
+    first, second = str(rng.choice(["FA", "MA"])), str(rng.choice(["FA", "MA", "Cs"]))
+    least = LEAST_BROMIDE if first == "MA" else 0.0
+    share = least + (1 - least) * rng.beta(0.6, 1.2)
     edges = [(1 - minor) * LEAD_EDGES[anion][first] + minor * LEAD_EDGES[anion][second] for anion in anions]
     edge = ((1 - share) * edges[0] + share * edges[1]) * rng.uniform(1 - SPREAD, 1 + SPREAD)
     a = _mixture(first, second, minor)
