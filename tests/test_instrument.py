@@ -91,6 +91,16 @@ def test_texture_takes_the_normal_of_planes_in_oblique_cells():
     np.testing.assert_allclose(np.sort(np.abs(cosines[peaks == first])), [0.5, 0.5, 1.0], atol=1e-9)
 
 
+def test_tilted_texture_conserves_crystallites_and_is_upright_at_no_tilt():
+    cosines, peaks = np.cos(np.linspace(0, np.pi / 2, 4001)), np.zeros(4001, dtype=int)
+    upright = effects.texture_factors(cosines, peaks, 0.5)
+    np.testing.assert_allclose(effects.texture_factors(cosines, peaks, 0.5, np.zeros(1)), upright, rtol=1e-12)
+    each = np.arange(4001)
+    tilted = effects.texture_factors(cosines, each, 0.5, np.full(4001, 20.0))
+    assert np.trapezoid(tilted * np.sin(np.linspace(0, np.pi / 2, 4001)), dx=np.pi / 8000) == pytest.approx(1, abs=1e-3)
+    assert tilted[0] == pytest.approx(effects.march_dollase(np.cos(np.radians(20.0)), 0.5))
+
+
 def test_polarisation_by_graphite_has_the_tabulated_factor():
     """K = 0.800 for Cu Kα and graphite (002), 2θ_m = 26.55° (table of X'Pert HighScore)."""
     at_zero, at_right_angles = effects.polarisation_ratio(np.array([0.0, 90.0]), 26.55)

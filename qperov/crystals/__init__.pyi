@@ -12,6 +12,7 @@ from .perovskites.cells import perovskite_cell as perovskite_cell
 from .perovskites.cells import perovskite_compositions as perovskite_compositions
 from .perovskites.double import DoublePerovskite as DoublePerovskite
 from .perovskites.double import double_perovskites as double_perovskites
+from .perovskites.prototypes import draw_prototypes as draw_prototypes
 from .perovskites.sites import assign_sites as assign_sites
 from .perovskites.tolerance import tolerance_factors as tolerance_factors
 from .symmetry import symmetry_classes as symmetry_classes

@@ -15,6 +15,10 @@ from qperov.diffraction.patterns import Pattern
 #: Ranges whose logarithm is drawn evenly.
 LOGARITHMIC = ("w", "size", "texture", "counts")
 
+LISTS = ("known_lines", "axes")
+#: How often a known line is there, and how often incidence is fixed.
+KNOWN_LINE, GRAZING = 0.25, 0.25
+
 
 @dataclass(frozen=True)
 class InstrumentRanges:
@@ -32,6 +36,8 @@ class InstrumentRanges:
         Degrees, and mm for a radius of 240 mm.
     monochromator : (float, float)
         2θ_m in degrees.
+    incidence : (float, float)
+        Degrees, in every fourth scan; the others are symmetric.
     counts : (float, float)
         At the highest point, in the logarithm.
     size, texture : (float, float)
@@ -43,9 +49,11 @@ class InstrumentRanges:
     hump_centre, hump_width : (float, float)
         Degrees.
     impurities : (int, int)
-        How many lines of other phases.
+        How many lines of other phases, anywhere.
     impurity : (float, float)
         Their height.
+    known_lines : tuple of float
+        Degrees: lines of substrates and of phases that are often there; each is there in one scan of four.
     axes : tuple of (int, int, int)
         Planes whose normals are texture axes, each as likely.
     """
@@ -55,6 +63,7 @@ class InstrumentRanges:
     zero: tuple[float, float] = (-0.05, 0.05)
     displacement: tuple[float, float] = (-0.4, 0.4)
     monochromator: tuple[float, float] = (0.0, 26.55)
+    incidence: tuple[float, float] = (0.3, 3.0)
     counts: tuple[float, float] = (200.0, 1e5)
     size: tuple[float, float] = (15.0, 300.0)
     texture: tuple[float, float] = (0.3, 1.6)
@@ -67,11 +76,12 @@ class InstrumentRanges:
     hump_width: tuple[float, float] = (6.0, 14.0)
     impurities: tuple[int, int] = (0, 2)
     impurity: tuple[float, float] = (0.0, 0.2)
+    known_lines: tuple[float, ...] = ()
     axes: tuple[tuple[int, int, int], ...] = ((0, 0, 1), (1, 0, 0), (1, 1, 0), (1, 1, 1))
 
     def __post_init__(self) -> None:
         for each in fields(self):
-            if each.name != "axes":
+            if each.name not in LISTS:
                 low, high = getattr(self, each.name)
                 if not (low <= high and (low > 0 or each.name not in LOGARITHMIC)):
                     raise ValueError(f"{each.name} must go from a value to one at least as large, not {low} to {high}")
@@ -82,7 +92,7 @@ class InstrumentRanges:
         """One instrument and one specimen."""
         value = {}
         for each in fields(self):
-            if each.name in ("axes", "impurities"):
+            if each.name in (*LISTS, "impurities"):
                 continue
             low, high = getattr(self, each.name)
             logarithmic = each.name in LOGARITHMIC
@@ -90,13 +100,16 @@ class InstrumentRanges:
                 np.exp(rng.uniform(*np.log((low, high)))) if logarithmic else rng.uniform(low, high)
             )
         lines = int(rng.integers(self.impurities[0], self.impurities[1] + 1))
-        places, heights = rng.uniform(*two_theta_range, lines), rng.uniform(*self.impurity, lines)
+        there = [line for line in self.known_lines if rng.random() < KNOWN_LINE]
+        places = [*rng.uniform(*two_theta_range, lines).tolist(), *there]
+        heights = rng.uniform(*self.impurity, len(places)).tolist()
         instrument = Instrument(
             u=value["u"],
             w=value["w"],
             zero=value["zero"],
             displacement=value["displacement"],
             monochromator=value["monochromator"],
+            incidence=value["incidence"] if rng.random() < GRAZING else 0.0,
             counts=value["counts"],
         )
         specimen = Specimen(
@@ -107,7 +120,7 @@ class InstrumentRanges:
             texture_axis=self.axes[int(rng.integers(len(self.axes)))],
             background=(value["background"], -value["tilt"]),
             hump=(value["hump_centre"], value["hump_width"], value["hump"]),
-            impurities=tuple(zip(places.tolist(), heights.tolist(), strict=True)),
+            impurities=tuple(zip(places, heights, strict=True)),
         )
         return instrument, specimen
 

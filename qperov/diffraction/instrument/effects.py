@@ -8,6 +8,8 @@ from qperov.diffraction.patterns import Pattern
 
 #: Scherrer's K for the full width at half maximum.
 SCHERRER = 0.9
+#: Angles about the normal over which a tilted texture is averaged.
+AZIMUTHS = 16
 #: Of Γ⁵ in Γ_G and Γ_L, and of η in Γ_L/Γ.
 WIDTH_COEFFICIENTS = (1.0, 2.69269, 2.42843, 4.47163, 0.07842, 1.0)
 MIXING_COEFFICIENTS = (1.36603, -0.47719, 0.11116)
@@ -116,10 +118,29 @@ def texture_cosines(pattern: Pattern, axis: tuple[int, int, int]) -> tuple[np.nd
     return vectors @ normal / np.linalg.norm(vectors, axis=1) / np.linalg.norm(normal), peaks
 
 
-def texture_factors(cosines: np.ndarray, peaks: np.ndarray, r: float) -> np.ndarray:
-    """Mean March–Dollase factor over the reflections of each peak, as if they scattered alike, shape (n_peaks,)."""
-    counts = np.bincount(peaks)
-    return np.bincount(peaks, weights=march_dollase(cosines, r)) / counts
+def texture_factors(cosines: np.ndarray, peaks: np.ndarray, r: float, tilt: np.ndarray | None = None) -> np.ndarray:
+    """Mean March–Dollase factor over the reflections of each peak, as if they scattered alike, shape (n_peaks,).
+
+    Parameters
+    ----------
+    cosines, peaks : ndarray, shape (n,)
+        Of `texture_cosines`.
+    r : float
+    tilt : ndarray, shape (n_peaks,), optional
+        Degrees by which each scattering vector leans from the normal Δ, |θ − ω| at fixed incidence ω; cos ρ = cos α cos
+        Δ − sin α sin Δ sin φ then takes the place of cos α, and the factor is averaged over φ.
+
+    References
+    ----------
+    As `march_dollase`, asymmetric reflection.
+    """
+    if tilt is None:
+        density = march_dollase(cosines, r)
+    else:
+        lean, turns = np.radians(tilt)[peaks, None], (np.arange(AZIMUTHS) + 0.5) / AZIMUTHS * np.pi
+        sines = np.sqrt(np.maximum(1 - cosines**2, 0))[:, None]
+        density = march_dollase(cosines[:, None] * np.cos(lean) - sines * np.sin(lean) * np.cos(turns), r).mean(axis=1)
+    return np.bincount(peaks, weights=density) / np.bincount(peaks)
 
 
 def polarisation_ratio(two_theta: np.ndarray, monochromator: float) -> np.ndarray:

@@ -43,6 +43,9 @@ class Instrument:
         mm, of the goniometer.
     monochromator : float
         2θ_m in degrees of a mosaic monochromator: 26.55 for graphite and Cu Kα; 0 for none.
+    incidence : float
+        Degrees between beam and sample, as in grazing incidence; 0 for the symmetric geometry, θ. It changes what
+        texture does.
     counts : float
         At the highest point of the Bragg peaks.
     noise : bool
@@ -56,6 +59,7 @@ class Instrument:
     displacement: float = 0.0
     radius: float = 240.0
     monochromator: float = 0.0
+    incidence: float = 0.0
     counts: float = 1e4
     noise: bool = True
 
@@ -119,14 +123,15 @@ class Peaks:
         """The peaks, with the mean wavelength of the pattern."""
         return cls(pattern, mean_wavelength(pattern.wavelength))
 
-    def intensity(self, specimen: Specimen) -> np.ndarray:
+    def intensity(self, specimen: Specimen, incidence: float = 0.0) -> np.ndarray:
         """Intensities changed by texture, shape (n_peaks,)."""
         if specimen.texture == 1:
             return self.pattern.intensity
         axis = specimen.texture_axis
         if axis not in self._cosines:
             self._cosines[axis] = texture_cosines(self.pattern, axis)
-        return self.pattern.intensity * texture_factors(*self._cosines[axis], specimen.texture)
+        tilt = np.abs(self.pattern.two_theta / 2 - incidence) if incidence else None
+        return self.pattern.intensity * texture_factors(*self._cosines[axis], specimen.texture, tilt)
 
 
 def simulate_scan(
@@ -164,7 +169,7 @@ def simulate_scan(
     """
     instrument, specimen = instrument or Instrument(), specimen or Specimen()
     peaks = pattern if isinstance(pattern, Peaks) else Peaks.of(pattern)
-    angles, strength = peaks.pattern.two_theta, peaks.intensity(specimen)
+    angles, strength = peaks.pattern.two_theta, peaks.intensity(specimen, instrument.incidence)
     kept = strength > FAINTEST * strength.max()
     angles, strength = angles[kept], strength[kept]
     if specimen.expansion:
