@@ -1,5 +1,6 @@
 from .decorations import Decorations as Decorations
 from .featurizer import PXRDFeaturizer as PXRDFeaturizer
+from .perovskite_sites import SiteFeatures as SiteFeatures
 from .rank_pca import RankPCA as RankPCA
 from .scans.alignment import Alignment as Alignment
 from .scans.intensity import IntensityScaling as IntensityScaling
