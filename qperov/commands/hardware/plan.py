@@ -77,6 +77,10 @@ class RunChoice:
     decoupling: Annotated[str, typer.Option(help="Dynamical decoupling: XX, XpXm, XY4 or none.")] = "XpXm"
     twirling: Annotated[bool, typer.Option(help="Pauli twirling of gates and measurements.")] = True
     readout: Annotated[bool, typer.Option(help="Measure the readout errors in each job, and undo them.")] = True
+    neighbours: Annotated[
+        bool,
+        typer.Option("--neighbours", help="Measure also what neighbours misread together: twice the circuits for it."),
+    ] = False
     session: Annotated[bool, typer.Option("--session", help="Open a session, which is paid as long as it is.")] = False
     label: Annotated[str, typer.Option(help="A name that makes a repetition of the same plan a new one.")] = ""
 
@@ -112,7 +116,7 @@ class RunChoice:
                 dynamical_decoupling=None if self.decoupling == "none" else self.decoupling,
                 twirl_gates=self.twirling,
                 twirl_measurement=self.twirling,
-                readout_mitigation=self.readout,
+                readout_mitigation="neighbours" if self.readout and self.neighbours else self.readout,
                 mode="session" if self.session else "auto",
             )
         with checking("--budget-seconds"):

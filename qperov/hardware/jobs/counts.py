@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -114,8 +115,42 @@ class Misreading:
         """1 − P(1|0) − P(0|1) of each qubit, 1 for a perfect one."""
         return 1 - self.one_for_zero - self.zero_for_one
 
+    def at(self, wires: slice) -> Misreading:
+        """Of some wires."""
+        return Misreading(self.one_for_zero[wires], self.zero_for_one[wires])
 
-def zero_probability(counts: Counts, wires: slice = slice(None), misreading: Misreading | None = None) -> np.ndarray:
+    def zero_weights(self, bits: np.ndarray) -> np.ndarray:
+        """What each outcome adds to the chance that all wires are 0, shape (n_outcomes,)."""
+        b = self.zero_for_one
+        return np.where(bits, -b / self.contrast, (1 - b) / self.contrast).prod(axis=1)
+
+    def z_weights(self, bits: np.ndarray) -> np.ndarray:
+        """What each outcome adds to ⟨Z⟩ of each wire, shape (n_outcomes, n_wires)."""
+        return (1.0 - 2.0 * bits + self.one_for_zero - self.zero_for_one) / self.contrast
+
+
+class Correction(Protocol):
+    """What undoes misreading: `Misreading`, or `qperov.hardware.jobs.neighbours.NeighbourMisreading`."""
+
+    @property
+    def one_for_zero(self) -> np.ndarray:
+        """P(read 1 | 0) of each wire."""
+
+    @property
+    def zero_for_one(self) -> np.ndarray:
+        """P(read 0 | 1) of each wire."""
+
+    def at(self, wires: slice) -> Correction:
+        """Of some wires."""
+
+    def zero_weights(self, bits: np.ndarray) -> np.ndarray:
+        """What each outcome adds to the chance that all wires are 0, shape (n_outcomes,)."""
+
+    def z_weights(self, bits: np.ndarray) -> np.ndarray:
+        """What each outcome adds to ⟨Z⟩ of each wire, shape (n_outcomes, n_wires)."""
+
+
+def zero_probability(counts: Counts, wires: slice = slice(None), misreading: Correction | None = None) -> np.ndarray:
     """Chance that some wires are all 0, shape (n_bindings,).
 
     Corrected, it is Σ_s p(s) Π_q (A_q⁻¹)[0, s_q] with the matrices A_q = [[1−a, b], [a, 1−b]] of each qubit,
@@ -126,24 +161,18 @@ def zero_probability(counts: Counts, wires: slice = slice(None), misreading: Mis
     return np.clip(counts.mean(zero_weights(counts, wires, misreading)), 0, 1)
 
 
-def zero_weights(counts: Counts, wires: slice = slice(None), misreading: Misreading | None = None) -> np.ndarray:
+def zero_weights(counts: Counts, wires: slice = slice(None), misreading: Correction | None = None) -> np.ndarray:
     """What each outcome adds to `zero_probability`, shape (n_outcomes,)."""
     bits = counts.bits[:, wires]
-    if misreading is None:
-        return (~bits).all(axis=1).astype(float)
-    b, contrast = misreading.zero_for_one[wires], misreading.contrast[wires]
-    return np.where(bits, -b / contrast, (1 - b) / contrast).prod(axis=1)
+    return (~bits).all(axis=1).astype(float) if misreading is None else misreading.at(wires).zero_weights(bits)
 
 
-def z_expectations(counts: Counts, wires: slice = slice(None), misreading: Misreading | None = None) -> np.ndarray:
+def z_expectations(counts: Counts, wires: slice = slice(None), misreading: Correction | None = None) -> np.ndarray:
     """⟨Z⟩ of some wires, shape (n_bindings, n_wires); corrected (⟨Z⟩ + a − b) / (1 − a − b), clipped to [−1, 1]."""
     return np.clip(counts.mean(z_weights(counts, wires, misreading)), -1, 1)
 
 
-def z_weights(counts: Counts, wires: slice = slice(None), misreading: Misreading | None = None) -> np.ndarray:
+def z_weights(counts: Counts, wires: slice = slice(None), misreading: Correction | None = None) -> np.ndarray:
     """What each outcome adds to `z_expectations`, shape (n_outcomes, n_wires)."""
-    raw = 1.0 - 2.0 * counts.bits[:, wires]
-    if misreading is None:
-        return raw
-    a, b = misreading.one_for_zero[wires], misreading.zero_for_one[wires]
-    return (raw + a - b) / (1 - a - b)
+    bits = counts.bits[:, wires]
+    return 1.0 - 2.0 * bits if misreading is None else misreading.at(wires).z_weights(bits)

@@ -297,7 +297,7 @@ def _fetch_job(plan: Plan, attempt: Attempt, service: Service, ledger: Ledger, s
 def _mismatch(plan: Plan, attempt: Attempt, outcomes: list[np.ndarray]) -> str | None:
     """What is wrong with the shape of a result, if anything."""
     start, stop = plan.chunks[attempt.number]
-    wanted = [stop - start] + ([2] if plan.readout else [])
+    wanted = [stop - start] + ([plan.options.readout_circuits] if plan.readout else [])
     n_bytes = -(-plan.n_qubits // 8)
     rows = [len(array) for array in outcomes]
     if rows != wanted:

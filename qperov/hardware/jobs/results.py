@@ -11,13 +11,14 @@ import numpy as np
 
 from qperov.errors import HardwareError
 from qperov.hardware.jobs.counts import (
+    Correction,
     Counts,
-    Misreading,
     z_expectations,
     z_weights,
     zero_probability,
     zero_weights,
 )
+from qperov.hardware.jobs.neighbours import readout_misreading
 from qperov.hardware.plan.pairs import full
 from qperov.hardware.plan.plan import Plan
 from qperov.quantum.gram.matrix import gaussian
@@ -71,14 +72,14 @@ class Results:
         raw = np.full((len(plan.bindings), *width), np.nan)
         mitigated = raw.copy() if plan.readout else None
         errors, mitigated_errors = raw.copy(), raw.copy()
-        found = []
+        found: list[Correction] = []
         for start, stop, counts, readout in chunks:
             if counts is None:
                 continue
             raw[start:stop], errors[start:stop] = _values(plan, counts, None)
             if mitigated is not None and readout is not None:
                 try:
-                    found.append(Misreading.from_calibration(readout))
+                    found.append(readout_misreading(readout))
                 except ValueError as error:
                     # what was paid for can still be had as it was measured, and all of it alike
                     warn(f"the readout is not corrected: {error}", RuntimeWarning, stacklevel=2)
@@ -165,7 +166,7 @@ class Results:
         return self.values(mitigated)
 
 
-def _values(plan: Plan, counts: Counts, misreading: Misreading | None) -> tuple[np.ndarray, np.ndarray]:
+def _values(plan: Plan, counts: Counts, misreading: Correction | None) -> tuple[np.ndarray, np.ndarray]:
     """Values and their standard errors."""
     if plan.kind == "fidelity":
         return zero_probability(counts, misreading=misreading), counts.standard_error(

@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import product
 from math import pi
 from typing import TYPE_CHECKING, Any
 
@@ -94,25 +95,34 @@ def ordered_bindings(measurement: Measurement, order: Sequence[str]) -> np.ndarr
     return measurement.bindings[:, [measurement.names.index(name) for name in order]]
 
 
-def readout_circuit(main: CompiledCircuit, backend: BackendV2) -> QuantumCircuit:
-    """The same qubits, each turned by one common angle and measured: 0 shows misread zeros, π misread ones."""
+def readout_circuit(main: CompiledCircuit, backend: BackendV2, neighbours: bool = False) -> QuantumCircuit:
+    """The same qubits, each turned by an angle and measured: 0 shows misread zeros, π misread ones.
+
+    One angle for all, or with ``neighbours`` three, for every third wire each.
+    """
     from qiskit import ClassicalRegister, QuantumCircuit, transpile
     from qiskit.circuit import Parameter
 
     register = ClassicalRegister(len(main.qubits), REGISTER)
     circuit = QuantumCircuit(main.circuit.num_qubits)
     circuit.add_register(register)
-    angle = Parameter("flip")
+    angles = [Parameter(f"flip_{place}") for place in range(3)] if neighbours else [Parameter("flip")]
     for bit, qubit in enumerate(reversed(main.qubits)):
-        circuit.rx(angle, qubit)
+        circuit.rx(angles[(len(main.qubits) - 1 - bit) % len(angles)], qubit)
         circuit.measure(qubit, register[bit])
     return transpile(
         circuit, backend, optimization_level=1, initial_layout=list(range(circuit.num_qubits)), seed_transpiler=0
     )
 
 
-#: What `readout_circuit` is given: every qubit in 0, then every qubit in 1.
-READOUT_BINDINGS = np.array([[0.0], [pi]])
+def readout_bindings(options: Options) -> np.ndarray:
+    """Angles of `readout_circuit`: every qubit in 0, then every qubit in 1; with neighbours in all ways three can be.
+
+    So what a wire does beside one neighbour is not taken for what it does beside the other.
+    """
+    if options.readout_mitigation == "neighbours":
+        return pi * np.array(list(product((0.0, 1.0), repeat=3)))
+    return np.array([[0.0], [pi]])
 
 
 def digest(circuit: QuantumCircuit) -> str:

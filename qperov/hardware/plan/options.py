@@ -30,9 +30,10 @@ class Options:
     twirl_gates, twirl_measurement : bool
         Random Pauli frames around two-qubit gates and measurements, which make coherent errors random ones. Without
         effect on simulators.
-    readout_mitigation : bool
+    readout_mitigation : bool or "neighbours"
         Measure all-zero and all-one states in each job (two executions a shot more), and undo the misreading of each
-        qubit with what they show.
+        qubit with what they show; with "neighbours" eight states, and also what wires that follow each other misread
+        together.
     mode : "auto" or "session"
         "auto" is job mode for one chunk and a batch for several; a session is opened only if asked for, since its
         whole duration is paid.
@@ -50,7 +51,7 @@ class Options:
     dynamical_decoupling: str | None = "XpXm"
     twirl_gates: bool = True
     twirl_measurement: bool = True
-    readout_mitigation: bool = True
+    readout_mitigation: bool | str = True
     mode: str = "auto"
 
     def __post_init__(self) -> None:
@@ -65,10 +66,17 @@ class Options:
             raise ValueError(
                 f"dynamical_decoupling must be None or one of {', '.join(SEQUENCES)}, got {self.dynamical_decoupling!r}"
             )
+        if self.readout_mitigation not in (False, True, "neighbours"):
+            raise ValueError(f"readout_mitigation is True, False or 'neighbours', got {self.readout_mitigation!r}")
         if self.mode not in MODES:
             raise ValueError(f"mode must be 'auto' or 'session', got {self.mode!r}")
         if self.layout is not None and len(set(self.layout)) != len(self.layout):
             raise ValueError(f"layout names a qubit twice: {self.layout}")
+
+    @property
+    def readout_circuits(self) -> int:
+        """Circuits that each job holds besides, for the readout."""
+        return 8 if self.readout_mitigation == "neighbours" else 2 * bool(self.readout_mitigation)
 
     def as_dict(self) -> dict[str, Any]:
         """The choices by name, for a file."""

@@ -148,7 +148,9 @@ class Plan:
     @property
     def extra(self) -> int:
         """Executions of a shot that each job holds besides: for the readout, and to check the order of bits."""
-        return (2 if self.readout else 0) + (n_probes(self.n_qubits) if self.backend.service else 0)
+        return (self.options.readout_circuits if self.readout else 0) + (
+            n_probes(self.n_qubits) if self.backend.service else 0
+        )
 
     @property
     def labels(self) -> np.ndarray | None:

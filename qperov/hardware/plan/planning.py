@@ -141,7 +141,8 @@ def _plan(
     qiskit_backend = service.backend(measurement.n_qubits)
     options = settings.options
     main = compile_measurement(measurement, qiskit_backend, options)
-    readout = to_text(readout_circuit(main, qiskit_backend)) if options.readout_mitigation else None
+    neighbours = options.readout_mitigation == "neighbours"
+    readout = to_text(readout_circuit(main, qiskit_backend, neighbours)) if options.readout_mitigation else None
     bindings = ordered_bindings(measurement, main.order)
     plan = Plan(
         kind=measurement.kind,

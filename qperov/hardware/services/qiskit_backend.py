@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qperov.errors import HardwareError
-from qperov.hardware.plan.compile import READOUT_BINDINGS, from_text
+from qperov.hardware.plan.compile import from_text, readout_bindings
+from qperov.hardware.plan.options import Options
 from qperov.hardware.plan.plan import PREFIX, n_probes
 from qperov.hardware.services.credentials import check_installed, without_secrets
 from qperov.hardware.services.service import Request, is_transport_error
@@ -220,7 +221,7 @@ def circuits(request: Request, backend: BackendV2) -> list[QuantumCircuit]:
     found = [main.assign_parameters(row) for row in request.bindings]
     if request.readout is not None:
         readout = from_text(request.readout)
-        found += [readout.assign_parameters(row) for row in READOUT_BINDINGS]
+        found += [readout.assign_parameters(row) for row in readout_bindings(Options.from_dict(request.options))]
     return found + _probes(main, request.n_qubits, backend)
 
 
@@ -232,7 +233,10 @@ def outcomes(result: Any, request: Request) -> list[np.ndarray]:
     HardwareError
         Results are missing or failed, shots are missing, outcomes have too many bits, or bits come in another order.
     """
-    wanted = len(request.bindings) + (2 if request.readout is not None else 0) + n_probes(request.n_qubits)
+    end, n_readout = len(request.bindings), 0
+    if request.readout is not None:
+        n_readout = Options.from_dict(request.options).readout_circuits
+    wanted = end + n_readout + n_probes(request.n_qubits)
     failed = [number for number, one in enumerate(getattr(result, "results", ())) if not getattr(one, "success", True)]
     if failed:
         raise HardwareError(f"{len(failed)} of {wanted} circuits failed, the first is number {failed[0]}")
@@ -245,8 +249,7 @@ def outcomes(result: Any, request: Request) -> list[np.ndarray]:
         raise HardwareError(f"the result holds counts of {len(counts)} circuits, {wanted} were sent")
     arrays = np.stack([_shots(one, number, request) for number, one in enumerate(counts)])
     _check_order(arrays[len(arrays) - n_probes(request.n_qubits) :], request.n_qubits)
-    end = len(request.bindings)
-    return [arrays[:end]] + ([arrays[end : end + 2]] if request.readout is not None else [])
+    return [arrays[:end]] + ([arrays[end : end + n_readout]] if n_readout else [])
 
 
 def _probes(main: QuantumCircuit, n_qubits: int, backend: BackendV2) -> list[QuantumCircuit]:

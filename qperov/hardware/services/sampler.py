@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qperov.hardware.plan.compile import READOUT_BINDINGS, from_text
+from qperov.hardware.plan.compile import from_text, readout_bindings
 from qperov.hardware.plan.measurement import REGISTER
 from qperov.hardware.plan.options import Options
 from qperov.hardware.services.service import Request
@@ -41,7 +41,7 @@ def pubs(request: Request) -> list[tuple[Any, np.ndarray]]:
     """The circuits of a request with their bindings."""
     found = [(from_text(request.circuit), request.bindings)]
     if request.readout is not None:
-        found.append((from_text(request.readout), READOUT_BINDINGS))
+        found.append((from_text(request.readout), readout_bindings(Options.from_dict(request.options))))
     return found
 
 
