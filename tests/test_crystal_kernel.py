@@ -14,7 +14,7 @@ from pymatgen.core import Structure
 from scipy.linalg import hadamard
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 
 import qperov
 from qperov.crystals.orderings.cluster_expansion import cluster_orbits, correlation_functions
@@ -23,6 +23,7 @@ from qperov.errors import CircuitSizeError, DescriptorError
 from qperov.quantum.estimators.ising_process import IsingGaussianProcess
 from qperov.quantum.kernels.ising import IsingKernel, coloured
 from qperov.quantum.kernels.ising_overlaps import walsh_hadamard
+from qperov.serving.pipeline_file import read_pipeline, write_pipeline
 
 SITES = 8
 RING = np.arange(SITES)
@@ -328,3 +329,13 @@ def test_in_pipelines_searches_and_gaussian_processes(crystals, fitted) -> None:
     found = process.kernel_.k1.k2
     assert found.couplings[0] > 10 * max(found.couplings[1:]), "the labels count pairs of the first shell"
     assert np.sqrt(np.mean((process.predict(X[20:]) - y[20:]) ** 2)) < 0.05 * y.std()
+
+
+def test_a_stored_model_predicts_what_it_did(crystals, fitted, tmp_path) -> None:
+    kernel = IsingKernel(fitted.bonds_, fitted.permutations_, lengths=fitted.lengths_, couplings=0.1, decay=3.0)
+    y = fitted.transform(crystals)[:, 0] + np.arange(30.0)
+    for machine in (qperov.QuantumSVR(kernel), IsingGaussianProcess(kernel, n_subset=10)):
+        pipeline = Pipeline([("pxrd", Decorations(perovskite(SHAPE), n_shells=4)), ("model", machine)]).fit(crystals, y)
+        write_pipeline(pipeline, tmp_path)
+        stored = read_pipeline(tmp_path)
+        assert np.array_equal(stored.predict(crystals), pipeline.predict(crystals))
