@@ -4,6 +4,7 @@ from .perovskite_sites import SiteFeatures as SiteFeatures
 from .rank_pca import RankPCA as RankPCA
 from .scans.alignment import Alignment as Alignment
 from .scans.intensity import IntensityScaling as IntensityScaling
+from .scans.lines import LineProfile as LineProfile
 from .scans.patterns import BackgroundSubtraction as BackgroundSubtraction
 from .scans.patterns import CommonGrid as CommonGrid
 from .scans.patterns import Kalpha2Stripping as Kalpha2Stripping
@@ -11,3 +12,4 @@ from .scans.peaks import PeakFeatures as PeakFeatures
 from .scans.peaks import PeakList as PeakList
 from .scans.peaks import find_peaks as find_peaks
 from .scans.profile import MeasuredProfile as MeasuredProfile
+from .scans.space_groups import SpaceGroupClassifier as SpaceGroupClassifier

@@ -1,0 +1,240 @@
+"""SpaceGroupClassifier: the structure type of a film, learnt from simulated scans and refined on measured ones."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from copy import deepcopy
+from functools import lru_cache
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
+from sklearn.utils.validation import check_is_fitted
+
+from qperov.crystals.perovskites.prototypes import draw_prototypes
+from qperov.descriptors.scans.lines import LineProfile
+from qperov.descriptors.scans.patterns import check_patterns
+from qperov.diffraction.instrument.augmentation import InstrumentRanges, augment
+from qperov.diffraction.patterns import powder_patterns
+
+#: Lines that films often show beside their own: PbI₂ (001), then SnO₂ and In₂O₃ of conducting glass (degrees, Cu Kα).
+SUBSTRATE_LINES = (12.67, 26.5, 30.4, 37.7, 51.5)
+#: Films are strongly textured; the background is taken off measured scans, so that simulated ones need none.
+FILM_RANGES = InstrumentRanges(
+    texture=(0.12, 1.5),
+    counts=(500.0, 1e5),
+    displacement=(-0.3, 0.3),
+    expansion=(-0.002, 0.002),
+    background=(0.0, 0.0),
+    tilt=(0.0, 0.0),
+    hump=(0.0, 0.0),
+    impurities=(0, 3),
+    impurity=(0.0, 0.6),
+    known_lines=SUBSTRATE_LINES,
+)
+#: Å²: B of all elements.
+DEBYE_WALLER = dict.fromkeys(("Cs", "Rb", "K", "Pb", "Sn", "Bi", "Sb", "Ag", "I", "Br", "Cl"), 2.5)
+#: Degrees: range of the simulated scans, and where half of the measured ones begin.
+SCAN_RANGE, LATE_START = (5.0, 60.0), 10.0
+#: How many scans are cut to one peak, and to how many degrees on both sides of it.
+CUT_SHARE, CUT_WIDTH = 0.1, (0.3, 1.0)
+#: Copies of measured scans differ in this many points of shift, and in the logarithm of their heights.
+SHIFT, HEIGHTS = 2, 0.25
+BATCH, REFINING_RATE = 128, 5e-4
+#: Space groups as they are misspelt in published labels.
+ALIASES = {"P3m1": "P-3m1", "I4Imcm": "I4/mcm", "P61mmc": "P63/mmc", "P21a": "P21/a", "pm-3m": "Pm-3m"}
+
+
+def standard_symbol(label: str) -> str:
+    """A Hermann–Mauguin symbol without underscores, and without the slips of published labels."""
+    symbol = str(label).replace("_", "").replace(" ", "")
+    return ALIASES.get(symbol, symbol)
+
+
+@lru_cache(maxsize=4)
+def simulated_films(
+    crystals: int, copies: int, random_state: int, peaks: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lines of simulated scans of every prototype, shape (7 · crystals · copies, m), and their space groups.
+
+    Parameters
+    ----------
+    crystals : int
+        Of each structure type.
+    copies : int
+        Scans of each crystal.
+    random_state : int
+    peaks : bool
+        As in `LineProfile`.
+    """
+    structures, space_groups = draw_prototypes(crystals, random_state=random_state)
+    low, high = SCAN_RANGE
+    patterns = powder_patterns(structures, two_theta_range=(low - 1, high + 4), debye_waller=DEBYE_WALLER)
+    scans = augment(patterns, copies, ranges=FILM_RANGES, two_theta_range=SCAN_RANGE, random_state=random_state)
+    profile = LineProfile(background=None, peaks=peaks)
+    lines = profile.fit_transform(scans).astype(np.float32)
+    rng = np.random.default_rng([random_state, 1])
+    angles = profile.angles
+    for row in lines:
+        if rng.random() < 1 / 3:
+            row[angles < LATE_START] = 0
+        _cut(row, angles, rng)
+    return lines, np.repeat([standard_symbol(symbol) for symbol in space_groups], copies)
+
+
+class SpaceGroupClassifier(ClassifierMixin, BaseEstimator):
+    """Space groups of halide perovskite films from measured scans.
+
+    Networks of one hidden layer learn to tell simulated scans of all prototypes (`draw_prototypes`, `augment`) apart;
+    then they go on with the measured scans, in copies that are shifted and whose heights are changed, among simulated
+    ones. So classes are known of which nothing was measured. Probabilities are geometric means over the networks.
+
+    Parameters
+    ----------
+    crystals, copies : int
+        Simulated crystals of each structure type, and scans of each.
+    repeats : int
+        Copies of each measured scan in each pass.
+    passes : int
+        Over the measured scans and as many as ``mixed`` simulated ones.
+    mixed : int
+    networks : int
+    hidden : int
+        Units.
+    epochs : int
+        Over the simulated scans.
+    peaks : bool
+        Learn lists of peaks instead of profiles.
+    random_state : int
+
+    Attributes
+    ----------
+    classes_ : ndarray of str
+        The labels given, and the space groups of prototypes that none of them is.
+    networks_ : list of MLPClassifier
+    """
+
+    description = "space groups learnt from simulated scans"
+
+    def __init__(
+        self,
+        *,
+        crystals: int = 400,
+        copies: int = 3,
+        repeats: int = 6,
+        passes: int = 3,
+        mixed: int = 3000,
+        networks: int = 3,
+        hidden: int = 256,
+        epochs: int = 20,
+        peaks: bool = False,
+        random_state: int = 0,
+    ) -> None:
+        self.crystals = crystals
+        self.copies = copies
+        self.repeats = repeats
+        self.passes = passes
+        self.mixed = mixed
+        self.networks = networks
+        self.hidden = hidden
+        self.epochs = epochs
+        self.peaks = peaks
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Sequence[str] | np.ndarray | None = None) -> Self:
+        """Learn from simulated scans, and from measured ones where labels are given.
+
+        Raises
+        ------
+        ValueError
+            If a label is the space group of no prototype.
+        """
+        patterns = check_patterns(X)
+        lines, symbols = simulated_films(self.crystals, self.copies, self.random_state, self.peaks)
+        known = np.unique(symbols)
+        own = np.array([] if y is None else [standard_symbol(label) for label in y], dtype=str)
+        if strange := sorted(set(own) - set(known)):
+            raise ValueError(f"no prototype has the space group '{strange[0]}'; there are {', '.join(known)}")
+        names = {} if y is None else dict(zip(own, np.asarray(y, dtype=str), strict=True))
+        self.classes_ = np.array([names.get(symbol, symbol) for symbol in known])
+        self.networks_ = []
+        measured = LineProfile(peaks=self.peaks).fit_transform(patterns) if len(own) else np.empty((0, lines.shape[1]))
+        for number in range(self.networks):
+            network = _pretrained(
+                self.crystals, self.copies, self.random_state, self.peaks, self.hidden, self.epochs, number
+            )
+            self.networks_.append(
+                self._refined(network, measured, own, np.random.default_rng([self.random_state, number]))
+            )
+        self.n_features_in_ = 1
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities of ``classes_``, shape (n, n_classes)."""
+        logarithms = self.transform(X)
+        weights = np.exp(logarithms - logarithms.max(axis=1, keepdims=True))
+        return weights / weights.sum(axis=1, keepdims=True)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The likeliest space groups, shape (n,)."""
+        return self.classes_[self.transform(X).argmax(axis=1)]
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Mean logarithms of the networks' probabilities, shape (n, n_classes): features for another model."""
+        check_is_fitted(self, "networks_")
+        lines = LineProfile(peaks=self.peaks).fit_transform(check_patterns(X))
+        return np.mean([np.log(network.predict_proba(lines) + 1e-6) for network in self.networks_], axis=0)
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """The classes."""
+        return np.array([f"log p({name})" for name in self.classes_], dtype=object)
+
+    def _refined(
+        self, network: MLPClassifier, measured: np.ndarray, symbols: np.ndarray, rng: np.random.Generator
+    ) -> MLPClassifier:
+        if not len(measured):
+            return network
+        network = deepcopy(network)
+        network.batch_size = "auto"  # batches are made here
+        network._optimizer.learning_rate_init = REFINING_RATE
+        lines, labels = simulated_films(self.crystals, self.copies, self.random_state, self.peaks)
+        angles = LineProfile().angles
+        for _ in range(self.passes):
+            some = rng.choice(len(lines), min(self.mixed, len(lines)), replace=False)
+            others = np.array([_varied(row, angles, rng) for row in np.repeat(measured, self.repeats, axis=0)])
+            X = np.concatenate([lines[some], others])
+            y = np.concatenate([labels[some], np.repeat(symbols, self.repeats)])
+            order = rng.permutation(len(X))
+            for start in range(0, len(X), BATCH):
+                batch = order[start : start + BATCH]
+                network.partial_fit(X[batch], y[batch])
+        return network
+
+
+@lru_cache(maxsize=16)
+def _pretrained(
+    crystals: int, copies: int, random_state: int, peaks: bool, hidden: int, epochs: int, number: int
+) -> MLPClassifier:
+    """A network that knows simulated scans only."""
+    lines, symbols = simulated_films(crystals, copies, random_state, peaks)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # it is stopped early on purpose
+        return MLPClassifier(
+            (hidden,), alpha=1e-3, batch_size=BATCH, max_iter=epochs, random_state=random_state + number
+        ).fit(lines, symbols)
+
+
+def _varied(row: np.ndarray, angles: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Lines of a scan a little shifted, with heights that a slow wave changes, now and then cut to one peak."""
+    wave = np.sin(rng.uniform(0.05, 0.4) * np.arange(len(row)) + rng.uniform(0, 2 * np.pi))
+    varied = np.roll(row, rng.integers(-SHIFT, SHIFT + 1)) * np.exp(rng.normal(0, HEIGHTS) * wave)
+    _cut(varied, angles, rng)
+    return varied / max(float(varied.max()), np.finfo(float).tiny)
+
+
+def _cut(row: np.ndarray, angles: np.ndarray, rng: np.random.Generator) -> None:
+    if rng.random() < CUT_SHARE:
+        row[np.abs(angles - angles[row.argmax()]) > rng.uniform(*CUT_WIDTH)] = 0
