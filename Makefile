@@ -24,10 +24,11 @@ slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow --durations=10
 
 # What must be true before a release and takes longer than a test: attack and kills, into docs/robustness.md, and the
-# core suite on the lowest versions
+# core suite on the lowest versions; vendors' simulators, into docs/hardware.md
 release: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m attack --out attack-results
 	PYTHON=$(PYTHON) .ci/lowest
+	$(BIN)/python .ci/vendors
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -36,7 +36,7 @@ def describe_plan(plan: Plan) -> str:
     if plan.prediction is not None:
         lines.append(_describe_prediction(plan, plan.prediction))
     if plan.backend.service:
-        lines.append("  what the service charges for the executions is not known here")
+        lines.append(_describe_fees(plan))
     elif is_simulator(plan.backend.name):
         lines.append("  simulated here: nothing is charged; decoupling and twirling have no effect")
     else:
@@ -44,6 +44,17 @@ def describe_plan(plan: Plan) -> str:
         fits = share if cost.fits_open_plan else "too much for the Open plan"
         lines.append(f"  {cost.seconds:.0f} s of QPU time ({cost.seconds / 60:.1f} min), {fits}")
     return "\n".join(lines)
+
+
+def _describe_fees(plan: Plan) -> str:
+    if plan.price is None:
+        return "  the fees of this service are not known here: give them with --price TASK,SHOT"
+    price, tasks = plan.price, plan.cost.executions // plan.shots
+    fees = price.fees(tasks, plan.cost.executions)
+    return (
+        f"  {fees:,.2f} {price.currency}: {count(tasks, 'circuit')} at {price.per_task:g} and their shots at "
+        f"{price.per_shot:g} ({price.source})"
+    )
 
 
 def _describe_prediction(plan: Plan, promised: Prediction) -> str:

@@ -70,6 +70,13 @@ class RunChoice:
     budget_seconds: Annotated[
         float | None, typer.Option(help="Refuse a plan that takes more QPU time; jobs are stopped there.")
     ] = None
+    price: Annotated[
+        str | None, typer.Option(help="Fees of the service for a circuit and for a shot, as 0.30,0.00145.")
+    ] = None
+    budget_fees: Annotated[float | None, typer.Option(help="Refuse a plan with higher fees.")] = None
+    budget_shots: Annotated[int | None, typer.Option(help="Refuse a plan with more shots, all circuits together.")] = (
+        None
+    )
     optimization_level: Annotated[int, typer.Option(help="Of the transpiler.", min=0, max=3)] = 3
     transpiler_seed: Annotated[int, typer.Option(help="First seed of the transpiler.", min=0)] = 0
     layout_trials: Annotated[int, typer.Option(help="Layouts compared by the backend's error rates.", min=1)] = 4
@@ -93,17 +100,22 @@ class RunChoice:
         if (self.backend is None) == (self.service == ""):
             raise typer.BadParameter("name one of --backend and --service", param_hint="--backend")
         if self.backend is not None:
+            if self.price is not None or self.budget_fees is not None:
+                raise typer.BadParameter("IBM charges seconds: --budget-seconds", param_hint="--price/--budget-fees")
             return Backend(self.backend, noise=self.noise, random_state=seed).spec()
         if not self.service.startswith(PREFIX) or "." not in self.service:
             raise typer.BadParameter(f"{PREFIX}module.factory, not {self.service!r}", param_hint="--service")
         if self.noise is not None or self.budget_seconds is not None:
-            raise typer.BadParameter("noise is for aer, a budget in seconds for IBM", param_hint="--service")
+            raise typer.BadParameter(
+                "noise is for aer, a budget in seconds for IBM; here it is --budget-fees", param_hint="--service"
+            )
         return BackendSpec(QiskitService(self.service).backend(0).name or "unnamed", None, None, self.service)
 
     def settings(self) -> Settings:
         """The settings of a plan."""
         from qperov.hardware.plan.options import Options
         from qperov.hardware.plan.plan import Settings
+        from qperov.hardware.plan.prices import Budget, Price
 
         with checking("--layout"):
             layout = None if self.layout is None else tuple(int(qubit) for qubit in self.layout.split(","))
@@ -119,8 +131,12 @@ class RunChoice:
                 readout_mitigation="neighbours" if self.readout and self.neighbours else self.readout,
                 mode="session" if self.session else "auto",
             )
-        with checking("--budget-seconds"):
-            return Settings(self.shots, options, self.budget_seconds, self.label)
+        with checking("--price"):
+            fees = None if self.price is None else [float(fee) for fee in self.price.split(",", 1)]
+            price = None if fees is None else Price(fees[0], fees[-1] if len(fees) > 1 else 0.0)
+        with checking("--budget-seconds/--budget-fees/--budget-shots"):
+            budget = Budget(self.budget_fees, self.budget_shots)
+            return Settings(self.shots, options, self.budget_seconds, self.label, price, budget)
 
 
 @screen.resumable("no plan was written and nothing was sent: the same command starts again")

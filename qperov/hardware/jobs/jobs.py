@@ -15,7 +15,7 @@ from qperov.hardware.jobs.calls import Sleep, ask, cancel_duplicates, find_jobs,
 from qperov.hardware.jobs.counts import Counts
 from qperov.hardware.jobs.ledger import Attempt, Ledger
 from qperov.hardware.jobs.results import Results
-from qperov.hardware.plan.plan import Plan, check_budget
+from qperov.hardware.plan.plan import Plan
 from qperov.hardware.services.credentials import without_secrets
 from qperov.hardware.services.service import Job, Request, Service, is_transport_error, repeat, waits
 
@@ -71,7 +71,7 @@ def submit(plan: Plan, service: Service, ledger: Ledger, sleep: Sleep = time.sle
     BudgetError
         The plan costs more than its budget.
     """
-    check_budget(plan.cost.seconds, plan.budget_seconds)
+    plan.check_budget()
     ledger.add(plan)
     with ledger.lock():
         _heal(plan, service, ledger, sleep)
@@ -95,6 +95,10 @@ def resume(
             # what was lost may have been found again, and what has failed may not be recorded yet
             _fetch(plan, service, ledger, sleep)
             again = [attempt for attempt in ledger.attempts(plan.plan_id) if attempt.state in LOST_STATES]
+            # each try of the past is counted, whether or not it was charged
+            plan.check_budget(
+                [a.number for a in ledger.attempts(plan.plan_id) for _ in range(a.attempt)] + [a.number for a in again]
+            )
             for attempt in again:
                 spent = ledger.seconds_spent(
                     plan.plan_id, attempt.number, attempt.attempt + 1, plan.seconds(attempt.number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 
@@ -14,6 +15,7 @@ from qperov.hardware.plan.cost import Cost
 from qperov.hardware.plan.options import Options
 from qperov.hardware.plan.pairs import Pairs
 from qperov.hardware.plan.prediction import Prediction
+from qperov.hardware.plan.prices import Budget, Price
 from qperov.hardware.plan.samples import Samples
 from qperov.hardware.services.service import Request
 
@@ -94,6 +96,10 @@ class Plan:
         What is measured, where it comes from, and what was done to it.
     prediction : Prediction or None
         What the backend's calibration says of the circuit; None in plans of version 0.1.
+    price : Price or None
+        Fees of a service that is not IBM's; None where they are not known.
+    budget : Budget
+        In the unit of such a service.
     """
 
     kind: str
@@ -122,6 +128,8 @@ class Plan:
     max_bindings: int | None = None
     samples: Samples | None = None
     prediction: Prediction | None = None
+    price: Price | None = None
+    budget: Budget = Budget()  # noqa: RUF009 – frozen
 
     @property
     def plan_id(self) -> str:
@@ -197,8 +205,25 @@ class Plan:
 
     def seconds(self, number: int) -> float:
         """QPU time that the job for one chunk takes."""
+        return costs.qpu_seconds(self.executions(number))
+
+    def executions(self, number: int) -> int:
+        """Executions of the job for one chunk."""
         start, stop = self.chunks[number]
-        return costs.qpu_seconds((stop - start + self.extra) * self.shots)
+        return (stop - start + self.extra) * self.shots
+
+    def check_budget(self, repeated: Sequence[int] = ()) -> None:
+        """Raise BudgetError if the plan costs more than its budgets, with what is sent once more.
+
+        Parameters
+        ----------
+        repeated : sequence of int
+            Chunks that are sent besides, as often as they are named.
+        """
+        check_budget(self.cost.seconds, self.budget_seconds)
+        executions = self.cost.executions + sum(map(self.executions, repeated))
+        fees = None if self.price is None else self.price.fees(executions // self.shots, executions)
+        self.budget.check(executions, fees, "" if self.price is None else self.price.currency)
 
     def share(self, number: int) -> float:
         """Seconds of the budget that are for one chunk, all its tries together; without a budget there is no end."""
@@ -218,12 +243,18 @@ class Settings:
     budget_seconds : float or None
         QPU time that the whole plan may take at most.
     label : str
+    price : Price or None
+        Fees of a service that is not IBM's, instead of those that are known.
+    budget : Budget
+        In the unit of such a service.
     """
 
     shots: int = 1024
     options: Options = Options()  # noqa: RUF009 – frozen
     budget_seconds: float | None = None
     label: str = ""
+    price: Price | None = None
+    budget: Budget = Budget()  # noqa: RUF009 – frozen
 
     def __post_init__(self) -> None:
         if self.shots < 1:

@@ -18,6 +18,7 @@ from qperov.hardware.plan.options import Options
 from qperov.hardware.plan.pairs import Pairs
 from qperov.hardware.plan.plan import BackendSpec, Plan
 from qperov.hardware.plan.prediction import Prediction
+from qperov.hardware.plan.prices import Budget, Price
 from qperov.hardware.plan.samples import Samples
 from qperov.storage.atomic import write_text
 
@@ -44,6 +45,8 @@ def to_json(plan: Plan) -> str:
         "pairs": None if plan.pairs is None else {"form": plan.pairs.form, "shape": plan.pairs.shape},
         "samples": None if plan.samples is None else plan.samples.as_dict(),
         "prediction": None if plan.prediction is None else asdict(plan.prediction),
+        "price": None if plan.price is None else asdict(plan.price),
+        "budget": asdict(plan.budget),
         "arrays": base64.b64encode(stream.getvalue()).decode(),
     }
     return json.dumps(document | {"checksum": _checksum(document)}, indent=1)
@@ -84,6 +87,8 @@ def from_json(text: str) -> Plan:
                 "pairs": _pairs(document["pairs"], arrays),
                 "samples": _samples(document["samples"], arrays),
                 "prediction": _prediction(document.get("prediction")),
+                "price": Price(**document["price"]) if document.get("price") else None,
+                "budget": Budget(**document.get("budget", {})),
                 "bindings": arrays["bindings"],
             }
         )

@@ -24,8 +24,9 @@ from qperov.hardware.plan.measurement import (
     fidelity_measurement,
 )
 from qperov.hardware.plan.pairs import Pairs
-from qperov.hardware.plan.plan import BackendSpec, Plan, Settings, check_budget
+from qperov.hardware.plan.plan import BackendSpec, Plan, Settings
 from qperov.hardware.plan.prediction import predict
+from qperov.hardware.plan.prices import known_price
 from qperov.hardware.services.sampler import payload_bytes
 from qperov.hardware.services.service import Service
 
@@ -136,8 +137,17 @@ def _plan(
     content = _content(measurement, backend, settings)
     earlier = None if find_plan is None else find_plan(content)
     if earlier is not None:
-        check_budget(earlier.cost.seconds, settings.budget_seconds)
-        return replace(earlier, pairs=pairs, n_samples=n_samples, budget_seconds=settings.budget_seconds, samples=None)
+        found = replace(
+            earlier,
+            pairs=pairs,
+            n_samples=n_samples,
+            samples=None,
+            budget_seconds=settings.budget_seconds,
+            price=settings.price or earlier.price,
+            budget=settings.budget,
+        )
+        found.check_budget()
+        return found
     qiskit_backend = service.backend(measurement.n_qubits)
     options = settings.options
     main = compile_measurement(measurement, qiskit_backend, options)
@@ -169,6 +179,8 @@ def _plan(
         content=content,
         label=settings.label,
         prediction=predict(main.circuit, main.qubits, bindings, qiskit_backend),
+        price=settings.price or known_price(qiskit_backend) if backend.service else None,
+        budget=settings.budget,
     )
     limit = qiskit_backend.max_circuits if backend.service else None
     if limit is not None and limit <= plan.extra:
@@ -176,9 +188,10 @@ def _plan(
     plan = replace(plan, max_bindings=None if limit is None else limit - plan.extra)
     jobs = len(plan.chunks)
     executions = (len(bindings) + plan.extra * jobs) * settings.shots
-    # what other services charge, and for how long they run, is not known
+    # for how long other services run is not known
     seconds = 0.0 if backend.service else costs.qpu_seconds(executions, jobs)
     plan = replace(plan, cost=Cost(n_pairs, jobs * (2 if readout else 1), jobs, executions, 0, seconds))
+    plan.check_budget()
     if backend.service:
         return plan
     sizes = [payload_bytes(plan.request(number), qiskit_backend) for number in range(jobs)]
@@ -186,7 +199,6 @@ def _plan(
         raise HardwareError(
             f"a job would send {max(sizes) / 1e6:.0f} MB, the limit is {costs.MAX_PAYLOAD_BYTES / 1e6:.0f} MB"
         )
-    check_budget(seconds, settings.budget_seconds)
     return replace(plan, cost=replace(plan.cost, payload_bytes=sum(sizes)))
 
 
