@@ -63,6 +63,12 @@ def test_commands_in_pages_exist() -> None:
             assert not hasattr(command, "commands") or words[1] in command.commands, page
 
 
+def test_reference_has_all_rooms() -> None:
+    listed = (DOCS / "reference" / "python.md").read_text(encoding="utf-8")
+    rooms = [name for name in qperov.__all__ if inspect.ismodule(getattr(qperov, name))]
+    assert [room for room in rooms if f"\n   qperov.{room}\n" not in listed] == []
+
+
 def test_citation_has_the_version_of_the_package() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
