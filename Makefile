@@ -12,7 +12,7 @@ define install
 	@if [ -e $(VENV)/.failed ]; then rm $(VENV)/.failed; exit 1; fi
 endef
 
-.PHONY: demo test slow release check format clean
+.PHONY: demo test slow docs release check format clean
 
 demo: $(VENV)/.user
 	$(BIN)/qperov demo
@@ -22,6 +22,11 @@ test: $(VENV)/.dev
 
 slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow --durations=10
+
+# The pages of docs/, docstrings and executed tutorials, as docs/_build/html/index.html; a warning is a failure
+docs: $(VENV)/.dev
+	$(BIN)/sphinx-build -q -W --keep-going -j 2 docs docs/_build/html
+	$(BIN)/python -m pytest -p no:cacheprovider docs/look_at_site.py
 
 # What must be true before a release and takes longer than a test: attack and kills, into docs/robustness.md, and the
 # core suite on the lowest versions; vendors' simulators, into docs/hardware.md
@@ -35,6 +40,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell *.md docs qperov circuits experiments
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -9,12 +10,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from jupyter_client.manager import KernelManager
+from nbclient import NotebookClient
+
 import qperov
 
 # What notebooks inherit: two pages at once, a thread each; the commands of this environment
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-os.environ["COLUMNS"] = "88"
+os.environ |= {"COLUMNS": "88", "TTY_COMPATIBLE": "0"}
 
 project = "qperov"
 author = "The qperov developers"
@@ -39,7 +43,12 @@ nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_in_temp = True
 nb_execution_timeout = 240
-nb_merge_streams = True
+# No option reaches the client: what a command prints in several pieces is one text, and kernels open no port
+NotebookClient.coalesce_streams.default_value = True
+KernelManager.transport.default_value = "ipc"
+logging.getLogger("traitlets").setLevel(logging.WARNING)
+# progress bars are for a screen that moves
+nb_output_stderr = "remove"
 
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"

@@ -78,5 +78,5 @@ def test_chgnet_against_pbe_is_one_figure_everywhere() -> None:
     figure = "r = −0.07 unrelaxed, 0.58 relaxed with the symmetry kept and 0.53 relaxed freely"
     root = Path(__file__).parents[1]
     assert any(figure in caution for caution in qperov.load_dataset("cpx222").cautions)
-    for page in ("README.md", "docs/published.md"):
+    for page in ("docs/datasets.md", "docs/published.md"):
         assert figure in " ".join((root / page).read_text(encoding="utf-8").split()), page

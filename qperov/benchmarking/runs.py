@@ -78,6 +78,12 @@ def benchmark(
     ------
     TaskFileError
         If the file of tasks cannot be read.
+
+    Examples
+    --------
+    >>> from qperov.benchmarking.tasks import read_protocol
+    >>> read_protocol(quick=True).seeds  # what ``benchmark(quick=True)`` would run
+    (0,)
     """
     protocol, out = read_protocol(tasks, quick=quick, only=only), Path(out)
     pairs = [(task, seed) for seed in protocol.seeds for task in protocol.tasks]

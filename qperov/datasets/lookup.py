@@ -150,6 +150,12 @@ def load_dataset(name: str, *, target: str | None = None, split: str | None = No
     ------
     DatasetNameError
         If there is no embedded dataset of that name, or it has no such target or split.
+
+    Examples
+    --------
+    >>> import qperov
+    >>> qperov.load_dataset("films")
+    PatternDataset('films', 53 patterns, target='space_group' [None])
     """
     if name not in EMBEDDED:
         raise _unknown_name(name, tuple(EMBEDDED))

@@ -115,6 +115,17 @@ def read(
         With ``strict``, at the first problem.
     ValueError
         For an unknown ``energy``, a table without a target, or units that cannot be converted.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, qperov
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> crystal = qperov.load_dataset("abx3_radii").structures[0]
+    >>> _ = crystal.to(filename=str(folder / "first.cif"))
+    >>> _ = (folder / "labels.csv").write_text("id,gap_ev\\nfirst,1.5\\n")
+    >>> found = qperov.read(folder, target="gap_ev")
+    >>> found.ids, found.y.tolist()
+    (('first',), [1.5])
     """
     root = Path(path)
     if str(labels) == FOLDERS or _holds_scans(root):

@@ -55,7 +55,17 @@ class DatasetInfo:
 
 
 class Store(StoreFile):
-    """Datasets in one SQLite file, with their predictions and relaxations; see `StoreFile` for how it is opened."""
+    """Datasets in one SQLite file, with their predictions and relaxations; see `StoreFile` for how it is opened.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, qperov
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "crystals.db"
+    >>> with Store(file) as store:
+    ...     added = store.add(qperov.load_dataset("abx3_radii").take(range(3)))
+    ...     (added.structures, store.names(), len(store.load("abx3_radii")))
+    (3, ['abx3_radii'], 3)
+    """
 
     def add(self, dataset: CrystalDataset | PatternDataset) -> AddedCounts:
         """Add a dataset under its name, or what is new in it; adding the same twice adds nothing.

@@ -118,6 +118,20 @@ def load_model(path: str | Path) -> StoredModel:
         If a file is missing, damaged, changed, of another version, or holds what no stored model holds.
     MissingDependencyError
         If the model ends in a network, and PyTorch or safetensors is not installed.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, qperov
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from qperov.serving.model_store import fit_and_store
+    >>> crystals = qperov.load_dataset("abx3_radii").take(range(20))
+    >>> models = {"Ridge": make_pipeline(qperov.PXRDFeaturizer("profile"), Ridge())}
+    >>> comparison = qperov.compare(models, crystals, folds=2, n_bootstrap=10)
+    >>> folder = pathlib.Path(tempfile.mkdtemp())  # `qperov compare --keep` takes its run directory
+    >>> [kept] = fit_and_store(models, crystals, comparison, ["Ridge"], folder)
+    >>> load_model(kept).name
+    'Ridge'
     """
     folder = Path(path)
     about = read_index(folder, INDEX, SCHEMA, FILES)

@@ -40,8 +40,8 @@ def random_orderings(
     Orderings are drawn one after the other, and one equivalent to an earlier one is left out. With
     ``uniform_over="decorations"`` every decoration of the cell has the same chance in each draw, and so a class one
     in proportion to its multiplicity, as in a crystal whose species are mixed at random. With ``"classes"`` every
-    class has the same chance (Dixon and Wilf), so that symmetric orderings, whose multiplicity is small, come as often as
-    others. Whether two orderings are equivalent is decided exactly.
+    class has the same chance (Dixon and Wilf), so that symmetric orderings, whose multiplicity is small, come as often
+    as others. Whether two orderings are equivalent is decided exactly.
 
     Parameters
     ----------

@@ -135,6 +135,11 @@ class IMatGen(GenerativeModel):
     References
     ----------
     J. Noh et al., Matter 1, 1370 (2019), doi:10.1016/j.matt.2019.08.017.
+
+    Examples
+    --------
+    >>> IMatGen(mode="published").hyperparameters()["latent"]
+    500
     """
 
     def __init__(

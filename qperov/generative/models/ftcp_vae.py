@@ -42,6 +42,15 @@ class FTCPVAE(ConvolutionalVAE):
     References
     ----------
     Z. Ren et al., Matter 5, 314 (2022), doi:10.1016/j.matt.2021.11.032.
+
+    Examples
+    --------
+    >>> import qperov
+    >>> known = qperov.load_dataset("abx3").take(range(8))
+    >>> model = FTCPVAE(FTCP(max_sites=5), epochs=1, hidden=16, latent=4, random_state=0)
+    >>> _ = model.fit(known.structures, known.y)
+    >>> model.encode(known.structures).shape, len(model.sample(2, random_state=0))
+    ((8, 4), 2)
     """
 
     DEFAULTS: ClassVar = {

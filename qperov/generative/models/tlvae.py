@@ -42,6 +42,14 @@ class TLVAE(ConvolutionalVAE):
     References
     ----------
     E. T. Chenebuah, M. Nganbe, A. B. Tchagang, Proc. Canadian AI 2023, doi:10.21428/594757db.07402193.
+
+    Examples
+    --------
+    >>> import qperov
+    >>> known = qperov.load_dataset("abx3").take(range(8))
+    >>> model = TLVAE(epochs=1, hidden=16, latent=4, random_state=0).fit(known.structures, known.y)
+    >>> model.predict(known.structures).shape
+    (8,)
     """
 
     DEFAULTS: ClassVar = {

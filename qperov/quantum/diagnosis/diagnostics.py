@@ -206,6 +206,14 @@ def diagnose(
     ------
     ValueError
         Fewer than two samples, NaN, labels that are not numbers, a parameter out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qperov.quantum.kernels.fidelity import FidelityKernel
+    >>> X = np.random.default_rng(0).normal(size=(20, 8))
+    >>> diagnose(FidelityKernel("zz", bandwidth=3.0), X).verdict
+    'Concentrated: the matrix is close to the identity and nothing can be learned from it'
     """
     samples = check_array(X, dtype=np.float64, ensure_min_samples=2)
     target = None

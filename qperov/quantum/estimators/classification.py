@@ -64,6 +64,13 @@ class QuantumSVC(ClassifierMixin, KernelMachine):
     -----
     ConcentratedKernelWarning
         The training matrix is nearly the identity, so that the model can remember and not generalise.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(30, 2))
+    >>> QuantumSVC(C=10.0).fit(X, X[:, 0] > 0).predict([[1.0, 0.0], [-1.0, 0.0]]).tolist()
+    [True, False]
     """
 
     @keyword_only(tol="tolerance")

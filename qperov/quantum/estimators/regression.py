@@ -54,6 +54,14 @@ class QuantumSVR(RegressorMixin, KernelMachine):
     -----
     ConcentratedKernelWarning
         The training matrix is nearly the identity, so that the model can remember and not generalise.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(30, 2))
+    >>> model = QuantumSVR(C=10.0, epsilon=0.01).fit(X, X[:, 0])
+    >>> model.predict([[0.5, 0.0]]).shape
+    (1,)
     """
 
     @keyword_only(tol="tolerance")

@@ -85,6 +85,12 @@ class FidelityKernel(FeatureMapKernel):
     ----------
     V. Havlíček et al., Nature 567, 209 (2019), doi:10.1038/s41586-019-0980-2 (the kernel);
     R. Shaydulin, S. M. Wild, Phys. Rev. A 106, 042407 (2022), doi:10.1103/PhysRevA.106.042407 (the bandwidth).
+
+    Examples
+    --------
+    >>> K = FidelityKernel("z", reps=1, bandwidth=0.5)([[0.0, 0.0], [1.0, 0.0]])
+    >>> K.round(3).tolist()  # ∏ cos²(b (xᵢ − yᵢ))
+    [[1.0, 0.77], [0.77, 1.0]]
     """
 
     @keyword_only()

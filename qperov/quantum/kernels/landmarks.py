@@ -63,6 +63,15 @@ class LandmarkFeatures(TransformerMixin, BaseEstimator):
     ----------
     Y. Chen, E. N. Epperly, J. A. Tropp, R. J. Webber, Randomly pivoted Cholesky: practical approximation of a kernel
     matrix with few entry evaluations (2022), arXiv:2207.06503, for "cholesky".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(50, 2))
+    >>> kernel = FidelityKernel("z", reps=1, bandwidth=0.5)
+    >>> z = LandmarkFeatures(kernel, n_landmarks=9).fit_transform(X)  # its rank is 9
+    >>> bool(np.abs(z @ z.T - kernel(X)).max() < 1e-6)
+    True
     """
 
     def __init__(

@@ -62,6 +62,11 @@ class ProjectedKernel(FeatureMapKernel):
     ----------
     H.-Y. Huang et al., Power of data in quantum machine learning, Nat. Commun. 12, 2631 (2021),
     doi:10.1038/s41467-021-22539-9, the projected quantum kernel.
+
+    Examples
+    --------
+    >>> ProjectedKernel("zz", bandwidth=0.1)([[0.0, 0.0], [1.0, 0.0]]).shape
+    (2, 2)
     """
 
     @keyword_only()
