@@ -1,6 +1,7 @@
 from .decorations import Decorations as Decorations
 from .featurizer import PXRDFeaturizer as PXRDFeaturizer
 from .rank_pca import RankPCA as RankPCA
+from .reduced_densities import ReducedDensities as ReducedDensities
 from .scans.alignment import Alignment as Alignment
 from .scans.intensity import IntensityScaling as IntensityScaling
 from .scans.patterns import BackgroundSubtraction as BackgroundSubtraction
