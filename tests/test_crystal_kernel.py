@@ -19,6 +19,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 import qperov
 from qperov.crystals.orderings.cluster_expansion import cluster_orbits, correlation_functions
 from qperov.descriptors.decorations import Decorations
+from qperov.descriptors.reduced_densities import ReducedDensities, pair_expectations
 from qperov.errors import CircuitSizeError, DescriptorError
 from qperov.quantum.estimators.ising_process import IsingGaussianProcess
 from qperov.quantum.kernels.ising import IsingKernel, coloured
@@ -334,8 +335,48 @@ def test_in_pipelines_searches_and_gaussian_processes(crystals, fitted) -> None:
 def test_a_stored_model_predicts_what_it_did(crystals, fitted, tmp_path) -> None:
     kernel = IsingKernel(fitted.bonds_, fitted.permutations_, lengths=fitted.lengths_, couplings=0.1, decay=3.0)
     y = fitted.transform(crystals)[:, 0] + np.arange(30.0)
-    for machine in (qperov.QuantumSVR(kernel), IsingGaussianProcess(kernel, n_subset=10)):
+    for machine in (qperov.QuantumSVR(kernel), IsingGaussianProcess(kernel, n_subset=10, max_iter=2)):
         pipeline = Pipeline([("pxrd", Decorations(perovskite(SHAPE), n_shells=4)), ("model", machine)]).fit(crystals, y)
         write_pipeline(pipeline, tmp_path)
         stored = read_pipeline(tmp_path)
         assert np.array_equal(stored.predict(crystals), pipeline.predict(crystals))
+
+
+# --- density matrices ---------------------------------------------------------------------------
+
+
+def test_expectations_of_pairs_are_those_of_pennylane() -> None:
+    J = np.triu(np.random.default_rng(0).normal(scale=0.3, size=(6, 6)), 1)
+    J += J.T
+
+    @qml.qnode(qml.device("default.qubit", wires=6))
+    def measured():
+        for wire in range(6):
+            qml.Hadamard(wire)
+        for i, j in combinations(range(6), 2):
+            qml.IsingZZ(-2 * J[i, j], wires=(i, j))
+        pairs = [(qml.PauliY, qml.PauliY), (qml.PauliY, qml.PauliZ), (qml.PauliZ, qml.PauliY), (qml.PauliZ, qml.PauliZ)]
+        return [qml.expval(one(0) @ other(1)) for one, other in pairs]
+
+    *expected, zz = measured()
+    np.testing.assert_allclose(pair_expectations(J[0, 1], J[0, 2:], J[1, 2:]), expected, atol=1e-12)
+    assert zz == pytest.approx(0, abs=1e-12)
+
+
+def test_density_matrices_do_not_see_the_cell(crystals) -> None:
+    featurizer = ReducedDensities(n_shells=4).fit(crystals[:1])
+    values = featurizer.transform(crystals[:3])
+    doubled = [crystal * (1, 1, 2) for crystal in crystals[:3]]
+    np.testing.assert_allclose(featurizer.transform(doubled), values, atol=1e-12)
+    np.testing.assert_allclose(ReducedDensities(n_shells=4).fit(doubled).weights_, featurizer.weights_, atol=1e-12)
+    pure = featurizer.transform([perovskite((1, 1, 1)), perovskite((2, 1, 1))])
+    np.testing.assert_allclose(pure, [featurizer.weights_] * 2, atol=1e-12)
+    assert (np.abs(values) <= featurizer.weights_ + 1e-12).all()
+
+
+def test_density_matrices_need_their_species_and_lattice(crystals) -> None:
+    featurizer = ReducedDensities(n_shells=2).fit(crystals[:1])
+    with pytest.raises(DescriptorError, match="another lattice"):
+        featurizer.transform([perovskite(edge=6.3)])
+    with pytest.raises(DescriptorError, match="holds neither Cl nor I"):
+        ReducedDensities(("Cl", "I")).fit([perovskite()])

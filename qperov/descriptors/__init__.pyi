@@ -2,6 +2,7 @@ from .decorations import Decorations as Decorations
 from .featurizer import PXRDFeaturizer as PXRDFeaturizer
 from .perovskite_sites import SiteFeatures as SiteFeatures
 from .rank_pca import RankPCA as RankPCA
+from .reduced_densities import ReducedDensities as ReducedDensities
 from .scans.alignment import Alignment as Alignment
 from .scans.intensity import IntensityScaling as IntensityScaling
 from .scans.lines import LineProfile as LineProfile

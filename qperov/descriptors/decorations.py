@@ -92,11 +92,11 @@ class Decorations(TransformerMixin, BaseEstimator):
             [[where[int(row[place]), code] for place, code in self._columns] for row in self.lattice_.permutations]
         )
         shells = shells_of_pairs(self.lattice_, self.n_shells)
-        self.lengths_ = np.array([length for length, _ in shells])
+        self.lengths_ = np.array([length for length, _, _ in shells])
         self.bonds_ = np.array(
             [
                 (number, where[i, code], where[j, code])
-                for number, (_, pairs) in enumerate(shells)
+                for number, (_, pairs, _) in enumerate(shells)
                 for i, j in pairs[pairs[:, 0] < pairs[:, 1]].tolist()
                 for code in range(len(sites[i][1]))
                 if (i, code) in where and (j, code) in where

@@ -89,7 +89,7 @@ class PairShells:
         described = _species_names(self._parent, lattices[0][2])[:, list(self._parent.sites)]
         self._columns: list[tuple[np.ndarray, str, str]] = []
         self.names = []
-        for number, (length, pairs) in enumerate(shells_of_pairs(self._parent, SHELLS), start=1):
+        for number, (length, pairs, _) in enumerate(shells_of_pairs(self._parent, SHELLS), start=1):
             kinds = {tuple(sorted((self._parent.choices[i], self._parent.choices[j]))) for i, j in pairs}
             of_shell = {
                 tuple(sorted(pair)) for one, other in kinds for pair in product(one, other) if pair[0] != pair[1]
@@ -128,8 +128,8 @@ def _species_names(parent: ParentLattice, occupations: np.ndarray) -> np.ndarray
     return all_names
 
 
-def shells_of_pairs(parent: ParentLattice, many: int) -> list[tuple[float, np.ndarray]]:
-    """Length (Å), and pairs of columns of the occupations, shape (n_pairs, 2), of the nearest shells.
+def shells_of_pairs(parent: ParentLattice, many: int) -> list[tuple[float, np.ndarray, np.ndarray]]:
+    """Length (Å), pairs of columns of the occupations, shape (n_pairs, 2), and vectors (Å) of the nearest shells.
 
     Every pair stands there from both of its ends, once for each periodic image.
     """
@@ -163,9 +163,9 @@ def shells_of_pairs(parent: ParentLattice, many: int) -> list[tuple[float, np.nd
             break
         radius *= 1.25
     ordered = sorted(whole, key=lambda shell: (round(shell[0][0], 2), *shell[0][1:]))[:many]
-    return [
-        (float(mark[0]), column[np.column_stack([centre[members], neighbour[members]])]) for mark, members in ordered
-    ]
+    ends = np.column_stack([centre, neighbour])
+    vectors = (structure.frac_coords[neighbour] + image - structure.frac_coords[centre]) @ structure.lattice.matrix
+    return [(float(mark[0]), column[ends[members]], vectors[members]) for mark, members in ordered]
 
 
 def _surroundings(structure: Structure, names: np.ndarray, middle: np.ndarray, length: float) -> np.ndarray:
