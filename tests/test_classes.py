@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 import qperov
 from qperov.commands.main import app
 from qperov.datasets.pattern_dataset import PatternDataset
+from qperov.descriptors.scans.peaks import SuperstructureLines
 from qperov.descriptors.scans.profile import MeasuredProfile
 from qperov.diffraction.measured import MeasuredPattern
 from qperov.errors import PatternRangeError
@@ -333,3 +334,21 @@ def test_films_from_the_command_line_to_a_scan(tmp_path: Path) -> None:
     table = pd.read_csv(out)
     assert table["prediction"].notna().all()
     assert sum(column.startswith("probability_") for column in table) == 7
+
+
+def test_superstructure_lines_stand_where_the_cell_says() -> None:
+    strongest = 24.0
+    weak = 2 * np.degrees(np.arcsin(np.sin(np.radians(strongest / 2)) * np.sqrt(26 / 12)))
+    angles = 10 + 0.02 * np.arange(2000)
+    rng = np.random.default_rng(0)
+
+    def pattern(height: float) -> MeasuredPattern:
+        lines = 1000 * np.exp(-0.5 * ((angles - strongest) / 0.15) ** 2)
+        lines += height * np.exp(-0.5 * ((angles - weak) / 0.15) ** 2)
+        return MeasuredPattern(angles, lines + rng.normal(0, 3, len(angles)) + 50, None)
+
+    without, with_line = SuperstructureLines().fit_transform([pattern(0), pattern(30)])
+    assert with_line.argmax() == 3
+    assert with_line[3] > np.log1p(5) > without.max()
+    flat = MeasuredPattern(angles, np.full(2000, 5.0), 1.54)
+    assert (SuperstructureLines().fit_transform([flat]) == 0).all()

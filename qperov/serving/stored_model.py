@@ -203,10 +203,10 @@ def _notes(pipeline: Pipeline, about: Mapping[str, Any], training: Mapping[str, 
         )
     examples = about["examples"]
     rows = [int(example["row"]) for example in examples]
-    found = ""
+    found, called = "", str(about.get("samples", "crystals"))
     try:
         again = predictions_of(pipeline, points_of(pipeline, [_sample(example) for example in examples]))
-        otherwise = f"{about.get('samples', 'crystals')} that it was trained on are predicted otherwise than then"
+        otherwise = f"{called} that it was trained on are predicted otherwise than then"
         if about.get("classes"):
             found = otherwise if (again != training["fitted"][rows]).any() else ""
         else:
@@ -214,7 +214,7 @@ def _notes(pipeline: Pipeline, about: Mapping[str, Any], training: Mapping[str, 
             if not difference <= EXAMPLE_TOLERANCE * (training["y"].std() or 1.0):
                 found = f"{otherwise}, by up to {difference:.3g}"
     except QperovError as error:
-        found = f"a sample that it was trained on is refused now: {error}"
+        found = f"a {called.removesuffix('s')} that it was trained on is refused now: {error}"
     others = _other_versions(about["versions"], all_of_them=bool(found))
     return tuple(note for note in (worth, found, f"it was trained with {others}" if others else "") if note)
 

@@ -37,6 +37,7 @@ _OURS = (
     "descriptors.scans.intensity.IntensityScaling",
     "descriptors.scans.patterns.CommonGrid",
     "descriptors.scans.peaks.PeakFeatures",
+    "descriptors.scans.peaks.SuperstructureLines",
     "descriptors.scans.profile.MeasuredProfile",
     "quantum.autoencoder.autoencoder.QuantumAutoencoder",
     "quantum.autoencoder.encoded_regressor.EncodedRegressor",
