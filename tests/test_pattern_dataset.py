@@ -351,12 +351,9 @@ def test_commands_take_folders_of_scans(scans: Path, tmp_path: Path) -> None:
     assert "Nature Communications 11, 5966" in call("data", "info", "fegapd", "--target", "region")
 
 
-def test_commands_say_what_patterns_cannot_do_yet(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["compare", "films", "--runs", str(tmp_path)])
-    assert isinstance(result.exception, DatasetKindError)
-    assert "space_group of films is a class" in str(result.exception)
-    result = CliRunner().invoke(app, ["compare", "heo106", "--keep", "best", "--runs", str(tmp_path)])
-    assert "cannot be kept yet" in result.output
+def test_commands_say_what_classes_cannot_have(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["compare", "films", "--studies", "kernels", "--runs", str(tmp_path)])
+    assert "these sections are of numbers" in result.output
     result = CliRunner().invoke(app, ["describe", str(tmp_path), "--range", "60,10"])
     assert "--range: two angles" in str(result.exception)
 

@@ -94,7 +94,7 @@ Keep = Annotated[
     list[str] | None,
     typer.Option(
         "--keep",
-        help="Model to be fitted to all crystals and kept for `qperov predict`: its name in the table, best, or all; "
+        help="Model to be fitted to all samples and kept for `qperov predict`: its name in the table, best, or all; "
         "may be given again.",
     ),
 ]
@@ -207,8 +207,6 @@ def compare(
     crystals = isinstance(dataset, CrystalDataset)
     if chosen and dataset.y is not None and dataset.y.dtype.kind != "f":
         raise typer.BadParameter("these sections are of numbers, and labels are classes", param_hint="--studies")
-    if keep and not crystals:
-        raise typer.BadParameter("models of measured patterns cannot be kept yet", param_hint="--keep")
     with screen.status("Finding groups"):
         n_classes = len(set(dataset.groups.tolist()))
     what, sets = ("crystals", "symmetry classes") if crystals else ("measured patterns", "groups")
@@ -321,11 +319,11 @@ def _compare_and_report(
             claimed=True,
         )
         page = build_report(record)
-    if keep and isinstance(dataset, CrystalDataset):
+    if keep:
         from qperov.serving.fitting import choose_models
         from qperov.serving.model_store import fit_and_store
 
-        with screen.bar("Fitting models to all crystals") as advance:
+        with screen.bar(f"Fitting models to all {dataset.CALLED}") as advance:
             names = choose_models(comparison, keep)
             fit_and_store(
                 suite.pipelines, dataset, comparison, names, record.path / "models", n_jobs=jobs, progress=advance

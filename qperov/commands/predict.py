@@ -34,7 +34,10 @@ def predict(
     ],
     files: Annotated[
         list[Path],
-        typer.Argument(help="New crystals: files, folders or archives. Measured patterns: xy, xye, csv, xrdml, uxd, …"),
+        typer.Argument(
+            help="New crystals: files, folders or archives. Measured patterns: xy, xye, csv, xrdml, uxd, …; folders of "
+            "them, where the model was trained on patterns."
+        ),
     ],
     name: Annotated[
         str | None, typer.Option("--model", help="Which model of the run, where there are several.")
@@ -52,14 +55,16 @@ def predict(
     """Predict with a model that a comparison has kept.
 
     Each prediction has an interval, made of the model's errors on crystals that it was not trained on. A warning tells
-    where a crystal is unlike those that it was trained on: there the interval promises nothing.
+    where a crystal is unlike those that it was trained on: there the interval promises nothing. A model of classes
+    answers with the class, its probability, the classes that cannot be ruled out, and what it saw.
 
     \b
     qperov compare crystals/ --labels labels.csv --target gap --keep best
     qperov predict qperov-runs/crystals-1 new/ candidate.cif
     qperov predict qperov-runs/crystals-1 new.tar.gz --out gaps.csv
+    qperov predict qperov-runs/films-1 scan.xy --wavelength CuKa
     """
-    from qperov.serving.inputs import read_inputs
+    from qperov.serving.inputs import NO_BACKGROUND, read_inputs
     from qperov.serving.predictor import predict_entries
     from qperov.serving.stored_model import find_model, load_model
 
@@ -76,7 +81,9 @@ def predict(
         entries, unread = read_inputs(
             files,
             wavelength=_radiation(wavelength),
-            background=background,
+            # a model of patterns takes the background off by itself, as in training
+            background=NO_BACKGROUND if stored.takes_patterns else background,
+            scans=stored.takes_patterns,
             progress=advance,
         )
     _stop_at_first(unread, strict)
@@ -105,11 +112,14 @@ def _radiation(given: str | None) -> str | float | None:
 def _introduce(model: StoredModel) -> None:
     """What the model is and how well it did, so that nobody takes its numbers for measurements."""
     about, scores, unit = model.about, model.about["scores"], model.unit or ""
+    called = about["samples"]
+    kind = f"{len(model.classes)} classes" if model.classes else unit or "no unit"
     screen.echo(
-        f"{model.name}: {model.target} [{unit or 'no unit'}], trained on {about['dataset']['n']} crystals of "
+        f"{model.name}: {model.target} [{kind}], trained on {about['dataset']['n']} {called} of "
         f"{about['dataset']['name']}"
     )
-    screen.echo(f"on crystals held out: {_score(model)}, R² {scores['r2']:.2f} ({about['settings']['split']})")
+    beside = f"accuracy {scores['accuracy']:.2f}" if model.classes else f"R² {scores['r2']:.2f}"
+    screen.echo(f"on {called} held out: {_score(model)}, {beside} ({about['settings']['split']})")
     for note in model.notes:
         screen.echo(f"warning: {note}", err=True)
 
@@ -117,6 +127,10 @@ def _introduce(model: StoredModel) -> None:
 def _score(model: StoredModel) -> str:
     """The model's MAE on crystals held out, with its interval, and a constant's beside it."""
     scores, constant, unit = model.about["scores"], model.about["constant"], f" {model.unit}" if model.unit else ""
+    if model.classes:
+        low, high = scores["balanced_accuracy_low"], scores["balanced_accuracy_high"]
+        text = f"balanced accuracy {scores['balanced_accuracy']:.2f} [{low:.2f} … {high:.2f}]"
+        return text if constant is None else f"{text}; {constant['name']}: {1 - constant['error']:.2f}"
     text = f"MAE {scores['mae']:.3g} [{scores['mae_low']:.3g} … {scores['mae_high']:.3g}]{unit}"
     return text if constant is None else f"{text}; a constant: {constant['mae']:.3g}"
 
@@ -134,25 +148,31 @@ def _show(model: StoredModel, predictions: Predictions) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    rows, digits = predictions.table, _decimals(model)
+    rows = predictions.table
+    digits = 0 if model.classes else _decimals(model)
     table = Table(
-        caption="\n".join((_score(model), *(f"warning: {note}" for note in model.notes), _caption(predictions)))
+        caption="\n".join((_score(model), *(f"warning: {note}" for note in model.notes), _caption(model, predictions)))
     )
-    table.add_column("crystal", overflow="fold")
-    table.add_column("composition")
-    columns = [
-        model.unit or model.target,
-        f"{100 * predictions.confidence:.4g} % interval",
-        *(["sd"] if "sd" in rows else []),
-    ]
-    for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("pattern" if model.takes_patterns else "crystal", overflow="fold")
+    level = f"{100 * predictions.confidence:.4g} %"
+    if model.classes:
+        for column in (model.target, "probability", f"{level} set", "seen"):
+            table.add_column(column, overflow="fold")
+    else:
+        table.add_column("composition")
+        columns = [model.unit or model.target, f"{level} interval", *(["sd"] if "sd" in rows else [])]
+        for column in columns:
+            table.add_column(column, justify="right", no_wrap=True)
     table.add_column("domain", no_wrap=True)
     for _, row in rows.head(FEW_ROWS).iterrows():
+        style = {"outside": "red", "unusual": "yellow"}.get(row.domain)
+        if model.classes:
+            cells = [row.id, row.prediction, f"{row.probability:.2f}", row.set, row.seen, row.domain]
+            table.add_row(*(Text(escape_controls(cell)) for cell in cells), style=style)
+            continue
         interval = f"{row.low:.{digits}f} … {row.high:.{digits}f}" if math.isfinite(row.low) else "unknown"
         cells = [row.id, row.composition or "–", f"{row.prediction:.{digits}f}", interval]
         cells += [f"{row.sd:.{digits}f}"] if "sd" in rows else []
-        style = {"outside": "red", "unusual": "yellow"}.get(row.domain)
         table.add_row(*(Text(escape_controls(cell)) for cell in (*cells, row.domain)), style=style)
     Console().print(table)
     if len(rows) > FEW_ROWS:
@@ -162,12 +182,15 @@ def _show(model: StoredModel, predictions: Predictions) -> None:
         verdict = "note" if row.domain == "inside" else f"warning: {row.domain}"
         screen.echo(f"{verdict}: {row.id}: {row.remarks}", err=True)
     if len(minded) > FEW_REMARKS:
-        screen.echo(
-            f"and {len(minded) - FEW_REMARKS} more crystals with remarks: --out FILE keeps all of them", err=True
+        screen.echo(f"and {len(minded) - FEW_REMARKS} more with remarks: --out FILE keeps all of them", err=True)
+
+
+def _caption(model: StoredModel, predictions: Predictions) -> str:
+    if model.classes:
+        return (
+            "probabilities: calibrated on samples held out; sets: conformal, of the classes that these do not "
+            "rule out; both hold for samples inside the domain"
         )
-
-
-def _caption(predictions: Predictions) -> str:
     if math.isinf(predictions.half_width):
         return f"too few groups of crystals were held out to give intervals of {100 * predictions.confidence:.4g} %"
     return "intervals: conformal, from errors on held-out crystals; they hold for crystals inside the domain"
@@ -189,9 +212,9 @@ def _tell(failures: list[Failure]) -> None:
 def write_predictions(path: Path, model: StoredModel, predictions: Predictions, failures: Sequence[Failure]) -> None:
     """Write a table, one row an entry, those without a prediction last; an existing file is replaced at the end.
 
-    Columns are those of ``predictions.table`` with ``confidence``, ``unit``, ``model``, its MAE on crystals held out
-    and the interval of that, what it warns of and, for entries without a prediction, ``error``. In JSON they are the
-    list ``predictions``, after what is known of the model.
+    Columns are those of ``predictions.table`` with ``confidence``, ``unit``, ``model``, its MAE (balanced accuracy) on
+    samples held out and the interval of that, what it warns of and, for entries without a prediction, ``error``. In
+    JSON they are the list ``predictions``, after what is known of the model.
     """
     import pandas as pd
 
@@ -210,9 +233,12 @@ def write_predictions(path: Path, model: StoredModel, predictions: Predictions, 
         return
     scores = model.about["scores"]
     known = {"confidence": predictions.confidence, "unit": model.unit, "model": model.name}
-    known |= {f"model_{name}": scores[name] for name in ("mae", "mae_low", "mae_high")}
+    shown = "balanced_accuracy" if model.classes else "mae"
+    known |= {f"model_{name}": scores[name] for name in (shown, f"{shown}_low", f"{shown}_high")}
     known |= {"model_warning": "; ".join(model.notes)}
-    for place, (column, value) in enumerate(known.items(), start=table.columns.get_loc("high") + 1):
+    for place, (column, value) in enumerate(
+        known.items(), start=table.columns.get_loc("set" if model.classes else "high") + 1
+    ):
         table.insert(place, column, value)
     with atomic_path(path) as temporary:
         if ending == ".csv":

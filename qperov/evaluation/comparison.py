@@ -35,8 +35,8 @@ from qperov.evaluation.tables import (
 FEW_CRYSTALS = 100
 #: What the intervals of a comparison leave out, and what they take in.
 INTERVALS = (
-    "Intervals of scores are a bootstrap over groups of crystals, with the models as trained: they do not include how "
-    "scores vary with the training crystals. Intervals of differences come from the scatter over folds, widened for "
+    "Intervals of scores are a bootstrap over independent groups, with the models as trained: they do not include how "
+    "scores vary with the training set. Intervals of differences come from the scatter over folds, widened for "
     "training sets that overlap: they do."
 )
 

@@ -7,25 +7,33 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from joblib import Parallel, delayed
+from scipy.special import softmax
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
-from qperov.datasets.dataset import CrystalDataset
+from qperov.datasets.dataset import Dataset
 from qperov.evaluation.progress import Progress
 from qperov.evaluation.results import Comparison
 from qperov.evaluation.searches import with_grouped_search
+from qperov.serving.conformal import group_weights
+
+#: Temperatures that are tried.
+TEMPERATURES = tuple(np.geomspace(0.05, 50, 121).tolist())
+#: What a probability of zero counts as.
+TINY = 1e-12
 
 
 def choose_models(comparison: Comparison, wanted: Sequence[str]) -> tuple[str, ...]:
-    """Names of models that were compared; ``"best"`` is the one with the least mean absolute error, ``"all"`` all.
+    """Names of models that were compared; ``"best"`` is the one with the least MAE (or balanced error).
 
     Raises
     ------
     ValueError
         If no model has such a name.
     """
-    scores = comparison.table[comparison.table["kind"] == "model"].set_index("model")["mae"]
+    scores = comparison.table[comparison.table["kind"] == "model"].set_index("model")[comparison.loss]
     groups = {"all": list(scores.index), "best": [scores.idxmin()]}
     names = [name for one in wanted for name in groups.get(one, [one])]
     if unknown := [name for name in names if name not in scores.index]:
@@ -34,7 +42,9 @@ def choose_models(comparison: Comparison, wanted: Sequence[str]) -> tuple[str, .
 
 
 def held_out_errors(comparison: Comparison, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Errors y − ŷ of a model on the folds that held each crystal out, and the groups of the crystals, shape (m,).
+    """Errors y − ŷ of a model on the folds that held each sample out, and the groups of the samples, shape (m,).
+
+    Of classes, 1 − probability of the true class, after calibration with `held_out_temperature`.
 
     Raises
     ------
@@ -47,7 +57,52 @@ def held_out_errors(comparison: Comparison, name: str) -> tuple[np.ndarray, np.n
             f"{name}: the folds of this comparison part copies of one crystal, so that its errors say nothing of new "
             'crystals; compare with split="grouped" to keep a model'
         )
-    return (rows["y_true"] - rows["y_pred"]).to_numpy(), rows["group"].to_numpy()
+    groups = rows["group"].to_numpy()
+    if not comparison.classes:
+        return (rows["y_true"] - rows["y_pred"]).to_numpy(), groups
+    probabilities, true = _probabilities(comparison, rows, name)
+    calibrated = with_temperature(probabilities, held_out_temperature(comparison, name))
+    return 1 - calibrated[np.arange(len(true)), true], groups
+
+
+def held_out_temperature(comparison: Comparison, name: str) -> float:
+    """T of the probabilities ∝ p^(1/T) that have the least log loss on samples held out, each group counting alike.
+
+    Samples of classes that stand in one group alone do not count: nothing of them was learnt.
+
+    Raises
+    ------
+    ValueError
+        If the model gives no probabilities.
+
+    References
+    ----------
+    C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, Proc. Mach. Learn. Res. 70, 1321 (2017), arXiv:1706.04599.
+    """
+    rows = comparison.predictions[comparison.predictions["model"] == name]
+    scored = [each for each, about in comparison.label["classes"].items() if about["scored"]]
+    rows = rows[rows["y_true"].isin(scored)]
+    probabilities, true = _probabilities(comparison, rows, name)
+    weights = group_weights(rows["group"].to_numpy())
+
+    def log_loss(temperature: float) -> float:
+        found = with_temperature(probabilities, temperature)[np.arange(len(true)), true]
+        return float(weights @ -np.log(np.maximum(found, TINY)))
+
+    return float(min(TEMPERATURES, key=log_loss))
+
+
+def with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities ∝ p^(1/T), shape (n, n_classes): less sure of themselves where T is above 1."""
+    return softmax(np.log(np.maximum(probabilities, TINY)) / temperature, axis=1)
+
+
+def _probabilities(comparison: Comparison, rows: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of each class, and the number of the true one."""
+    found = rows[[f"probability_{each}" for each in comparison.classes]].to_numpy(dtype=float)
+    if np.isnan(found).any():
+        raise ValueError(f"{name} gives no probabilities, which a stored classifier needs (predict_proba)")
+    return found, np.searchsorted(comparison.classes, rows["y_true"].to_numpy(dtype=str))
 
 
 def groups_of(comparison: Comparison) -> np.ndarray:
@@ -58,7 +113,7 @@ def groups_of(comparison: Comparison) -> np.ndarray:
 
 def fit_models(
     models: Mapping[str, BaseEstimator],
-    dataset: CrystalDataset,
+    dataset: Dataset,
     groups: np.ndarray,
     names: Sequence[str],
     *,
@@ -80,11 +135,11 @@ def fit_models(
         yield name, pipeline, warned
 
 
-def _fitted(model: Pipeline, dataset: CrystalDataset, groups: np.ndarray) -> tuple[Pipeline, tuple[str, ...]]:
+def _fitted(model: Pipeline, dataset: Dataset, groups: np.ndarray) -> tuple[Pipeline, tuple[str, ...]]:
     pipeline, parameters = with_grouped_search(clone(model), groups)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        pipeline.fit(list(dataset.structures), dataset.y, **parameters)
+        pipeline.fit(list(dataset.samples), dataset.y, **parameters)
     name, final = pipeline.steps[-1]
     if hasattr(final, "best_estimator_"):  # a search tries things that are worth a warning
         return Pipeline([*pipeline.steps[:-1], (name, final.best_estimator_)]), ()

@@ -11,6 +11,7 @@ from pymatgen.core import Structure
 from qperov.crystals.files.discovery import find_sources
 from qperov.crystals.files.entries import read_entries
 from qperov.crystals.files.sources import kind_of
+from qperov.datasets.pattern_reading import read_patterns
 from qperov.diffraction.measured import MeasuredPattern, subtract_background
 from qperov.diffraction.measured_reading import read_measured_pattern
 from qperov.errors import FileFormatError, QperovError, ReadingError
@@ -65,12 +66,13 @@ def read_inputs(
     *,
     wavelength: str | float | None = None,
     background: str = NO_BACKGROUND,
+    scans: bool = False,
     progress: Progress | None = None,
 ) -> tuple[list[Entry], list[Failure]]:
     """Crystals and measured patterns from files, folders and archives.
 
-    Folders and archives are searched for crystals; a measured pattern is a file that is named itself, with one of the
-    endings ``MEASURED``.
+    Folders and archives are searched for crystals, or folders for measured patterns (``scans``); otherwise a measured
+    pattern is a file that is named itself, with one of the endings ``MEASURED``.
 
     Parameters
     ----------
@@ -80,6 +82,8 @@ def read_inputs(
     background : str
         What takes the background off measured patterns, see :func:`~qperov.diffraction.measured.subtract_background`;
         or ``"none"``.
+    scans : bool
+        Whether folders hold measured patterns.
     progress : Progress, optional
         Told each path.
 
@@ -93,7 +97,7 @@ def read_inputs(
     failures: list[Failure] = []
     for done, path in enumerate(paths, start=1):
         try:
-            for name, content in _contents(path, wavelength, background):
+            for name, content in _contents(path, wavelength, background, scans):
                 free = f"{path}/{name}" if _holds_many(path) and name in entries else name
                 if isinstance(content, ReadingError):
                     failures.append(Failure.of(name, content))
@@ -109,12 +113,18 @@ def read_inputs(
 
 
 def _contents(
-    path: Path, wavelength: str | float | None, background: str
+    path: Path, wavelength: str | float | None, background: str, scans: bool
 ) -> Iterator[tuple[str, Structure | MeasuredPattern | ReadingError]]:
     """What a path holds, by the names that results give it."""
     if path.suffix.lower() in MEASURED and not path.is_dir():
         pattern = read_measured_pattern(path, wavelength=wavelength)
         yield str(path), pattern if background == NO_BACKGROUND else subtract_background(pattern, background)
+        return
+    if scans and path.is_dir():
+        found_scans = read_patterns(path, wavelength=wavelength)
+        yield from ((issue.path, issue) for issue in found_scans.issues)
+        for name, pattern in zip(found_scans.ids, found_scans.patterns, strict=True):
+            yield name, pattern if background == NO_BACKGROUND else subtract_background(pattern, background)
         return
     found = find_sources(path)
     yield from ((issue.path, issue) for issue in found.issues)

@@ -19,15 +19,16 @@ import pyarrow.parquet as pq
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
-from qperov.datasets.dataset import CrystalDataset
+from qperov.datasets.dataset import CrystalDataset, Dataset
 from qperov.datasets.structure_text import to_text
+from qperov.diffraction.measured import MeasuredPattern
 from qperov.evaluation.progress import Progress
 from qperov.evaluation.results import Comparison
 from qperov.records.record import slug
 from qperov.serving.applicability import ApplicabilityDomain
 from qperov.serving.composition_range import CompositionRange
 from qperov.serving.conformal import ConformalResiduals
-from qperov.serving.fitting import fit_models, groups_of, held_out_errors
+from qperov.serving.fitting import fit_models, groups_of, held_out_errors, held_out_temperature
 from qperov.serving.pipeline_file import NETWORK, PIPELINE, write_pipeline
 from qperov.serving.stages import points_of, predictions_of
 from qperov.storage.atomic import atomic_path
@@ -49,7 +50,7 @@ PACKAGES = ("qperov", "numpy", "scipy", "scikit-learn", "pymatgen", "skops", "to
 
 def fit_and_store(
     models: Mapping[str, BaseEstimator],
-    dataset: CrystalDataset,
+    dataset: Dataset,
     comparison: Comparison,
     names: Sequence[str],
     folder: str | Path,
@@ -63,7 +64,7 @@ def fit_and_store(
     ----------
     models : mapping of str to Pipeline
         What ``compare`` was given.
-    dataset : CrystalDataset
+    dataset : CrystalDataset or PatternDataset
         What ``compare`` was given.
     comparison : Comparison
         Its result; its errors on held-out crystals become the prediction intervals.
@@ -103,11 +104,11 @@ def fit_and_store(
     return paths
 
 
-def _about(name: str, dataset: CrystalDataset, comparison: Comparison, warned: tuple[str, ...]) -> dict[str, Any]:
+def _about(name: str, dataset: Dataset, comparison: Comparison, warned: tuple[str, ...]) -> dict[str, Any]:
     row = comparison.table.set_index("model").loc[name]
     scores = {
         f"{metric}{end}": float(row[f"{metric}{end}"])
-        for metric in ("mae", "rmse", "r2")
+        for metric in (comparison.metrics if comparison.classes else ("mae", "rmse", "r2"))
         for end in ("", "_low", "_high")
     }
     return {
@@ -124,6 +125,9 @@ def _about(name: str, dataset: CrystalDataset, comparison: Comparison, warned: t
             "labels": comparison.label["provenance"],
         },
         "descriptor": row["descriptor"],
+        "samples": dataset.CALLED,
+        "classes": list(comparison.classes),
+        "temperature": held_out_temperature(comparison, name) if comparison.classes else None,
         "scores": scores,
         "constant": _constant(comparison, name),
         "settings": {key: comparison.settings[key] for key in ("folds", "repeats", "seed", "split")},
@@ -136,14 +140,18 @@ def _constant(comparison: Comparison, name: str) -> dict[str, Any] | None:
     """The better constant beside a model, and whether the model is better than it."""
     if (constant := comparison.constant) is None:
         return None
-    return {"name": constant["model"], "mae": float(constant["mae"]), "beaten": comparison.beats_constant(name)}
+    return {
+        "name": constant["model"],
+        comparison.loss: float(constant[comparison.loss]),
+        "beaten": comparison.beats_constant(name),
+    }
 
 
 def _store(
     folder: Path,
     about: dict[str, Any],
     pipeline: Pipeline,
-    dataset: CrystalDataset,
+    dataset: Dataset,
     groups: np.ndarray,
     errors: ConformalResiduals,
 ) -> Path:
@@ -153,10 +161,12 @@ def _store(
     with atomic_path(target) as partial:
         partial.mkdir()
         files = write_pipeline(pipeline, partial)
-        spaces = points_of(pipeline, list(dataset.structures))
+        spaces = points_of(pipeline, list(dataset.samples))
         fitted = predictions_of(pipeline, spaces)
         domain = ApplicabilityDomain.of(spaces, groups)
-        training = {"id": clean(list(dataset.ids)), "group": groups, "y": dataset.y, "fitted": fitted}
+        labels = {"y": np.asarray(dataset.y), "fitted": fitted}
+        labels = {key: clean(values.tolist()) if values.dtype.kind == "U" else values for key, values in labels.items()}
+        training = {"id": clean(list(dataset.ids)), "group": groups, **labels}
         tables = {
             "training": pa.table(training | {"strangeness": domain.strangeness}),
             "residuals": pa.table({"group": errors.groups, "residual": errors.residuals}),
@@ -169,12 +179,22 @@ def _store(
         final = type(pipeline.steps[-1][1]).__name__
         body = about | {
             "network": final if NETWORK in files else None,
-            "compositions": CompositionRange.of(dataset.structures).fractions,
+            "compositions": CompositionRange.of(dataset.structures).fractions
+            if isinstance(dataset, CrystalDataset)
+            else {},
             "marks": domain.marks,
-            "examples": [{"row": int(row), "structure": to_text(dataset.structures[row])} for row in rows],
+            "examples": [{"row": int(row)} | _example(dataset.samples[row]) for row in rows],
         }
         write_index(partial, INDEX, body, files)
     return target
+
+
+def _example(sample: Any) -> dict[str, Any]:
+    """A training sample as plain values."""
+    if not isinstance(sample, MeasuredPattern):
+        return {"structure": to_text(sample)}
+    pattern = {"two_theta": sample.two_theta.tolist(), "intensity": sample.intensity.tolist()}
+    return {"pattern": pattern | {"wavelength": sample.wavelength, "kalpha": sample.kalpha, "name": sample.name}}
 
 
 def versions_here() -> dict[str, str]:

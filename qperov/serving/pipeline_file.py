@@ -21,6 +21,7 @@ from sklearn.svm import SVC, SVR, NuSVC, NuSVR, OneClassSVM
 
 from qperov.classical.cnn import CNNRegressor
 from qperov.classical.gan import WSPGAN
+from qperov.classical.pattern_network import PatternNetwork
 from qperov.errors import RecordError
 from qperov.serving.stored_structures import with_crystals, with_texts
 from qperov.serving.trusted_types import RENAMED, TRUSTED
@@ -28,7 +29,11 @@ from qperov.serving.trusted_types import RENAMED, TRUSTED
 #: The pipeline, and the network that it ends in, if it does.
 PIPELINE, NETWORK = "pipeline.skops", "network.safetensors"
 #: Networks have files of their own, which hold plain arrays.
-NETWORKS: dict[str, type[CNNRegressor] | type[WSPGAN]] = {"CNNRegressor": CNNRegressor, "WSPGAN": WSPGAN}
+NETWORKS: dict[str, type[CNNRegressor] | type[WSPGAN] | type[PatternNetwork]] = {
+    "CNNRegressor": CNNRegressor,
+    "PatternNetwork": PatternNetwork,
+    "WSPGAN": WSPGAN,
+}
 #: What walks through arrays of nodes without looking where they end.
 BOOSTED_TREES = (HistGradientBoostingRegressor, HistGradientBoostingClassifier)
 #: What libsvm works for.

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.base import is_classifier
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.pipeline import Pipeline
@@ -32,8 +33,17 @@ def points_of(pipeline: Pipeline, entries: Sequence[Any]) -> dict[str, np.ndarra
 
 
 def predictions_of(pipeline: Pipeline, points: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Predictions for crystals given as :func:`points_of` gives them, shape (n,)."""
-    return np.asarray(pipeline.steps[-1][1].predict(_last(points)), dtype=float).ravel()
+    """Predictions for samples given as :func:`points_of` gives them, shape (n,): numbers, or classes as text."""
+    final = pipeline.steps[-1][1]
+    return np.asarray(final.predict(_last(points)), dtype=str if is_classifier(final) else float).ravel()
+
+
+def probabilities_of(pipeline: Pipeline, points: Mapping[str, np.ndarray], classes: Sequence[str]) -> np.ndarray:
+    """Probabilities of these classes, shape (n, n_classes); zero for one that was not learnt."""
+    final = pipeline.steps[-1][1]
+    found = np.zeros((len(_last(points)), len(classes)))
+    found[:, np.searchsorted(classes, np.asarray(final.classes_, dtype=str))] = final.predict_proba(_last(points))
+    return found
 
 
 def deviations_of(pipeline: Pipeline, points: Mapping[str, np.ndarray]) -> np.ndarray | None:

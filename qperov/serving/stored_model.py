@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from sklearn.pipeline import Pipeline
 
 from qperov.datasets.structure_text import from_text
+from qperov.diffraction.measured import MeasuredPattern
 from qperov.errors import QperovError, RecordError
 from qperov.records.record import slug
 from qperov.serving.applicability import ApplicabilityDomain
@@ -42,9 +43,9 @@ class StoredModel:
     unit : str or None
         Of predictions, intervals and labels.
     about : dict
-        The rest of ``model.json``: ``dataset``, ``descriptor``, ``scores``, ``settings``, ``created``, ``versions``,
-        ``constant`` (the better one's ``name`` and ``mae``, and whether it is ``beaten``; None in older models), and
-        what was ``warned`` of in training.
+        The rest of ``model.json``: ``samples`` (what it was trained on), ``dataset``, ``descriptor``, ``scores``,
+        ``settings``, ``created``, ``versions``, ``constant`` (the better one's ``name`` and ``mae``, or ``error`` of
+        classes, and whether it is ``beaten``; None in older models), and what was ``warned`` of in training.
     pipeline : Pipeline
         From crystals to predictions.
     residuals : ConformalResiduals
@@ -52,6 +53,10 @@ class StoredModel:
     compositions : CompositionRange
     ids : tuple of str
         Of the training crystals, in the order of the domain's points.
+    classes : tuple of str
+        Sorted; none of a model of numbers.
+    temperature : float
+        That makes its probabilities right on samples held out, see `qperov.serving.fitting.held_out_temperature`.
     notes : tuple of str
         What a user must know before predictions are believed: no better than a constant, other versions, other
         predictions than when trained.
@@ -67,7 +72,14 @@ class StoredModel:
     domain: ApplicabilityDomain
     compositions: CompositionRange
     ids: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    temperature: float = 1.0
     notes: tuple[str, ...] = ()
+
+    @property
+    def takes_patterns(self) -> bool:
+        """Whether it was trained on measured patterns."""
+        return self.about["samples"] != "crystals"
 
 
 def find_models(path: str | Path) -> dict[str, Path]:
@@ -149,12 +161,14 @@ def load_model(path: str | Path) -> StoredModel:
                 key: about[key]
                 for key in ("dataset", "descriptor", "scores", "settings", "created", "versions", "warned")
             }
-            | {"constant": about.get("constant")},
+            | {"constant": about.get("constant"), "samples": about.get("samples", "crystals")},
             pipeline=pipeline,
             residuals=ConformalResiduals(errors["residual"], errors["group"]),
             domain=ApplicabilityDomain(spaces, training["group"], about["marks"], training["strangeness"]),
             compositions=CompositionRange({key: (low, high) for key, (low, high) in about["compositions"].items()}),
             ids=tuple(training["id"].tolist()),
+            classes=tuple(about.get("classes", ())),
+            temperature=float(about.get("temperature") or 1.0),
             notes=_notes(pipeline, about, training),
         )
     except RecordError as error:
@@ -182,22 +196,37 @@ def _notes(pipeline: Pipeline, about: Mapping[str, Any], training: Mapping[str, 
     worth = ""
     if constant is not None and not constant["beaten"]:
         per = f" {unit}" if unit else ""
+        loss, name = ("error", "balanced error") if about.get("classes") else ("mae", "MAE")
         worth = (
-            f"it is not shown to be better than a constant: MAE {about['scores']['mae']:.3g}{per} on crystals held "
-            f"out, and {constant['mae']:.3g} for the {constant['name']}"
+            f"it is not shown to be better than a constant: {name} {about['scores'][loss]:.3g}{per} on "
+            f"{about.get('samples', 'crystals')} held out, and {constant[loss]:.3g} for the {constant['name']}"
         )
     examples = about["examples"]
     rows = [int(example["row"]) for example in examples]
-    found = ""
+    found, called = "", str(about.get("samples", "crystals"))
     try:
-        again = predictions_of(pipeline, points_of(pipeline, [from_text(example["structure"]) for example in examples]))
-        difference = float(np.abs(again - training["fitted"][rows]).max())
-        if not difference <= EXAMPLE_TOLERANCE * (training["y"].std() or 1.0):
-            found = f"crystals that it was trained on are predicted otherwise than then, by up to {difference:.3g}"
+        again = predictions_of(pipeline, points_of(pipeline, [_sample(example) for example in examples]))
+        otherwise = f"{called} that it was trained on are predicted otherwise than then"
+        if about.get("classes"):
+            found = otherwise if (again != training["fitted"][rows]).any() else ""
+        else:
+            difference = float(np.abs(again - training["fitted"][rows]).max())
+            if not difference <= EXAMPLE_TOLERANCE * (training["y"].std() or 1.0):
+                found = f"{otherwise}, by up to {difference:.3g}"
     except QperovError as error:
-        found = f"a crystal that it was trained on is refused now: {error}"
+        found = f"a {called.removesuffix('s')} that it was trained on is refused now: {error}"
     others = _other_versions(about["versions"], all_of_them=bool(found))
     return tuple(note for note in (worth, found, f"it was trained with {others}" if others else "") if note)
+
+
+def _sample(example: Mapping[str, Any]) -> Any:
+    """A training sample as it was kept."""
+    if "structure" in example:
+        return from_text(example["structure"])
+    pattern = example["pattern"]
+    kalpha = None if pattern["kalpha"] is None else (float(pattern["kalpha"][0]), float(pattern["kalpha"][1]))
+    two_theta, intensity = (np.array(pattern[name], dtype=float) for name in ("two_theta", "intensity"))
+    return MeasuredPattern(two_theta, intensity, pattern["wavelength"], kalpha, str(pattern["name"]))
 
 
 def _other_versions(stored: Mapping[str, str], *, all_of_them: bool) -> str:

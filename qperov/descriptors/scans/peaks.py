@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 from scipy import signal
+from scipy.ndimage import gaussian_filter1d
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from qperov.descriptors.scans.patterns import check_patterns
@@ -15,6 +16,9 @@ from qperov.errors import DescriptorError
 
 #: The least prominence of a peak in standard deviations of the noise, and as a part of the highest peak.
 NOISE_RATIO, LEAST_PROMINENCE = 8.0, 0.02
+#: Width of the Gaussian that smoothes weak lines, by that of the strongest, and degrees within which their background
+#: lies.
+SMOOTHED, AROUND = 0.7, 1.2
 #: The part of its height within which a peak's centre of mass is taken.
 CENTRE_HEIGHT = 0.5
 
@@ -150,6 +154,70 @@ class PeakFeatures(TransformerMixin, BaseEstimator):
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Kind and number of the peak."""
         return np.array([f"{self.kind}_{i}" for i in range(self.kind == "ratios", self.n_peaks)], dtype=object)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+
+class SuperstructureLines(TransformerMixin, BaseEstimator):
+    r"""How far the weak lines of a larger cubic cell stand out of the noise, at the places that the strongest predicts.
+
+    A line with :math:`N = h^2 + k^2 + l^2` lies at :math:`\sin\theta = \sin\theta_s \sqrt{N / N_s}`, s the strongest,
+    whatever the cell and the wavelength. Its number is :math:`\ln(1 + \max(H/\sigma, 0))`: H the highest intensity
+    within ``window``, smoothed by a Gaussian nearly as wide as the strongest line, over the median around it, σ 1.4826
+    times the median absolute deviation there. Lines beyond the pattern, and all of a pattern without a peak, are zero.
+
+    Parameters
+    ----------
+    strongest : int
+        N of the strongest line: 12, that of (222), for bixbyite, whose (222) is the (111) of fluorite.
+    lines : tuple of int
+        N of the weak ones; by default the first four that are strong in bixbyite, (211), (411), (332) and (431), and
+        that fluorite has not.
+    window : float
+        Degrees to each side of a line's place.
+    """
+
+    description = "superstructure lines"
+
+    def __init__(self, *, strongest: int = 12, lines: tuple[int, ...] = (6, 18, 22, 26), window: float = 0.25) -> None:
+        self.strongest = strongest
+        self.lines = lines
+        self.window = window
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Check the patterns; nothing is learnt."""
+        check_patterns(X)
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Shape (n, number of lines)."""
+        return np.array([self._heights(pattern) for pattern in check_patterns(X)])
+
+    def _heights(self, pattern: MeasuredPattern) -> np.ndarray:
+        flat = subtract_background(pattern)
+        peaks = find_peaks(flat, background=None)
+        found = np.zeros(len(self.lines))
+        if not len(peaks):
+            return found
+        strongest = peaks.height.argmax()
+        sine = np.sin(np.radians(peaks.two_theta[strongest] / 2))
+        angles, counts = flat.two_theta, flat.intensity
+        deviation = SMOOTHED * peaks.width[strongest] / np.sqrt(8 * np.log(2)) / np.median(np.diff(angles))
+        smoothed = gaussian_filter1d(counts, deviation)
+        for k, line in enumerate(self.lines):
+            away = np.abs(angles - 2 * np.degrees(np.arcsin(min(1.0, sine * np.sqrt(line / self.strongest)))))
+            near, around = away < self.window, (away > 1.4 * self.window) & (away < AROUND)
+            if not near.any() or not around.any():
+                continue
+            level = np.median(counts[around])
+            noise = 1.4826 * np.median(np.abs(counts[around] - level))
+            found[k] = np.log1p(max(0.0, smoothed[near].max() - level) / max(noise, np.finfo(float).tiny))
+        return found
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """N of each line."""
+        return np.array([f"line_{line}" for line in self.lines], dtype=object)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from qperov.classical.pattern_network import PatternNetwork
 from qperov.datasets.pattern_dataset import PatternDataset
 from qperov.descriptors.rank_pca import RankPCA
-from qperov.descriptors.scans.peaks import PeakFeatures
+from qperov.descriptors.scans.peaks import PeakFeatures, SuperstructureLines
 from qperov.descriptors.scans.profile import MeasuredProfile
 from qperov.errors import OptionError
 from qperov.evaluation.problem import Model
@@ -31,6 +31,7 @@ KINDS = {
     "spacings": PeakFeatures("spacings"),
     "ratios": PeakFeatures("ratios"),
     "widths": PeakFeatures("widths"),
+    "superstructure": SuperstructureLines(),
 }
 #: Those that are taken by default, where labels in nm are the sizes of crystallites, and where they are classes.
 DEFAULT_KINDS, SIZE_KINDS, CLASS_KINDS = ("profile", "spacings"), ("profile", "widths"), ("profile", "ratios")
