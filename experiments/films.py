@@ -61,7 +61,7 @@ class Task:
     copies: int = 3
     networks: int = 3
     films: tuple[int, ...] = (5, 15)
-    draws: int = 2
+    draws: int = 1
     seed: int = 0
 
 

@@ -18,6 +18,7 @@ from qperov.crystals.perovskites.prototypes import draw_prototypes
 from qperov.descriptors.scans.lines import LineProfile
 from qperov.descriptors.scans.patterns import check_patterns
 from qperov.diffraction.instrument.augmentation import InstrumentRanges, augment
+from qperov.diffraction.measured import MeasuredPattern
 from qperov.diffraction.patterns import powder_patterns
 
 #: Lines that films often show beside their own: PbI₂ (001), then SnO₂ and In₂O₃ of conducting glass (degrees, Cu Kα).
@@ -70,10 +71,7 @@ def simulated_films(
     peaks : bool
         As in `LineProfile`.
     """
-    structures, space_groups = draw_prototypes(crystals, random_state=random_state)
-    low, high = SCAN_RANGE
-    patterns = powder_patterns(structures, two_theta_range=(low - 1, high + 4), debye_waller=DEBYE_WALLER)
-    scans = augment(patterns, copies, ranges=FILM_RANGES, two_theta_range=SCAN_RANGE, random_state=random_state)
+    scans, symbols = _simulated_scans(crystals, copies, random_state)
     profile = LineProfile(background=None, peaks=peaks)
     lines = profile.fit_transform(scans).astype(np.float32)
     rng = np.random.default_rng([random_state, 1])
@@ -82,7 +80,16 @@ def simulated_films(
         if rng.random() < 1 / 3:
             row[angles < LATE_START] = 0
         _cut(row, angles, rng)
-    return lines, np.repeat([standard_symbol(symbol) for symbol in space_groups], copies)
+    return lines, symbols
+
+
+@lru_cache(maxsize=1)
+def _simulated_scans(crystals: int, copies: int, random_state: int) -> tuple[list[MeasuredPattern], np.ndarray]:
+    structures, space_groups = draw_prototypes(crystals, random_state=random_state)
+    low, high = SCAN_RANGE
+    patterns = powder_patterns(structures, two_theta_range=(low - 1, high + 4), debye_waller=DEBYE_WALLER)
+    scans = augment(patterns, copies, ranges=FILM_RANGES, two_theta_range=SCAN_RANGE, random_state=random_state)
+    return scans, np.repeat([standard_symbol(symbol) for symbol in space_groups], copies)
 
 
 class SpaceGroupClassifier(ClassifierMixin, BaseEstimator):
