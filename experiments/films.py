@@ -27,9 +27,10 @@ from sklearn.svm import SVC
 
 import qperov
 from qperov.commands import screen
+from qperov.datasets.film_simulation import standard_symbol
 from qperov.datasets.pattern_dataset import PatternDataset
 from qperov.descriptors.scans.lines import LineProfile
-from qperov.descriptors.scans.space_groups import SpaceGroupClassifier, simulated_films, standard_symbol
+from qperov.descriptors.scans.space_groups import SpaceGroupClassifier, simulated_lines
 
 REPRESENTATIONS = {"profile": False, "peaks": True}
 
@@ -100,7 +101,7 @@ def with_simulation(dataset: PatternDataset, model: SpaceGroupClassifier, films:
 
 def nearest_simulated(dataset: PatternDataset, task: Task, peaks: bool, measured: bool) -> Predict:
     """The nearest neighbour among simulated scans, and measured ones where asked."""
-    lines, labels = simulated_films(task.crystals, task.copies, task.seed, peaks)
+    lines, labels = simulated_lines(task.crystals, task.copies, task.seed, peaks)
     own = LineProfile(peaks=peaks).fit_transform(dataset.patterns)
     symbols = np.array([standard_symbol(label) for label in dataset.y])
 
