@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.base import ClassifierMixin, clone
 from sklearn.metrics import accuracy_score
@@ -27,10 +28,13 @@ from sklearn.svm import SVC
 
 import qperov
 from qperov.commands import screen
+from qperov.datasets.film_simulation import standard_symbol
 from qperov.datasets.pattern_dataset import PatternDataset
 from qperov.descriptors.scans.lines import LineProfile
-from qperov.descriptors.scans.space_groups import SpaceGroupClassifier, simulated_films, standard_symbol
+from qperov.descriptors.scans.space_groups import SpaceGroupClassifier, simulated_lines
 
+#: A scan of fewer points is cut to one peak.
+SHORT = 500
 REPRESENTATIONS = {"profile": False, "peaks": True}
 
 
@@ -61,7 +65,7 @@ class Task:
     copies: int = 3
     networks: int = 3
     films: tuple[int, ...] = (5, 15)
-    draws: int = 2
+    draws: int = 1
     seed: int = 0
 
 
@@ -100,7 +104,7 @@ def with_simulation(dataset: PatternDataset, model: SpaceGroupClassifier, films:
 
 def nearest_simulated(dataset: PatternDataset, task: Task, peaks: bool, measured: bool) -> Predict:
     """The nearest neighbour among simulated scans, and measured ones where asked."""
-    lines, labels = simulated_films(task.crystals, task.copies, task.seed, peaks)
+    lines, labels = simulated_lines(task.crystals, task.copies, task.seed, peaks)
     own = LineProfile(peaks=peaks).fit_transform(dataset.patterns)
     symbols = np.array([standard_symbol(label) for label in dataset.y])
 
@@ -169,33 +173,40 @@ def main(task: Task) -> pd.DataFrame:
     pd.DataFrame(labels).to_csv(task.out / "predictions.csv", index=False)
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
     if task.figure is not None:
-        draw_figure(table, task.figure)
+        draw_figure(table, dataset, task, task.figure)
     return table
 
 
-def draw_figure(table: pd.DataFrame, path: Path) -> None:
-    """Scores of networks against the number of measured films, and of measured films alone."""
-    figure = Figure(figsize=(6.5, 3.6), layout="constrained")
-    axes = figure.subplots()
+def draw_figure(table: pd.DataFrame, dataset: PatternDataset, task: Task, path: Path) -> None:
+    """A film of each class with the simulated scan that is most like it, and scores against measured films."""
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    scans, axes = figure.subplots(1, 2, width_ratios=(1.3, 1))
+    draw_scans(scans, dataset, task)
     networks = table[table["model"].str.startswith("network") & (table["from"] == "profile")]
     for score, style in (("accuracy", "o-"), ("balanced", "s--")):
         means = networks.groupby("films")[score].mean()
-        axes.plot(means.index, means, style, label=f"simulated and measured: {score}")
-        axes.plot(networks["films"], networks[score], ".", color="0.6", zorder=0)
+        axes.plot(means.index, means, style, label=f"network, simulated and measured: {score}")
     only = table[table["model"].str.endswith("measured only") & (table["from"] == "profile")]
-    for _, row in only.iterrows():
-        axes.plot(row["films"], row["balanced"], "x", color="0.3")
-        axes.annotate(
-            f"{row['model']}, balanced",
-            (row["films"], row["balanced"]),
-            (-4, 4),
-            textcoords="offset points",
-            ha="right",
-            fontsize=7,
-        )
-    axes.set(xlabel="measured films of other families", ylabel="score, families left out", ylim=(0, 1))
-    axes.legend(loc="lower right", fontsize=8, frameon=False)
-    figure.savefig(path, dpi=150)
+    for marker, (_, row) in zip("xv", only.iterrows(), strict=False):
+        axes.plot(row["films"], row["balanced"], marker, color="0.3", label=f"{row['model']}: balanced")
+    axes.set(xlabel="measured films, at most, of other families", ylabel="score, families left out", ylim=(0, 1))
+    axes.legend(loc="lower left", fontsize=8, frameon=False)
+    figure.savefig(path, dpi=130)
+
+
+def draw_scans(axes: Axes, dataset: PatternDataset, task: Task) -> None:
+    """√ of intensity against 2θ, the first film of each class in black over the nearest simulated scan of its type."""
+    profile = LineProfile()
+    lines, labels = simulated_lines(min(task.crystals, 40), task.copies, task.seed)
+    for level, label in enumerate(np.unique(dataset.y)):
+        film = next(i for i, own in enumerate(dataset.y) if own == label and len(dataset.patterns[i]) > SHORT)
+        [measured] = profile.fit_transform([dataset.patterns[film]])
+        own = lines[labels == standard_symbol(label)]
+        nearest = own[(own @ measured / np.linalg.norm(own, axis=1)).argmax()]
+        axes.fill_between(profile.angles, level, level + 0.9 * nearest, color="C0", alpha=0.5, linewidth=0)
+        axes.plot(profile.angles, level + 0.9 * measured, color="black", linewidth=0.7)
+        axes.text(55.5, level + 0.55, standard_symbol(label), ha="right", fontsize=8)
+    axes.set(xlabel="2θ (degrees, Cu Kα)", yticks=[], xlim=(5, 56), title="films (lines) and simulated scans (filled)")
 
 
 if __name__ == "__main__":

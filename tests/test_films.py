@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.base import clone
 
 from qperov.crystals import draw_prototypes
+from qperov.datasets import simulated_films
+from qperov.datasets.film_simulation import FILM_RANGES, standard_symbol
 from qperov.descriptors import LineProfile, SpaceGroupClassifier
-from qperov.descriptors.scans.space_groups import FILM_RANGES, standard_symbol
 from qperov.diffraction import MeasuredPattern, augment, powder_patterns
 from qperov.errors import DescriptorError
 
@@ -49,6 +52,17 @@ def test_bad_profiles_are_refused():
 def test_published_slips_of_symbols():
     assert standard_symbol("P6_3/mmc") == standard_symbol("P61mmc") == "P63/mmc"
     assert standard_symbol("P3m1") == "P-3m1"
+
+
+def test_simulated_films_are_a_dataset_spelt_like_another():
+    films = simulated_films(2, 2, random_state=3)
+    assert len(films) == 28
+    assert set(films.y) == {"Pm-3m", "I4/mcm", "Fm-3m", "P-3m1", "P63/mmc", "Pc", "P21/a"}
+    assert np.bincount(films.groups).tolist() == [2] * 14
+    spelt = simulated_films(2, 2, like=replace(films, y=np.array(["P3m1"] * 28)), random_state=3)
+    assert (spelt.y == "P3m1").sum() == 4
+    assert spelt.fingerprint != films.fingerprint
+    assert simulated_films(2, 2, random_state=3).fingerprint == films.fingerprint
 
 
 @pytest.fixture(scope="module")

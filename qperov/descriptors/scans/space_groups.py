@@ -14,48 +14,21 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from sklearn.utils.validation import check_is_fitted
 
-from qperov.crystals.perovskites.prototypes import draw_prototypes
+from qperov.datasets.film_simulation import simulated_films, standard_symbol
 from qperov.descriptors.scans.lines import LineProfile
 from qperov.descriptors.scans.patterns import check_patterns
-from qperov.diffraction.instrument.augmentation import InstrumentRanges, augment
-from qperov.diffraction.patterns import powder_patterns
 
-#: Lines that films often show beside their own: PbI₂ (001), then SnO₂ and In₂O₃ of conducting glass (degrees, Cu Kα).
-SUBSTRATE_LINES = (12.67, 26.5, 30.4, 37.7, 51.5)
-#: Films are strongly textured; the background is taken off measured scans, so that simulated ones need none.
-FILM_RANGES = InstrumentRanges(
-    texture=(0.12, 1.5),
-    counts=(500.0, 1e5),
-    displacement=(-0.3, 0.3),
-    expansion=(-0.002, 0.002),
-    background=(0.0, 0.0),
-    tilt=(0.0, 0.0),
-    hump=(0.0, 0.0),
-    impurities=(0, 3),
-    impurity=(0.0, 0.6),
-    known_lines=SUBSTRATE_LINES,
-)
-#: Å²: B of all elements.
-DEBYE_WALLER = dict.fromkeys(("Cs", "Rb", "K", "Pb", "Sn", "Bi", "Sb", "Ag", "I", "Br", "Cl"), 2.5)
-#: Degrees: range of the simulated scans, and where half of the measured ones begin.
-SCAN_RANGE, LATE_START = (5.0, 60.0), 10.0
+#: Degrees: where a third of the simulated scans begin.
+LATE_START = 10.0
 #: How many scans are cut to one peak, and to how many degrees on both sides of it.
 CUT_SHARE, CUT_WIDTH = 0.1, (0.3, 1.0)
 #: Copies of measured scans differ in this many points of shift, and in the logarithm of their heights.
 SHIFT, HEIGHTS = 2, 0.25
 BATCH, REFINING_RATE = 128, 5e-4
-#: Space groups as they are misspelt in published labels.
-ALIASES = {"P3m1": "P-3m1", "I4Imcm": "I4/mcm", "P61mmc": "P63/mmc", "P21a": "P21/a", "pm-3m": "Pm-3m"}
-
-
-def standard_symbol(label: str) -> str:
-    """A Hermann–Mauguin symbol without underscores, and without the slips of published labels."""
-    symbol = str(label).replace("_", "").replace(" ", "")
-    return ALIASES.get(symbol, symbol)
 
 
 @lru_cache(maxsize=4)
-def simulated_films(
+def simulated_lines(
     crystals: int, copies: int, random_state: int, peaks: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lines of simulated scans of every prototype, shape (7 · crystals · copies, m), and their space groups.
@@ -70,19 +43,17 @@ def simulated_films(
     peaks : bool
         As in `LineProfile`.
     """
-    structures, space_groups = draw_prototypes(crystals, random_state=random_state)
-    low, high = SCAN_RANGE
-    patterns = powder_patterns(structures, two_theta_range=(low - 1, high + 4), debye_waller=DEBYE_WALLER)
-    scans = augment(patterns, copies, ranges=FILM_RANGES, two_theta_range=SCAN_RANGE, random_state=random_state)
+    films = simulated_films(crystals, copies, random_state=random_state)
     profile = LineProfile(background=None, peaks=peaks)
-    lines = profile.fit_transform(scans).astype(np.float32)
+    lines = profile.fit_transform(films.patterns).astype(np.float32)
     rng = np.random.default_rng([random_state, 1])
     angles = profile.angles
     for row in lines:
         if rng.random() < 1 / 3:
             row[angles < LATE_START] = 0
         _cut(row, angles, rng)
-    return lines, np.repeat([standard_symbol(symbol) for symbol in space_groups], copies)
+    assert films.y is not None
+    return lines, films.y
 
 
 class SpaceGroupClassifier(ClassifierMixin, BaseEstimator):
@@ -153,7 +124,7 @@ class SpaceGroupClassifier(ClassifierMixin, BaseEstimator):
             If a label is the space group of no prototype.
         """
         patterns = check_patterns(X)
-        lines, symbols = simulated_films(self.crystals, self.copies, self.random_state, self.peaks)
+        lines, symbols = simulated_lines(self.crystals, self.copies, self.random_state, self.peaks)
         known = np.unique(symbols)
         own = np.array([] if y is None else [standard_symbol(label) for label in y], dtype=str)
         if strange := sorted(set(own) - set(known)):
@@ -200,7 +171,7 @@ class SpaceGroupClassifier(ClassifierMixin, BaseEstimator):
         network = deepcopy(network)
         network.batch_size = "auto"  # batches are made here
         network._optimizer.learning_rate_init = REFINING_RATE
-        lines, labels = simulated_films(self.crystals, self.copies, self.random_state, self.peaks)
+        lines, labels = simulated_lines(self.crystals, self.copies, self.random_state, self.peaks)
         angles = LineProfile().angles
         for _ in range(self.passes):
             some = rng.choice(len(lines), min(self.mixed, len(lines)), replace=False)
@@ -219,7 +190,7 @@ def _pretrained(
     crystals: int, copies: int, random_state: int, peaks: bool, hidden: int, epochs: int, number: int
 ) -> MLPClassifier:
     """A network that knows simulated scans only."""
-    lines, symbols = simulated_films(crystals, copies, random_state, peaks)
+    lines, symbols = simulated_lines(crystals, copies, random_state, peaks)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # it is stopped early on purpose
         return MLPClassifier(
