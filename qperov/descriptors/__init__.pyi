@@ -10,3 +10,4 @@ from .scans.peaks import PeakFeatures as PeakFeatures
 from .scans.peaks import PeakList as PeakList
 from .scans.peaks import find_peaks as find_peaks
 from .scans.profile import MeasuredProfile as MeasuredProfile
+from .site_factors import SiteStructureFactors as SiteStructureFactors
