@@ -12,6 +12,8 @@ from pymatgen.core import Lattice, Structure
 
 import qperov
 from qperov.descriptors.perovskite_sites import SiteFeatures, perovskite_roles
+from qperov.descriptors.site_factors import SiteStructureFactors
+from qperov.diffraction.crystal_batches import squared_structure_factors
 from qperov.errors import DescriptorError
 
 LABELS = Path(__file__).parents[2] / "shared" / "data" / "perov5" / "val_labels.csv"
@@ -52,7 +54,7 @@ def test_the_edge_and_the_bonds_go_with_their_anion() -> None:
 
 def test_numbers_do_not_depend_on_the_setting() -> None:
     rng = np.random.default_rng(0)
-    for structure in qperov.load_dataset("perov5").structures[:40]:
+    for structure in qperov.load_dataset("perov5").structures[:12]:
         axes, sites = rng.permutation(3), rng.permutation(5)
         lattice = Lattice(structure.lattice.matrix[axes])
         places = structure.frac_coords[:, axes] + rng.random(3)
@@ -89,3 +91,33 @@ def test_bad_cells_and_settings_are_named() -> None:
         SiteFeatures().transform([cell("O", "O", "He")])
     with pytest.raises(ValueError, match="unknown property 'colour'"):
         SiteFeatures(("colour",)).fit([])
+
+
+# --- structure factors by site ------------------------------------------------------------------
+
+
+def test_partial_intensities_add_up_to_the_engine_s() -> None:
+    crystals = [qperov.load_dataset("perov5").structures[row] for row in (0, 1, 2)]
+    featurizer = SiteStructureFactors()
+    assert featurizer.fit_transform(crystals).shape == (3, 39)
+    for structure, row in zip(crystals, featurizer.transform(crystals), strict=True):
+        partial = dict(zip(featurizer.feature_labels(), row, strict=True))
+        a = structure.lattice.a
+        [(points, _, squares)] = squared_structure_factors([structure], (0.5 / a, 2.5 / a))
+        for n in range(1, 7):
+            whole = squares[0, (points.hkl**2).sum(axis=1) == n].mean()
+            own = {pair: partial[f"I({pair}), h²+k²+l² = {n}"] for pair in ("AA", "AB", "AX", "BB", "BX", "XX")}
+            assert sum(own[pair] * (1 if pair[0] == pair[1] else 2) for pair in own) == pytest.approx(whole, rel=1e-9)
+
+
+def test_partial_intensities_do_not_depend_on_the_setting() -> None:
+    structure = qperov.load_dataset("perov5").structures[1]
+    other = Structure(
+        Lattice(structure.lattice.matrix[[2, 0, 1]]), structure.species, structure.frac_coords[:, [2, 0, 1]] + 0.3
+    )
+    featurizer = SiteStructureFactors(3)
+    assert featurizer.featurize(other) == pytest.approx(featurizer.featurize(structure), rel=1e-6)
+    with pytest.raises(ValueError, match="shells must be at least 1"):
+        SiteStructureFactors(0).fit([structure])
+    with pytest.raises(DescriptorError, match=r"structure 0: .*five sites"):
+        featurizer.transform([structure * (2, 1, 1)])

@@ -14,3 +14,4 @@ from .scans.peaks import PeakList as PeakList
 from .scans.peaks import find_peaks as find_peaks
 from .scans.profile import MeasuredProfile as MeasuredProfile
 from .scans.space_groups import SpaceGroupClassifier as SpaceGroupClassifier
+from .site_factors import SiteStructureFactors as SiteStructureFactors
