@@ -32,6 +32,7 @@ docs: $(VENV)/.dev
 # core suite on the lowest versions; vendors' simulators, into docs/hardware.md
 release: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m attack --out attack-results
+	OMP_NUM_THREADS=1 QPEROV_RELEASE=1 $(BIN)/python -m pytest -m slow tests/test_hardware_soak.py
 	PYTHON=$(PYTHON) .ci/lowest
 	$(BIN)/python .ci/vendors
 

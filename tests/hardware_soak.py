@@ -1,10 +1,12 @@
 """Kill a process at chosen lines of submit and collect, start it again, and tell what is left of it all.
 
-    python tests/hardware_soak.py FOLDER POINTS SEED
+    python tests/hardware_soak.py SERVICE FOLDER POINTS SEED
 
 prints JSON: for each point the number of jobs by content tag, and whether the matrix is that of an undisturbed run.
-Lines are counted in the package's own files; the process ends itself by SIGKILL just before the line is executed, so
-that nothing can be tidied up. Processes are forked from one that has loaded everything and computed nothing.
+SERVICE is "simulator", "ibm" (the service of IBM's machines, whose cloud is played by a file) or "qiskit" (a backend
+that gives jobs back by their ids). Lines are counted in the package's own files; the process ends itself by SIGKILL
+just before the line is executed, so that nothing can be tidied up. Processes are forked from one that has loaded
+everything and computed nothing.
 """
 
 from __future__ import annotations
@@ -13,12 +15,15 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections import Counter
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
+from misbehaving_backend import Job, MisbehavingBackend
+from qiskit_ibm_runtime.exceptions import RuntimeJobNotFound
 from qperov_circuits import feature_map
 
 import qperov.hardware
@@ -29,59 +34,145 @@ from qperov.hardware.plan.options import Options
 from qperov.hardware.plan.plan import BackendSpec, Plan, Settings
 from qperov.hardware.plan.plan_file import read_plan, write_plan
 from qperov.hardware.plan.planning import plan_fidelities
-from qperov.hardware.services.local import LocalService
+from qperov.hardware.services import ibm
+from qperov.hardware.services.ibm import IBMService
+from qperov.hardware.services.local import LocalJob, LocalService
+from qperov.hardware.services.qiskit_backend import QiskitService
+from qperov.hardware.services.service import Service
 
 PACKAGE = str(Path(qperov.hardware.__file__).parent)
 
 #: Files whose lines count: those that decide about jobs, not those that compile and compute.
-COUNTED = ("jobs.py", "asking.py", "ledger.py", "local.py", "service.py", "collected.py")
+COUNTED = (
+    "jobs.py",
+    "calls.py",
+    "ledger.py",
+    "results.py",
+    "service.py",
+    "local.py",
+    "ibm.py",
+    "qiskit_backend.py",
+)
 
 
-def main(folder: Path, points: int, seed: int) -> None:
+def main(service: str, folder: Path, points: int, seed: int) -> None:
     """Run once undisturbed, then once for each point."""
     cost.MAX_BINDINGS = 3
-    child(lambda: make_plan(folder), folder)
-    calm = run(folder, "calm", None)
+    child(lambda: make_plan(service, folder), folder)
+    calm, _ = run(service, folder, "calm", None)
     rng = np.random.default_rng(seed)
     lines = int((folder / "calm.lines").read_text())
     found = []
     for point in sorted(rng.choice(np.arange(1, lines), points, replace=False).tolist()):
-        matrix = run(folder, f"point{point}", point)
-        found.append({"point": point, "jobs": jobs_by_tag(folder, f"point{point}"), "equal": matrix == calm})
-    print(json.dumps({"lines": lines, "tags": len(jobs_by_tag(folder, "calm")), "points": found}))
+        matrix, told = run(service, folder, f"point{point}", point)
+        sent = jobs_by_tag(service, folder, f"point{point}")
+        found.append({"point": point, "jobs": sent, "equal": matrix == calm, "told": told})
+    tags = len(jobs_by_tag(service, folder, "calm"))
+    print(json.dumps({"lines": lines, "tags": tags, "points": found}))
 
 
-def make_plan(folder: Path) -> None:
+def opened(service: str, folder: Path, name: str) -> tuple[Service, BackendSpec]:
+    """The service, with its jobs in files of a run."""
+    cloud = LocalService("aer", 0.02, 11, folder / f"{name}-cloud.db")
+    if service == "simulator":
+        return cloud, BackendSpec("aer", 0.02, 11)
+    if service == "ibm":
+        return IBMService("ibm_played", PlayedCloud(cloud)), BackendSpec("ibm_played")
+    sys.modules["played"] = ModuleType("played")
+    sys.modules["played"].factory = lambda: PlayedBackend(folder / f"{name}-jobs")  # type: ignore[attr-defined]
+    spec = BackendSpec("played", None, None, "qiskit:played.factory")
+    return QiskitService(spec.service, folder / f"{name}-cloud.db"), spec
+
+
+class PlayedCloud:
+    """Stands for ``QiskitRuntimeService``: its jobs are those of a simulator in a file."""
+
+    def __init__(self, cloud: LocalService) -> None:
+        self.cloud = cloud
+        ibm.run_sampler = lambda mode, request, options: PlayedJob(cloud._accept(request))
+
+    def backend(self, name: str) -> Any:
+        return self.cloud.backend(2)
+
+    def job(self, job_id: str) -> Any:
+        found = self.cloud.find(job_id=job_id)
+        if not found:
+            raise RuntimeJobNotFound(job_id)
+        return PlayedJob(found[0])
+
+    def jobs(self, *, job_tags: list[str], **options: Any) -> list[Any]:
+        return [PlayedJob(job) for job in self.cloud.find(tag=job_tags[0])]
+
+
+class PlayedJob:
+    """Stands for a job of qiskit-ibm-runtime."""
+
+    def __init__(self, job: LocalJob) -> None:
+        self._job = job
+        self.job_id, self.status, self.cancel = job.job_id, job.status, job.cancel
+        self.usage, self.error_message = job.usage, job.error_message
+
+    def result(self) -> Any:
+        return [SimpleNamespace(data=SimpleNamespace(outcome=SimpleNamespace(array=a))) for a in self._job.result()]
+
+
+class PlayedBackend(MisbehavingBackend):
+    """A backend of Qiskit whose jobs lie in a folder; equal circuits give equal counts."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+
+    def run(self, run_input: Any, **options: Any) -> Any:
+        job = super().run(run_input, **options)
+        counts = job.result().get_counts()
+        temporary = self.folder / f".{job.job_id()}"
+        temporary.write_text(json.dumps({"first": sorted(counts[0].items()), "counts": counts}))
+        temporary.rename(self.folder / job.job_id())
+        return job
+
+    def retrieve_job(self, job_id: str) -> Any:
+        return Job(self, job_id, json.loads((self.folder / job_id).read_text())["counts"])
+
+
+def make_plan(service: str, folder: Path) -> None:
     """Ten pairs in four jobs."""
     x = np.random.default_rng(3).normal(size=(5, 2))
-    service = LocalService("aer", 0.02, 11)
+    found, spec = opened(service, folder, "plan")
     settings = Settings(50, Options(optimization_level=1, layout_trials=1))
-    plan = plan_fidelities(feature_map("z").gates, x, pairs.full(5), service, BackendSpec("aer", 0.02, 11), settings)
+    plan = plan_fidelities(feature_map("z").gates, x, pairs.full(5), found, spec, settings)
     write_plan(plan, folder / "plan.json")
 
 
-def run(folder: Path, name: str, point: int | None) -> list[list[float]]:
-    """Submit and collect, killed at a line if one is given, then as often as it takes to complete."""
-    killed = child(lambda: work(folder, name, point), folder)
+def run(service: str, folder: Path, name: str, point: int | None) -> tuple[list[list[float]], list[str]]:
+    """The matrix of submit and collect, killed at a line if one is given, then as often as it takes; what was told."""
+    killed = child(lambda: work(service, folder, name, point), folder)
     assert killed == (point is not None), f"{name}: the process was {'' if killed else 'not '}killed"
     if killed:
-        assert not child(lambda: work(folder, name, None), folder)
-    return json.loads((folder / f"{name}.matrix").read_text())
+        assert not child(lambda: work(service, folder, name, None), folder)
+    found = json.loads((folder / f"{name}.matrix").read_text())
+    return found["matrix"], found["told"]
 
 
-def work(folder: Path, name: str, point: int | None) -> None:
-    """What the process does."""
+def work(service: str, folder: Path, name: str, point: int | None) -> None:
+    """What the process does; a job that may have been sent is sent again only when that was told."""
     plan: Plan = read_plan(folder / "plan.json")
+    told = []
     with Ledger(folder / f"{name}.db") as ledger:
-        service = LocalService("aer", 0.02, 11, folder / f"{name}-cloud.db")
+        found, _ = opened(service, folder, name)
         counted = Lines(point)
         sys.settrace(counted)
-        jobs.submit(plan, service, ledger)
-        found = jobs.collect(plan, service, ledger)
+        jobs.submit(plan, found, ledger)
+        results = jobs.collect(plan, found, ledger)
         sys.settrace(None)
-    assert found.complete
+        if not results.complete:
+            told = [str(attempt.error) for attempt in ledger.attempts(plan.plan_id) if attempt.state == "failed"]
+            jobs.resume(plan, found, ledger, failed=True)
+            results = jobs.collect(plan, found, ledger)
+    assert results.complete
     (folder / f"{name}.lines").write_text(str(counted.seen))
-    (folder / f"{name}.matrix").write_text(json.dumps(found.matrix().tolist()))
+    (folder / f"{name}.matrix").write_text(json.dumps({"matrix": results.matrix().tolist(), "told": told}))
 
 
 class Lines:
@@ -103,11 +194,14 @@ class Lines:
         return self.line
 
 
-def jobs_by_tag(folder: Path, name: str) -> dict[str, int]:
-    """How many jobs the service has accepted for each content tag."""
-    service = LocalService("aer", path=folder / f"{name}-cloud.db")
-    rows = service._connection.execute("SELECT tag FROM jobs").fetchall()
-    service.close()
+def jobs_by_tag(service: str, folder: Path, name: str) -> dict[str, int]:
+    """How many jobs the service has accepted for each content: its tag, or its circuits as their counts tell them."""
+    if service == "qiskit":
+        files = (folder / f"{name}-jobs").iterdir()
+        return dict(Counter(json.dumps(json.loads(file.read_text())["first"]) for file in files))
+    cloud = LocalService("aer", path=folder / f"{name}-cloud.db")
+    rows = cloud._connection.execute("SELECT tag FROM jobs").fetchall()
+    cloud.close()
     return dict(Counter(tag for (tag,) in rows))
 
 
@@ -120,6 +214,8 @@ def child(work: Any, folder: Path) -> bool:
         try:
             work()
             status = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(status)
     _, status = os.waitpid(process, 0)
@@ -134,4 +230,4 @@ if __name__ == "__main__":
     import qiskit_aer  # noqa: F401
     import qiskit_ibm_runtime.executor_sampler  # noqa: F401
 
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

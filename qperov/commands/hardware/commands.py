@@ -36,12 +36,28 @@ def _tell_state(context: typer.Context) -> None:
 
 @app.command()
 @screen.resumable(GO_ON)
-def submit(plan: PlanArgument, ledger: LedgerPath = DEFAULT_LEDGER, service: ServiceOption = "") -> None:
+def submit(
+    plan: PlanArgument,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Let IBM check and time the first job without a machine; nothing is sent.")
+    ] = False,
+    ledger: LedgerPath = DEFAULT_LEDGER,
+    service: ServiceOption = "",
+) -> None:
     """Send the jobs of a plan; what was sent before is not sent again."""
     from qperov.commands.hardware.display import show
+    from qperov.errors import HardwareError
     from qperov.hardware.jobs import jobs
+    from qperov.hardware.services.ibm import IBMService
 
-    with open_plan(plan, ledger, service) as (found, opened, book):
+    with open_plan(plan, ledger, service, read_only=dry_run) as (found, opened, book):
+        if dry_run:
+            if not isinstance(opened, IBMService):
+                raise HardwareError("a dry run is offered by IBM's service alone")
+            seconds = jobs.dry_run(found, opened)
+            expected = "it does not say how long" if seconds is None else f"{seconds:.0f} s of QPU time"
+            typer.echo(f"job 1 of {len(found.chunks)} is taken; the service expects {expected}; nothing was sent")
+            return
         show(jobs.submit(found, opened, book))
         elsewhere = "" if ledger == DEFAULT_LEDGER else f" --ledger {ledger}"
         elsewhere += f" --service {service}" if service else ""

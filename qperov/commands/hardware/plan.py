@@ -88,11 +88,16 @@ class RunChoice:
         bool,
         typer.Option("--neighbours", help="Measure also what neighbours misread together: twice the circuits for it."),
     ] = False
+    fractional: Annotated[
+        bool, typer.Option("--fractional", help="Compile to IBM's gates of any angle, Rx and Rzz.")
+    ] = False
     session: Annotated[bool, typer.Option("--session", help="Open a session, which is paid as long as it is.")] = False
     label: Annotated[str, typer.Option(help="A name that makes a repetition of the same plan a new one.")] = ""
 
     def spec(self, seed: int) -> BackendSpec:
         """The backend that is named, here or by the service."""
+        from dataclasses import replace
+
         from qperov.hardware.jobs.backend import Backend
         from qperov.hardware.plan.plan import PREFIX, BackendSpec
         from qperov.hardware.services.qiskit_backend import QiskitService
@@ -102,7 +107,8 @@ class RunChoice:
         if self.backend is not None:
             if self.price is not None or self.budget_fees is not None:
                 raise typer.BadParameter("IBM charges seconds: --budget-seconds", param_hint="--price/--budget-fees")
-            return Backend(self.backend, noise=self.noise, random_state=seed).spec()
+            found = Backend(self.backend, noise=self.noise, random_state=seed).spec()
+            return replace(found, fractional_gates=self.fractional)
         if not self.service.startswith(PREFIX) or "." not in self.service:
             raise typer.BadParameter(f"{PREFIX}module.factory, not {self.service!r}", param_hint="--service")
         if self.noise is not None or self.budget_seconds is not None:

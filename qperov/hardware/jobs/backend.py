@@ -174,10 +174,12 @@ def open_service(spec: BackendSpec, ledger: str | Path = ":memory:", service: st
     if service:
         return QiskitService(service, local_jobs(ledger))
     if is_simulator(spec.name):
+        if spec.fractional_gates:
+            raise HardwareError(f"{spec.name} has the gates that it has: fractional gates are for IBM's machines")
         return LocalService(spec.name, spec.noise, spec.seed, local_jobs(ledger))
     if spec.noise is not None:
         raise HardwareError(f"{spec.name} brings its own noise: noise is for 'aer'")
-    return IBMService(spec.name)
+    return IBMService(spec.name, fractional_gates=spec.fractional_gates)
 
 
 def local_jobs(ledger: str | Path) -> str | Path:

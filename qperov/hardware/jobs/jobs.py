@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from qperov.errors import BudgetError, QperovError
+from qperov.errors import BudgetError, HardwareError, QperovError
 from qperov.hardware.jobs.calls import Sleep, ask, cancel_duplicates, find_jobs, refusal, seconds_charged
 from qperov.hardware.jobs.counts import Counts
 from qperov.hardware.jobs.ledger import Attempt, Ledger
 from qperov.hardware.jobs.results import Results
 from qperov.hardware.plan.plan import Plan
 from qperov.hardware.services.credentials import without_secrets
+from qperov.hardware.services.ibm import IBMService
 from qperov.hardware.services.service import Job, Request, Service, is_transport_error, repeat, waits
 
 #: Seconds between two looks at jobs that are waited for.
@@ -78,6 +79,22 @@ def submit(plan: Plan, service: Service, ledger: Ledger, sleep: Sleep = time.sle
         waiting = [attempt for attempt in ledger.attempts(plan.plan_id) if attempt.state in ("planned", "submitting")]
         _send(plan, waiting, service, ledger, sleep)
     return _statuses(plan, ledger)
+
+
+def dry_run(plan: Plan, service: IBMService, sleep: Sleep = time.sleep) -> float | None:
+    """QPU seconds that IBM expects for the first job of a plan, which it checks without a machine; None if unknown.
+
+    Raises
+    ------
+    HardwareError
+        The job is refused, fails, or there is no dry run.
+    """
+    job = ask(lambda: service.dry_run(plan.request(0)), sleep)
+    while (state := ask(job.status, sleep)) not in ("DONE", "ERROR", "CANCELLED"):
+        sleep(POLL_SECONDS)
+    if state != "DONE":
+        raise HardwareError(f"the dry run failed: {without_secrets(ask(job.error_message, sleep)) or state}")
+    return ask(job.estimated_seconds, sleep)
 
 
 def resume(

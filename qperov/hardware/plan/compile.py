@@ -95,6 +95,20 @@ def ordered_bindings(measurement: Measurement, order: Sequence[str]) -> np.ndarr
     return measurement.bindings[:, [measurement.names.index(name) for name in order]]
 
 
+def check_fractional_gates(circuit: QuantumCircuit, bindings: np.ndarray) -> None:
+    """Raise HardwareError for Rzz of an angle that IBM's machines do not take: they take those from 0 to π/2."""
+    steps = [step.operation.params[0] for step in circuit.data if step.operation.name == "rzz"]
+    for number, row in enumerate(bindings):
+        values = dict(zip(circuit.parameters, row, strict=True))
+        for angle in steps:
+            value = float(angle.bind({p: values[p] for p in angle.parameters}) if hasattr(angle, "bind") else angle)
+            if not -1e-9 <= value <= pi / 2 + 1e-9:
+                raise HardwareError(
+                    f"the machine's Rzz takes angles from 0 to π/2, row {number} has {value:.3f}: leave out fractional "
+                    "gates, or take another bandwidth"
+                )
+
+
 def readout_circuit(main: CompiledCircuit, backend: BackendV2, neighbours: bool = False) -> QuantumCircuit:
     """The same qubits, each turned by an angle and measured: 0 shows misread zeros, π misread ones.
 

@@ -42,16 +42,20 @@ class BackendSpec:
         Of simulated shots.
     service : str
         "" for IBM and the simulators of its backends; "qiskit:module.factory" for what that function returns.
+    fractional_gates : bool
+        Whether IBM's gates of any angle, Rx and Rzz, are compiled to.
     """
 
     name: str
     noise: float | None = None
     seed: int | None = 0
     service: str = ""
+    fractional_gates: bool = False
 
     def as_dict(self) -> dict[str, str | float | None]:
-        """Its attributes by name, those that are empty left out: hashes of plans must not change with new ones."""
-        return {name: value for name, value in asdict(self).items() if name != "service" or value}
+        """Its attributes by name, newer ones left out if empty: hashes of plans must not change with them."""
+        newer = ("service", "fractional_gates")
+        return {name: value for name, value in asdict(self).items() if name not in newer or value}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,14 @@ from qperov_circuits import Gate
 
 from qperov.errors import HardwareError
 from qperov.hardware.plan import cost as costs
-from qperov.hardware.plan.compile import compile_measurement, digest, ordered_bindings, readout_circuit, to_text
+from qperov.hardware.plan.compile import (
+    check_fractional_gates,
+    compile_measurement,
+    digest,
+    ordered_bindings,
+    readout_circuit,
+    to_text,
+)
 from qperov.hardware.plan.cost import Cost
 from qperov.hardware.plan.measurement import (
     Circuit,
@@ -27,7 +34,7 @@ from qperov.hardware.plan.pairs import Pairs
 from qperov.hardware.plan.plan import BackendSpec, Plan, Settings
 from qperov.hardware.plan.prediction import predict
 from qperov.hardware.plan.prices import known_price
-from qperov.hardware.services.sampler import payload_bytes
+from qperov.hardware.services.sampler import has_client_side_sampler, payload_bytes
 from qperov.hardware.services.service import Service
 
 if TYPE_CHECKING:
@@ -154,6 +161,12 @@ def _plan(
     neighbours = options.readout_mitigation == "neighbours"
     readout = to_text(readout_circuit(main, qiskit_backend, neighbours)) if options.readout_mitigation else None
     bindings = ordered_bindings(measurement, main.order)
+    if backend.fractional_gates:
+        check_fractional_gates(main.circuit, bindings)
+        if options.twirl_gates and not has_client_side_sampler():
+            raise HardwareError(
+                "fractional gates with twirling take qiskit-ibm-runtime 0.47 or later: upgrade it, or --no-twirling"
+            )
     plan = Plan(
         kind=measurement.kind,
         backend=backend,

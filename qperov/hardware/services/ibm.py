@@ -27,26 +27,30 @@ class IBMService:
         Of the backend, such as "ibm_fez".
     service : QiskitRuntimeService or None
         None for the account of the store or the environment of qiskit-ibm-runtime; there is no other way to give one.
+    fractional_gates : bool
+        Ask for the backend with its gates of any angle.
     """
 
     #: The list of jobs at the service may be some seconds behind.
     settling = 30.0
 
-    def __init__(self, name: str, service: Any = None) -> None:
+    def __init__(self, name: str, service: Any = None, fractional_gates: bool = False) -> None:
         check_installed()
         if service is None:
             check_account()
-        self.name = name
+        self.name, self.fractional_gates = name, fractional_gates
         self._given = service
 
     @cached_property
     def _service(self) -> Any:
         if self._given is not None:
             return self._given
-        from qiskit_ibm_runtime import QiskitRuntimeService
+        import qiskit_ibm_runtime
 
+        # its name from 0.49 on, and the one before
+        known = getattr(qiskit_ibm_runtime, "IBMQuantumComputeService", None)
         try:
-            return QiskitRuntimeService()
+            return (known or qiskit_ibm_runtime.QiskitRuntimeService)()
         except Exception as error:
             if is_transport_error(error):
                 raise HardwareError(f"IBM cannot be reached: {without_secrets(error)}") from None
@@ -55,7 +59,9 @@ class IBMService:
     @cached_property
     def _backend(self) -> Any:
         try:
-            found = self._service.backend(self.name)
+            # asked for only if it is wanted: without, the backend is the one that it always was
+            options = {"use_fractional_gates": True} if self.fractional_gates else {}
+            found = self._service.backend(self.name, **options)
             # its error rates are fetched here, where an error of the client library is told without secrets
             _ = found.target
             return found
@@ -84,6 +90,16 @@ class IBMService:
         finally:
             # closing takes no more jobs; those that it has go on. A session that stays open is paid
             repeat(together.close)
+
+    def dry_run(self, request: Request) -> IBMJob:
+        """The job of a request without a machine: checked and timed at the service, with results drawn at random.
+
+        Raises
+        ------
+        HardwareError
+            This release of qiskit-ibm-runtime has no dry run.
+        """
+        return IBMJob(run_sampler(self._backend, request, remote_options(request), dry_run=True))
 
     def find(self, job_id: str | None = None, tag: str | None = None) -> list[IBMJob]:
         """The job of that id, or all jobs of that tag, oldest first."""
@@ -138,3 +154,7 @@ class IBMJob:
     def usage(self) -> float:
         """QPU seconds that are charged."""
         return float(self._job.usage() or 0.0)
+
+    def estimated_seconds(self) -> float | None:
+        """QPU seconds that the service expects."""
+        return (getattr(self._job, "usage_estimation", None) or {}).get("quantum_seconds")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import signature
 from typing import Any
 
 import numpy as np
 
+from qperov.errors import HardwareError
 from qperov.hardware.plan.compile import from_text, readout_bindings
 from qperov.hardware.plan.measurement import REGISTER
 from qperov.hardware.plan.options import Options
@@ -22,7 +24,7 @@ def has_client_side_sampler() -> bool:
     return find_spec(CLIENT_SIDE) is not None
 
 
-def run_sampler(mode: Any, request: Request, options: dict[str, Any]) -> Any:
+def run_sampler(mode: Any, request: Request, options: dict[str, Any], dry_run: bool = False) -> Any:
     """The job of qiskit-ibm-runtime that runs a request: one PUB, and a small one for the readout if it is asked for.
 
     Parameters
@@ -31,10 +33,21 @@ def run_sampler(mode: Any, request: Request, options: dict[str, Any]) -> Any:
     request : Request
     options : dict
         Of the Sampler.
+    dry_run : bool
+        Let the service check and time it without a machine.
+
+    Raises
+    ------
+    HardwareError
+        A dry run that this release does not have.
     """
     module, name = (CLIENT_SIDE, "Sampler") if has_client_side_sampler() else ("qiskit_ibm_runtime", "SamplerV2")
     sampler = getattr(import_module(module), name)(mode=mode, options=options)
-    return sampler.run(pubs(request), shots=request.shots)
+    if not dry_run:
+        return sampler.run(pubs(request), shots=request.shots)
+    if "dry_run" not in signature(sampler.run).parameters:
+        raise HardwareError("a dry run takes qiskit-ibm-runtime 0.50 or later: pip install -U qiskit-ibm-runtime")
+    return sampler.run(pubs(request), shots=request.shots, dry_run=True)
 
 
 def pubs(request: Request) -> list[tuple[Any, np.ndarray]]:
