@@ -29,10 +29,11 @@ docs: $(VENV)/.dev
 	$(BIN)/python -m pytest -p no:cacheprovider docs/look_at_site.py
 
 # What must be true before a release and takes longer than a test: attack and kills, into docs/robustness.md, and the
-# core suite on the lowest versions
+# core suite on the lowest versions; the wheel, tried with each Python that is here
 release: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m attack --out attack-results
 	PYTHON=$(PYTHON) .ci/lowest
+	PYTHON=$(PYTHON) .ci/wheel
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
