@@ -29,12 +29,13 @@ docs: $(VENV)/.dev
 	$(BIN)/python -m pytest -p no:cacheprovider docs/look_at_site.py
 
 # What must be true before a release and takes longer than a test: attack and kills, into docs/robustness.md, and the
-# core suite on the lowest versions; vendors' simulators, into docs/hardware.md
+# core suite on the lowest versions; vendors' simulators, into docs/hardware.md; the wheel, with each Python that is here
 release: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m attack --out attack-results
 	OMP_NUM_THREADS=1 QPEROV_RELEASE=1 $(BIN)/python -m pytest -m slow tests/test_hardware_soak.py
 	PYTHON=$(PYTHON) .ci/lowest
 	$(BIN)/python .ci/vendors
+	PYTHON=$(PYTHON) .ci/wheel
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

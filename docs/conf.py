@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from docutils.nodes import SkipNode
+from docutils.utils.math.latex2mathml import tex2mathml
 from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 
@@ -36,6 +38,7 @@ html_show_sphinx = False
 html_copy_source = False
 html_static_path = ["_static"]
 html_css_files = ["qperov.css"]
+html_math_renderer = "mathml"
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
@@ -52,6 +55,9 @@ nb_output_stderr = "remove"
 
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
+# one word in a docstring may be an attribute of two classes
+suppress_warnings = ["ref.python"]
+
 autosummary_ignore_module_all = False
 autosummary_imported_members = True
 # What stands at the root is described there alone
@@ -61,16 +67,24 @@ napoleon_use_rtype = False
 
 
 def setup(app: Any) -> None:
-    """What scikit-learn and Python give a class is described there; bars in formulas are no substitutions."""
+    """What scikit-learn and Python give a class is described there; formulas are MathML, and their bars are bars."""
     app.connect("autodoc-skip-member", lambda *event: True if _is_foreign(event[3]) else None)
-    app.connect("autodoc-process-docstring", lambda *event: event[5].__setitem__(slice(None), map(_escape, event[5])))
+    app.connect("autodoc-process-docstring", _escape_bars)
+    app.add_html_math_renderer("mathml", (partial(_visit_math, as_block=False), None), (_visit_math, None))
 
 
 def _is_foreign(member: object) -> bool:
     return not str(getattr(member, "__module__", "qperov")).startswith("qperov")
 
 
-def _escape(line: str) -> str:
-    code = line.lstrip().startswith((">>>", "..."))
-    return line if code else "``".join(re.sub(r"\\?\|", r"\|", part) if k % 2 == 0 else part
-                                       for k, part in enumerate(line.split("``")))  # fmt: skip
+def _escape_bars(app: Any, what: str, name: str, described: object, options: object, lines: list[str]) -> None:
+    for i, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")) and ":math:" not in line:
+            parts = line.split("``")  # every other part is code
+            parts[::2] = [part.replace("|", r"\|") for part in parts[::2]]
+            lines[i] = "``".join(parts)
+
+
+def _visit_math(self: Any, node: Any, as_block: bool = True) -> None:
+    self.body.append(tex2mathml(node.astext(), as_block=as_block))
+    raise SkipNode

@@ -31,8 +31,16 @@ if TYPE_CHECKING:
     from qperov.studies.models import Suite
 
 
+#: Commands in the order of a day; others come after them.
+ORDER = ("demo", "describe", "data", "compare", "report", "predict", "relax", "inputs", "design", "hardware")
+
+
 class Commands(TyperGroup):
     """Commands that say, when a user stops them, how far they came and how to go on."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names, in the order of `ORDER`."""
+        return sorted(super().list_commands(ctx), key=lambda name: [*ORDER, name].index(name))
 
     def invoke(self, ctx: Any) -> Any:
         """Run one of them."""
