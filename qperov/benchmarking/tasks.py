@@ -32,7 +32,8 @@ class BenchmarkTask:
         A name that comes with qperov, or a path that `qperov.read` takes, relative to the file of tasks.
     target : str or None
     descriptors : tuple of str
-        Kinds of features, as for ``qperov compare --descriptors``; empty for those that suit the data.
+        Kinds of features, as for ``qperov compare --descriptors``, or "sites" for site-resolved numbers of five-atom
+        perovskites; empty for those that suit the data.
     samples : int or None
         At most so many, whole groups drawn at random; None for all.
     labels, unit : str or None
