@@ -81,6 +81,7 @@ def test_the_shipped_tasks_can_be_loaded() -> None:
     quick = read_protocol(quick=True)
     assert {task.samples for task in quick.tasks} == {90}
     assert quick.digest == protocol.digest
+    assert [task.name for task in quick.tasks if task.dataset == "perov5"] == ["perov5-200"]
     film = next(task for task in quick.tasks if task.dataset == "films")
     assert len(film.load(quick.source.parent, 0)) == 53
 

@@ -18,6 +18,7 @@ from qperov.benchmarking.verdict import Verdict, judge
 from qperov.datasets.dataset import CrystalDataset, Dataset
 from qperov.datasets.pattern_dataset import PatternDataset
 from qperov.descriptors.featurizer import PXRDFeaturizer
+from qperov.descriptors.perovskite_sites import SiteFeatures
 from qperov.descriptors.rank_pca import RankPCA
 from qperov.evaluation.comparison import compare
 from qperov.evaluation.problem import Model
@@ -28,6 +29,8 @@ from qperov.studies.regressors import regressors
 
 #: Folders of the records and of single folds in that of a benchmark.
 RECORDS, FOLDS = "records", "folds"
+#: The descriptor that names what sits on the sites of five-atom perovskites.
+SITES = "sites"
 #: Steps of the progress of one task with one seed.
 STEPS = 100
 #: The quantum kernel machines to which there are contrasts.
@@ -139,7 +142,7 @@ def suite_of(
 
 
 def _of_crystals(dataset: CrystalDataset, kind: str, drawn: dict[str, Any]) -> list[Model]:
-    featurizer = PXRDFeaturizer(kind)
+    featurizer = SiteFeatures() if kind == SITES else PXRDFeaturizer(kind)
     steps = (("scale", StandardScaler(with_std=kind != "profile")), ("pca", RankPCA(COMPONENTS)))
     rank = count_components(Pipeline([("features", featurizer), *steps]), dataset)
     return [

@@ -32,7 +32,8 @@ class BenchmarkTask:
         A name that comes with qperov, or a path that `qperov.read` takes, relative to the file of tasks.
     target : str or None
     descriptors : tuple of str
-        Kinds of features, as for ``qperov compare --descriptors``; empty for those that suit the data.
+        Kinds of features, as for ``qperov compare --descriptors``, or "sites" for site-resolved numbers of five-atom
+        perovskites; empty for those that suit the data.
     samples : int or None
         At most so many, whole groups drawn at random; None for all.
     labels, unit : str or None
@@ -115,7 +116,8 @@ def read_protocol(path: str | Path | None = None, *, quick: bool = False, only: 
     path : str or Path, optional
         A TOML file with the tables ``protocol``, ``quick`` and one ``task`` for each task; by default that of qperov.
     quick : bool
-        Take seeds, folds and the largest number of samples from the table ``quick``.
+        Take seeds, folds and the largest number of samples from the table ``quick``; of tasks that this makes the same,
+        the first.
     only : sequence of str
         Names of the tasks that are wanted; all if empty.
 
@@ -149,7 +151,9 @@ def read_protocol(path: str | Path | None = None, *, quick: bool = False, only: 
     most = general.get("samples")
     chosen = [task for task in found.tasks if not only or task.name in only]
     if most is not None:
-        chosen = [replace(task, samples=min(int(most), task.samples or int(most))) for task in chosen]
+        smaller = [replace(task, samples=min(int(most), task.samples or int(most))) for task in chosen]
+        # sizes of one task that are the same now are one task
+        chosen = list({replace(task, name=""): task for task in reversed(smaller)}.values())[::-1]
     return replace(found, tasks=tuple(chosen))
 
 
