@@ -162,7 +162,7 @@ class IsingKernel(Kernel):
             return self._with_gradient(self._spins(X))
         spins, others = self._spins(X), None if Y is None else self._spins(Y, "Y")
         settings = (np.asarray(self.bonds), np.asarray(self.permutations), *map(np.asarray, self._angles()))
-        key = ("ising", *(array.tobytes() for array in settings)) if self.outcomes is None else None
+        key = (type(self), *(array.tobytes() for array in settings)) if self.outcomes is None else None
         return MEMORY.matrix(key, spins, others, self._evaluate)
 
     def diag(self, X: ArrayLike) -> np.ndarray:
