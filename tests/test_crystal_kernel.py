@@ -23,7 +23,7 @@ from qperov.descriptors.reduced_densities import ReducedDensities, pair_expectat
 from qperov.errors import CircuitSizeError, DescriptorError
 from qperov.quantum.estimators.ising_process import IsingGaussianProcess
 from qperov.quantum.kernels.ising import IsingKernel, coloured
-from qperov.quantum.kernels.ising_overlaps import walsh_hadamard
+from qperov.quantum.kernels.ising_overlaps import contracted_amplitudes, walsh_hadamard
 from qperov.serving.pipeline_file import read_pipeline, write_pipeline
 
 SITES = 8
@@ -213,8 +213,37 @@ def test_samples_that_are_no_spins_are_refused() -> None:
 
 def test_too_many_sites_are_refused_with_numbers() -> None:
     bonds = np.column_stack([np.zeros(40, int), np.arange(40), np.roll(np.arange(40), 1)])
+    kernel = IsingKernel(bonds, np.arange(40)[None])
     with pytest.raises(CircuitSizeError, match=r"40 qubits.*26 qubits"):
-        IsingKernel(bonds, np.arange(40)[None])(np.ones((1, 40)))
+        kernel(np.ones((1, 40)), eval_gradient=True)
+    with pytest.raises(CircuitSizeError, match=r"40 sites: .* without mixing"):
+        clone(kernel).set_params(mixing=(0.1,))(np.ones((1, 40)))
+    every = np.array([(0, i, j) for i, j in combinations(range(60), 2)])
+    halves = np.repeat([[1.0], [-1.0]], 30, axis=1).reshape(1, 60)
+    with pytest.raises(CircuitSizeError, match=r"1 overlaps of 60 sites: .* a tensor of 2\^.* multiplications"):
+        contracted_amplitudes(IsingKernel(every, np.arange(60)[None])._angles()[0], 0.0, halves)
+
+
+@pytest.mark.parametrize("parameters", SETTINGS[:2])
+def test_networks_give_the_overlaps_of_the_transform(parameters, monkeypatch) -> None:
+    expected = ring_kernel(**parameters)(SPINS), ring_kernel(**parameters)(SPINS[:4], SPINS[4:])
+    monkeypatch.setattr("qperov.quantum.kernels.ising.MAX_QUBITS", 4)
+    for whole, side in zip(expected, (None, SPINS[4:]), strict=True):
+        rows = SPINS if side is None else SPINS[:4]
+        np.testing.assert_allclose(ring_kernel(**parameters)._evaluate(rows, side), whole, atol=1e-12)
+
+
+def test_forty_sites_against_a_closed_form() -> None:
+    """One flip on a ring: |A|² = cos⁴ 2J; two flips far apart: its square; with a field, times cos² 2h each."""
+    bonds = np.column_stack([np.zeros(40, int), np.arange(40), np.roll(np.arange(40), 1)])
+    spins = np.ones((3, 40))
+    spins[1, 7] = spins[2, 7] = spins[2, 20] = -1
+    one = np.cos(0.6) ** 4
+    kernel = IsingKernel(bonds, np.arange(40)[None], couplings=0.3)
+    np.testing.assert_allclose(kernel(spins[:1], spins), [[1, one, one**2]], atol=1e-12)
+    kernel.set_params(field=0.2)
+    one = (np.cos(1.6) / 4 + np.cos(0.4) / 2 + np.cos(0.8) / 4) ** 2
+    assert kernel(spins[:1], spins)[0, 0] == pytest.approx(1)
 
 
 def test_repr_names_what_was_chosen() -> None:

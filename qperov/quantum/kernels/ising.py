@@ -11,8 +11,16 @@ from qperov_circuits import Gate
 from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
 from sklearn.utils import check_array
 
+from qperov.errors import CircuitSizeError
 from qperov.quantum.kernels.feature_map_kernel import MEMORY, check_positive, plain
-from qperov.quantum.kernels.ising_overlaps import check_sites, flip_codes, walsh_hadamard, x_outcomes
+from qperov.quantum.kernels.ising_overlaps import (
+    check_sites,
+    contracted_amplitudes,
+    flip_codes,
+    walsh_hadamard,
+    x_outcomes,
+)
+from qperov.quantum.simulation.statevector import MAX_QUBITS
 
 #: Rows of a matrix whose overlaps are looked up at once, in the processor's cache.
 ROWS = 64
@@ -70,7 +78,9 @@ class IsingKernel(Kernel):
     ValueError
         On use: bonds or permutations that do not fit each other, samples that are not of ±1, a parameter out of range.
     CircuitSizeError
-        On use: more than 26 sites.
+        On use: more than 26 sites, with a gradient, with mixing, or where no path contracts their network.
+    MissingDependencyError
+        On use: more than 26 sites without cotengra.
 
     Examples
     --------
@@ -152,7 +162,7 @@ class IsingKernel(Kernel):
             return self._with_gradient(self._spins(X))
         spins, others = self._spins(X), None if Y is None else self._spins(Y, "Y")
         settings = (np.asarray(self.bonds), np.asarray(self.permutations), *map(np.asarray, self._angles()))
-        key = ("ising", *(array.tobytes() for array in settings)) if self.outcomes is None else None
+        key = (type(self), *(array.tobytes() for array in settings)) if self.outcomes is None else None
         return MEMORY.matrix(key, spins, others, self._evaluate)
 
     def diag(self, X: ArrayLike) -> np.ndarray:
@@ -284,6 +294,8 @@ class IsingKernel(Kernel):
         return flip_codes(spins, flip=self.field == 0 and self.outcomes is None)
 
     def _evaluate(self, spins: np.ndarray, others: np.ndarray | None) -> np.ndarray:
+        if spins.shape[1] > MAX_QUBITS and self.outcomes is None:
+            return self._contracted(spins, others)
         fidelities = self._fidelities()[:, 0]
         codes, images = self._codes(spins), self._images(spins if others is None else others)
         own = self._images(spins) if others is not None else images
@@ -293,6 +305,31 @@ class IsingKernel(Kernel):
         if others is not None:
             other_norms = np.sqrt(fidelities[images ^ self._codes(others)].mean(axis=0))
         K /= norms[:, None] * other_norms
+        if others is None:
+            K = (K + K.T) / 2
+            np.fill_diagonal(K, 1.0)
+        return K
+
+    def _contracted(self, spins: np.ndarray, others: np.ndarray | None) -> np.ndarray:
+        """K from networks, one for every product σ·gσ′ that occurs, −τ for τ where there is no field."""
+        matrix, field, mixing = self._angles()
+        if mixing:
+            raise CircuitSizeError(
+                f"{len(matrix)} sites: states of more than {MAX_QUBITS} qubits are of one layer, without mixing"
+            )
+        permutations, kets = self._permutations(), spins if others is None else others
+        sides = [(spins[:, None], kets[None])] + [(side, side) for side in (spins, *([] if others is None else [kets]))]
+        products = [one[..., None, :] * other[..., permutations] for one, other in sides]
+        rows = np.concatenate([part.reshape(-1, len(matrix)) for part in products])
+        rows = rows if field else rows * rows[:, :1]
+        distinct, place = np.unique(rows, axis=0, return_inverse=True)
+        fidelities = (contracted_amplitudes(matrix, field, distinct) ** 2)[place.ravel()]
+        ends = np.cumsum([part[..., 0].size for part in products])[:-1]
+        means = [
+            part.reshape(values.shape[:-1]).mean(axis=-1)
+            for part, values in zip(np.split(fidelities, ends), products, strict=True)
+        ]
+        K = means[0] / np.sqrt(means[1][:, None] * means[-1])
         if others is None:
             K = (K + K.T) / 2
             np.fill_diagonal(K, 1.0)

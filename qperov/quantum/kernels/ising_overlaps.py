@@ -10,18 +10,27 @@ probability p(k), X^τ is Π_{i∈k} τ_i, and
 
 A is real, and the Walsh–Hadamard transform of p: overlaps of all pairs of all decorations take as long as one state.
 Without a field z and −z have the same amplitude, and one qubit is left out.
+
+Beyond the qubits that this takes, a state of one layer has A(τ) as the mean over z of
+
+    Π_{ij: τ_iτ_j=−1} exp(−2iJ_ij z_i z_j) Π_{i: τ_i=−1} exp(−2ih z_i),
+
+an Ising model with imaginary couplings on the bonds that differ, which is contracted as a tensor network.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from scipy.linalg import hadamard
 
-from qperov.errors import CircuitSizeError
+from qperov.errors import CircuitSizeError, LongComputationWarning, MissingDependencyError
 from qperov.quantum.simulation.statevector import MAX_QUBITS, physical_memory, readable
 
+#: Multiplications a second of contractions of small tensors, and seconds that each network takes beside them.
+_RATE, _OVERHEAD = 1e8, 5e-3
 #: Qubits that one matrix product of the transform acts on.
 _STEP = 5
 
@@ -109,6 +118,69 @@ def x_outcomes(
         rate = size * walsh_hadamard(tangent)
         rates.append(2 * (amplitudes[0] * rate[0] + amplitudes[1] * rate[1]))
     return p, rates
+
+
+def contracted_amplitudes(matrix: np.ndarray, field: float, products: np.ndarray) -> np.ndarray:
+    """A(τ) of states of one layer, each by the contraction of a network (cotengra), shape (n_products,).
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (n_sites, n_sites)
+        J in radians, of which the upper triangle counts.
+    field : float
+    products : ndarray of ±1, shape (n_products, n_sites)
+        τ.
+
+    Raises
+    ------
+    MissingDependencyError
+        cotengra is not installed.
+    CircuitSizeError
+        The largest tensor on the best path found has more than 2²⁶ entries.
+
+    Warns
+    -----
+    LongComputationWarning
+        Before the first contraction, where all together take over a minute.
+    """
+    try:
+        import cotengra
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"overlaps of more than {MAX_QUBITS} sites need cotengra: pip install 'qperov[networks]'"
+        ) from error
+    z = np.array([1.0, -1.0])
+    n_sites = len(matrix)
+    trees, tensors, n_summed = [], [], []
+    for tau in products:
+        bonds = [(i, j) for i, j in np.argwhere(np.triu(matrix, 1)).tolist() if tau[i] != tau[j]]
+        # a site that stands in no bond still has its field
+        turned = np.flatnonzero(tau < 0).tolist() if field else []
+        inputs = [*((str(i), str(j)) for i, j in bonds), *((str(i),) for i in turned)]
+        tensors.append(
+            [*(np.exp(-2j * matrix[i, j] * np.outer(z, z)) for i, j in bonds), *[np.exp(-2j * field * z)] * len(turned)]
+        )
+        n_summed.append(len({site for term in inputs for site in term}))
+        sizes = {str(site): 2 for site in range(n_sites)}
+        trees.append(cotengra.array_contract_tree(inputs, (), sizes, optimize="greedy") if inputs else None)
+    used = [tree for tree in trees if tree is not None]
+    widest, total = max((t.contraction_width() for t in used), default=0), sum(t.contraction_cost() for t in used)
+    if widest > MAX_QUBITS:
+        raise CircuitSizeError(
+            f"{len(products)} overlaps of {n_sites} sites: the best path found has a tensor of 2^{widest:.0f} entries "
+            f"(limit: 2^{MAX_QUBITS}), and {total:.1e} multiplications. Take fewer shells or a smaller cell."
+        )
+    if (seconds := total / _RATE + len(products) * _OVERHEAD) > 60:
+        warnings.warn(
+            f"{len(products)} overlaps of {n_sites} sites take {total:.1e} multiplications and tensors of up to "
+            f"2^{widest:.0f} entries, about {seconds / 60:.2g} minutes: fewer shells or crystals take less",
+            LongComputationWarning,
+            stacklevel=2,
+        )
+    found = np.empty(len(products))
+    for row, (tree, arrays) in enumerate(zip(trees, tensors, strict=True)):
+        found[row] = 1.0 if tree is None else np.real(tree.contract(arrays)) / 2.0 ** n_summed[row]
+    return found
 
 
 def check_sites(n_sites: int, *, flip: bool, n_arrays: int = 4) -> None:
