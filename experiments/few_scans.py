@@ -3,10 +3,10 @@
     python experiments/few_scans.py fegapd --target region --sizes 20 --draws 100
     python experiments/few_scans.py heo106 --target structure --each 16 --descriptor superstructure --sizes 8,16,24
 
-Every model chooses one of twenty kernels, from the families and ranges of `qperov compare`, and one of three penalties on
-stratified inner folds of the training samples alone. Features need no label and are made of all samples at once: square roots of intensities on ten
-principal components, or superstructure lines. Neighbours of a spread may stand on both sides of a draw; --groups keeps
-the dataset's groups together instead.
+Every model chooses one of twenty kernels, from the families and ranges of `qperov compare`, and one of three
+penalties on stratified inner folds of the training samples alone. Features need no label and are made of all samples at
+once: square roots of intensities on ten principal components, or superstructure lines. Neighbours of a spread may stand
+on both sides of a draw; --groups keeps the dataset's groups together instead.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PENALTIES = (0.3, 3.0, 30.0)
 
 
 def gram_matrices(X: np.ndarray, random_state: int) -> dict[str, list[np.ndarray]]:
-    """Matrices of all samples for the kernels that a machine may choose: ten settings, on components whitened or not."""
+    """Matrices of all samples for kernels that a machine may choose: ten settings, on components whitened or not."""
     points = draw(("width", "p", "gamma"), SETTINGS, random_state)
     d = X.shape[1]
     classical = classical_settings(d)

@@ -259,6 +259,7 @@ def _compare_and_report(
     from qperov.studies.kernel_matrices import kernel_matrices
     from qperov.studies.measured.activation import activation_studies
     from qperov.studies.measured.models import build_measured_suite
+    from qperov.studies.measured.splits import random_split_studies
     from qperov.studies.models import build_suite
 
     try:
@@ -305,6 +306,9 @@ def _compare_and_report(
     }
     sections = _sections(studies, dataset, suite, comparison, quick, seed, jobs)
     compositions = []
+    if isinstance(dataset, PatternDataset) and split == "grouped":
+        with screen.bar("The same at random") as advance:
+            sections = (*random_split_studies(suite, dataset, comparison, n_jobs=jobs, progress=advance), *sections)
     if isinstance(dataset, PatternDataset) and comparison.classes:
         with screen.status("Asking the network what it sees"):
             sections = (*activation_studies(suite, dataset), *sections)

@@ -191,9 +191,10 @@ def _caption(model: StoredModel, predictions: Predictions) -> str:
             "probabilities: calibrated on samples held out; sets: conformal, of the classes that these do not "
             "rule out; both hold for samples inside the domain"
         )
+    called = model.about["samples"]
     if math.isinf(predictions.half_width):
-        return f"too few groups of crystals were held out to give intervals of {100 * predictions.confidence:.4g} %"
-    return "intervals: conformal, from errors on held-out crystals; they hold for crystals inside the domain"
+        return f"too few groups of {called} were held out to give intervals of {100 * predictions.confidence:.4g} %"
+    return f"intervals: conformal, from errors on held-out {called}; they hold for {called} inside the domain"
 
 
 def _decimals(model: StoredModel) -> int:

@@ -11,6 +11,7 @@ from .scans.patterns import CommonGrid as CommonGrid
 from .scans.patterns import Kalpha2Stripping as Kalpha2Stripping
 from .scans.peaks import PeakFeatures as PeakFeatures
 from .scans.peaks import PeakList as PeakList
+from .scans.peaks import SuperstructureLines as SuperstructureLines
 from .scans.peaks import find_peaks as find_peaks
 from .scans.profile import MeasuredProfile as MeasuredProfile
 from .scans.space_groups import SpaceGroupClassifier as SpaceGroupClassifier

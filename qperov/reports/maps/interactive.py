@@ -18,7 +18,7 @@ from matplotlib.colors import to_hex
 from qperov.evaluation.results import Comparison
 from qperov.records.record import spaced_rows
 from qperov.reports.maps.drawing import RESIDUAL_COLOURS, VALUE_COLOURS, MapColours, stacked
-from qperov.reports.words.findings import scored_models
+from qperov.reports.words.findings import samples, scored_models
 
 #: More crystals than this are not shown, but every other or so.
 MOST_SHOWN = 2000
@@ -87,7 +87,7 @@ def interactive_map(
     formulas = list(dict.fromkeys(compositions[i] for i in rows)) if len(compositions) else []
     number_of = {formula: j for j, formula in enumerate(formulas)}
     groups = crystal_groups(comparison)
-    shown = f"{len(rows)} of {len(points)} crystals are shown. " if len(rows) < len(points) else ""
+    shown = f"{len(rows)} of {len(points)} {samples(comparison)} are shown. " if len(rows) < len(points) else ""
     data: dict[str, Any] = {
         "title": title,
         "target": str(comparison.label.get("target") or "the target"),

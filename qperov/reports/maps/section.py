@@ -140,9 +140,10 @@ def _quality(record: Record, mapped: DescriptorMap | KernelMap, matrix: np.ndarr
             f"Of a point's {quality.neighbours} nearest neighbours in the {kind}, {percent(quality.kept)} are among "
             f"its nearest on the map; random positions would keep {percent(quality.by_chance)}."
         )
+    one = say.samples(record.comparison).removesuffix("s")
     if not math.isnan(quality.r2_map):
         sentences.append(
-            f"Predicting a crystal's label by the mean of its {quality.neighbours} nearest neighbours in other groups "
+            f"Predicting a {one}'s label by the mean of its {quality.neighbours} nearest neighbours in other groups "
             f"has R² {say.fixed(quality.r2_space, 2)} in the {kind} and {say.fixed(quality.r2_map, 2)} on the map."
         )
     return [*sentences, *what_not_to_read(quality, kind)]

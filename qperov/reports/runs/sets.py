@@ -12,7 +12,7 @@ from qperov.reports.runs.tests import same_folds, same_labels
 from qperov.reports.words import findings as say
 from qperov.reports.words.introduction import listed, target
 
-NOT_COMPARABLE = "Scores of these runs must not be compared, since their crystals or labels differ"
+NOT_COMPARABLE = "Scores of these runs must not be compared, since their samples or labels differ"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,13 +74,13 @@ def cautions(runs: Sequence[Run]) -> list[str]:
 
 def _unlike(one: Run, other: Run) -> str:
     a, b = one.record.comparison, other.record.comparison
-    shared = len(set(a.ids) & set(b.ids))
+    shared, called = len(set(a.ids) & set(b.ids)), say.samples(a)
     if shared < max(len(a.ids), len(b.ids)):
         names = "" if a.label["name"] == b.label["name"] else f" ({a.label['name']} and {b.label['name']})"
-        return f"their crystals differ{names}: {shared} in common, of {len(a.ids)} and {len(b.ids)}"
+        return f"their {called} differ{names}: {shared} in common, of {len(a.ids)} and {len(b.ids)}"
     labels = [f"{target(c)}{say.with_unit(c)}" for c in (a, b)]
     if labels[0] != labels[1]:
-        return f"the crystals are the same, but one has the label {labels[0]} and the other {labels[1]}"
+        return f"the {called} are the same, but one has the label {labels[0]} and the other {labels[1]}"
     values = dict(zip(b.ids, b.y.tolist(), strict=True))
     many = sum(values[crystal] != y for crystal, y in zip(a.ids, a.y.tolist(), strict=True))
-    return f"the crystals are the same, but {many} of {len(a.ids)} labels differ"
+    return f"the {called} are the same, but {many} of {len(a.ids)} labels differ"

@@ -207,10 +207,11 @@ def _lost(comparison: Comparison, descriptor: str) -> tuple[str, ...]:
             for _, row in better.iterrows()
         ]
     )
+    one = say.samples(comparison).removesuffix("s")
     verb = "scores" if len(better) == 1 else "score"
     return (
         f"Outside the comparison, {named} {verb} better than the best model of the {descriptor} "
-        f"({say.interval(own, loss)[0]}): what {'it knows' if len(better) == 1 else 'they know'} of a crystal is lost "
+        f"({say.interval(own, loss)[0]}): what {'it knows' if len(better) == 1 else 'they know'} of a {one} is lost "
         "in that descriptor, or no model finds it there.",
     )
 
