@@ -22,7 +22,12 @@ PROPERTIES = {
     "atomic radius (Å)": "atomic_radius",
     "melting point (K)": "melting_point",
     "Mendeleev number": "mendeleev_no",
+    "first ionisation energy (eV)": "ionization_energy",
+    "electron affinity (eV)": "electron_affinity",
+    "molar volume (cm³/mol)": "molar_volume",
 }
+#: Those that are taken where none are named.
+DEFAULT_PROPERTIES = tuple(PROPERTIES)[:6]
 #: A, B, and X along each axis from B, in cell edges.
 IDEAL = np.array([(0.5, 0.5, 0.5), (0, 0, 0), (0.5, 0, 0), (0, 0.5, 0), (0, 0, 0.5)])
 SITES = ("A", "B", "X1", "X2", "X3")
@@ -87,7 +92,7 @@ class SiteFeatures(TableFeaturizing, TransformerMixin, BaseEstimator):
     Parameters
     ----------
     properties : sequence of str
-        Of `PROPERTIES`; by default all.
+        Of `PROPERTIES`; by default the first six.
 
     Examples
     --------
@@ -97,13 +102,15 @@ class SiteFeatures(TableFeaturizing, TransformerMixin, BaseEstimator):
     (4, 39)
     """
 
-    def __init__(self, properties: Sequence[str] = tuple(PROPERTIES)) -> None:
+    def __init__(self, properties: Sequence[str] = DEFAULT_PROPERTIES) -> None:
         self.properties = properties
 
     @property
     def description(self) -> str:
         """What reports call the features."""
-        return "perovskite sites"
+        return "perovskite sites" + (
+            "" if tuple(self.properties) == DEFAULT_PROPERTIES else f" ({len(self.properties)})"
+        )
 
     def fit(self, X: Sequence[Structure], y: Any = None) -> Self:
         """Nothing is learnt."""
