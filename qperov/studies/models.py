@@ -62,6 +62,8 @@ MOST_SITES = 18
 RIVALS = ("Ridge", "Kernel ridge", "Kernel ridge, RBF", "Kernel ridge, Laplacian", "SVR", "Gaussian process")
 #: Crystals on which the couplings of an Ising kernel are trained; with ``quick``.
 TRAINED, QUICK_TRAINED = 200, 60
+#: Shells of their bonds, and steps of the training with ``quick``.
+ISING_SHELLS, QUICK_STEPS = 4, 5
 #: Name of the reference that expands the energy in correlation functions.
 EXPANSION = "Cluster expansion"
 
@@ -264,21 +266,22 @@ def references(
 
 def decoration_models(dataset: CrystalDataset, *, quick: bool = False, random_state: int = 0) -> list[Model]:
     """Ising kernels of the decorations of one lattice, and classical models of their correlations."""
-    decorations = Decorations().fit(dataset.structures)
+    decorations = Decorations(n_shells=ISING_SHELLS).fit(dataset.structures)
     kernel = IsingKernel(decorations.bonds_, decorations.permutations_, lengths=decorations.lengths_)
     if np.ptp(decorations.transform(dataset.structures).sum(axis=1)):  # without a field both species are alike
         kernel.set_params(field=0.05, field_bounds=(1e-3, 0.7))
     steps = (("correlations", SpinCorrelations(decorations.permutations_)), *components())
     rank = count_components(Pipeline([("features", decorations), *steps]), dataset)
     beside = regressors(rank, len(dataset), quick=quick, exploratory=True, random_state=random_state)
-    per_shell = clone(kernel).set_params(couplings=[0.02] * len(decorations.lengths_))
-    process = IsingGaussianProcess(per_shell, n_subset=QUICK_TRAINED if quick else TRAINED, random_state=random_state)
+    per_shell = clone(kernel).set_params(couplings=[0.02] * ISING_SHELLS)
+    training = {"n_subset": QUICK_TRAINED, "max_iter": QUICK_STEPS} if quick else {"n_subset": TRAINED}
+    process = IsingGaussianProcess(per_shell, random_state=random_state, **training)
     quantum = [
         Model("Ising QSVR", ising_search(kernel, quick=quick, random_state=random_state), family="quantum"),
         Model("Ising Gaussian process", process, family="quantum"),
     ]
     rivals = [replace(model, transformers=steps) for model in beside if model.name in RIVALS]
-    return [replace(model, featurizer=Decorations()) for model in (*quantum, *rivals)]
+    return [replace(model, featurizer=Decorations(n_shells=ISING_SHELLS)) for model in (*quantum, *rivals)]
 
 
 def lattices_of(dataset: CrystalDataset) -> list[ParentLattice]:
