@@ -238,8 +238,9 @@ def compare(
     further = None
     if simulated:
         from qperov.datasets.film_simulation import simulated_films
+        from qperov.datasets.pattern_dataset import PatternDataset
 
-        if crystals or dataset.target != "space_group":
+        if not isinstance(dataset, PatternDataset) or dataset.target != "space_group":
             raise typer.BadParameter(
                 "simulated films are learnt from beside scans and space_group", param_hint="--simulated"
             )
