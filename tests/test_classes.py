@@ -351,4 +351,4 @@ def test_superstructure_lines_stand_where_the_cell_says() -> None:
     assert with_line.argmax() == 3
     assert with_line[3] > np.log1p(5) > without.max()
     flat = MeasuredPattern(angles, np.full(2000, 5.0), 1.54)
-    assert (SuperstructureLines().fit_transform([flat]) == 0).all()
+    assert SuperstructureLines().fit_transform([flat]).max() < np.log1p(5)

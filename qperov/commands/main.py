@@ -175,6 +175,14 @@ def compare(
         str | None,
         typer.Option(help="Kinds of feature, separated by commas; by default those that suit the crystals."),
     ] = None,
+    simulated: Annotated[
+        int,
+        typer.Option(
+            help="Simulated crystals of each structure type of halide perovskite films, three scans each, that every "
+            "fold learns from beside measured films; labels are space groups.",
+            min=0,
+        ),
+    ] = 0,
     runs: Runs = Path("qperov-runs"),
     folds: Folds = 10,
     repeats: Repeats = 1,
@@ -227,8 +235,19 @@ def compare(
         typer.echo(f"{n_classes} {sets}: leaving out one at a time instead of {folds} folds", err=True)
         folds = max(n_classes, 2)
     kept = tuple(keep or ())
+    further = None
+    if simulated:
+        from qperov.datasets.film_simulation import simulated_films
+        from qperov.datasets.pattern_dataset import PatternDataset
+
+        if not isinstance(dataset, PatternDataset) or dataset.target != "space_group":
+            raise typer.BadParameter(
+                "simulated films are learnt from beside scans and space_group", param_hint="--simulated"
+            )
+        with screen.status("Simulating films"):
+            further = simulated_films(simulated, like=dataset, random_state=seed)
     _compare_and_report(
-        dataset, runs, dataset.name, folds, repeats, rope, seed, jobs, quick, kinds, split, chosen, kept
+        dataset, runs, dataset.name, folds, repeats, rope, seed, jobs, quick, kinds, split, chosen, kept, True, further
     )
 
 
@@ -247,6 +266,7 @@ def _compare_and_report(
     studies: tuple[str, ...],
     keep: tuple[str, ...] = (),
     exploratory: bool = True,
+    further: PatternDataset | None = None,
 ) -> None:
     from qperov import compare as compare_models
     from qperov.datasets.dataset import CrystalDataset
@@ -276,7 +296,7 @@ def _compare_and_report(
         raise typer.BadParameter(
             f"no model {unknown[0]!r}; known: best, all, {', '.join(suite.models)}", param_hint="--keep"
         )
-    inputs = repr((dataset.fingerprint, folds, repeats, seed, split, quick, kinds))
+    inputs = repr((dataset.fingerprint, folds, repeats, seed, split, quick, kinds, len(further or ())))
     run = f"{check_name(name)}-{hashlib.blake2b(inputs.encode(), digest_size=8).hexdigest()}"
     with screen.bar("Computing descriptors, then fitting") as advance, unfinished_run(runs, run) as folds_done:
         comparison = compare_models(
@@ -288,6 +308,7 @@ def _compare_and_report(
             split=split,
             rope=rope,
             n_jobs=jobs,
+            further=further,
             progress=advance,
             resume=folds_done,
         )
@@ -308,7 +329,10 @@ def _compare_and_report(
     compositions = []
     if isinstance(dataset, PatternDataset) and split == "grouped":
         with screen.bar("The same at random") as advance:
-            sections = (*random_split_studies(suite, dataset, comparison, n_jobs=jobs, progress=advance), *sections)
+            sections = (
+                *random_split_studies(suite, dataset, comparison, further=further, n_jobs=jobs, progress=advance),
+                *sections,
+            )
     if isinstance(dataset, PatternDataset) and comparison.classes:
         with screen.status("Asking the network what it sees"):
             sections = (*activation_studies(suite, dataset), *sections)
@@ -338,7 +362,14 @@ def _compare_and_report(
         with screen.bar(f"Fitting models to all {dataset.CALLED}") as advance:
             names = choose_models(comparison, keep)
             fit_and_store(
-                suite.pipelines, dataset, comparison, names, record.path / "models", n_jobs=jobs, progress=advance
+                suite.pipelines,
+                dataset,
+                comparison,
+                names,
+                record.path / "models",
+                n_jobs=jobs,
+                further=further,
+                progress=advance,
             )
         for kept in names:
             if not comparison.beats_constant(kept):

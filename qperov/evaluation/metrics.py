@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qperov.errors import DatasetKindError
+
 CONFIDENCE = 0.95
 #: Least probability in a log loss, which a class without training samples would make infinite.
 LEAST_PROBABILITY = 1e-3
@@ -191,15 +193,16 @@ def class_weights(y: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
     Raises
     ------
-    ValueError
+    DatasetKindError
         If fewer than two classes stand in two groups or more.
     """
     names, code, counts = np.unique(y, return_inverse=True, return_counts=True)
     many = np.array([len(np.unique(groups[code == number])) for number in range(len(names))])
     if (many > 1).sum() < 2:
-        raise ValueError(
-            "classes are compared where at least two of them stand in two independent groups or more; "
-            + ", ".join(f"{name}: {one}" for name, one in zip(names, many, strict=True))
+        found = ", ".join(f"{name}: {one}" for name, one in zip(names, many, strict=True))
+        raise DatasetKindError(
+            "at least two classes must stand in two independent groups or more, to be tested and learnt from at once; "
+            f"the groups of each class are {found}: add samples of other series, or say what groups are"
         )
     return np.where(many[code] > 1, 1 / counts[code], 0.0)
 

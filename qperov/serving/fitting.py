@@ -118,6 +118,7 @@ def fit_models(
     names: Sequence[str],
     *,
     n_jobs: int | None = None,
+    further: Dataset | None = None,
     progress: Progress | None = None,
 ) -> Iterator[tuple[str, Pipeline, tuple[str, ...]]]:
     """Train pipelines on all crystals, searches with grouped inner folds.
@@ -127,7 +128,7 @@ def fit_models(
     (name, pipeline, warnings)
         In the order of ``names``. Of a search, the model that it found.
     """
-    jobs = (delayed(_fitted)(models[name], dataset, groups) for name in names)
+    jobs = (delayed(_fitted)(models[name], dataset, groups, further) for name in names)
     parallel = Parallel(n_jobs=1 if len(names) == 1 else n_jobs, return_as="generator")
     for done, (name, (pipeline, warned)) in enumerate(zip(names, parallel(jobs), strict=True), start=1):
         if progress is not None:
@@ -135,11 +136,18 @@ def fit_models(
         yield name, pipeline, warned
 
 
-def _fitted(model: Pipeline, dataset: Dataset, groups: np.ndarray) -> tuple[Pipeline, tuple[str, ...]]:
+def _fitted(
+    model: Pipeline, dataset: Dataset, groups: np.ndarray, further: Dataset | None
+) -> tuple[Pipeline, tuple[str, ...]]:
+    samples, y = list(dataset.samples), np.asarray(dataset.y)
+    if further is not None:
+        samples += further.samples
+        y = np.concatenate([y, np.asarray(further.y)])
+        groups = np.concatenate([groups, further.groups - further.groups.min() + groups.max() + 1])
     pipeline, parameters = with_grouped_search(clone(model), groups)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        pipeline.fit(list(dataset.samples), dataset.y, **parameters)
+        pipeline.fit(samples, y, **parameters)
     name, final = pipeline.steps[-1]
     if hasattr(final, "best_estimator_"):  # a search tries things that are worth a warning
         return Pipeline([*pipeline.steps[:-1], (name, final.best_estimator_)]), ()

@@ -56,6 +56,7 @@ def fit_and_store(
     folder: str | Path,
     n_jobs: int | None = None,
     *,
+    further: Dataset | None = None,
     progress: Progress | None = None,
 ) -> list[Path]:
     """Train models of a comparison on all of its crystals, and store each in a folder of its own.
@@ -74,6 +75,8 @@ def fit_and_store(
         Where the folders go; in a run directory, ``models``.
     n_jobs : int, optional
         Models trained at once, as in joblib.
+    further : dataset, optional
+        What ``compare`` was given to learn from as well.
     progress : Progress, optional
         Told the name of each model.
 
@@ -98,7 +101,8 @@ def fit_and_store(
     errors = {name: ConformalResiduals(*held_out_errors(comparison, name)) for name in names}
     groups = groups_of(comparison)
     paths = []
-    for name, pipeline, warned in fit_models(models, dataset, groups, names, n_jobs=n_jobs, progress=progress):
+    fitted = fit_models(models, dataset, groups, names, n_jobs=n_jobs, further=further, progress=progress)
+    for name, pipeline, warned in fitted:
         about = _about(name, dataset, comparison, warned)
         paths.append(_store(Path(folder), about, pipeline, dataset, groups, errors[name]))
     return paths

@@ -56,7 +56,8 @@ def classifiers(n_components: int, n_samples: int, *, quick: bool = False, rando
 
     def search(machine: BaseEstimator, grid: list[dict[str, list[Any]]]) -> GridSearchCV:
         scaled = Pipeline([("scale", StandardScaler(with_mean=False, with_std=False)), ("machine", machine)])
-        return GridSearchCV(scaled, grid, scoring=class_score, cv=folds)
+        # an inner fold may learn from one class alone, which machines refuse: it decides nothing then
+        return GridSearchCV(scaled, grid, scoring=class_score, cv=folds, error_score=0.0)
 
     names = ("learning_rate", "max_leaf_nodes", "min_samples_leaf", "l2_regularization")
     trees = HistGradientBoostingClassifier(max_iter=TREES, early_stopping=False, random_state=random_state, **alike)

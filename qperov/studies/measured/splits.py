@@ -21,6 +21,7 @@ def random_split_studies(
     dataset: PatternDataset,
     comparison: Comparison,
     *,
+    further: PatternDataset | None = None,
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[Study, ...]:
@@ -37,6 +38,7 @@ def random_split_studies(
         split="random",
         n_bootstrap=comparison.settings["bootstrap"],
         n_jobs=n_jobs,
+        further=further,
         progress=progress,
     )
     shown = ["balanced_accuracy", "accuracy"] if comparison.classes else ["mae", "r2"]
