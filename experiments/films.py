@@ -132,7 +132,7 @@ def scores(dataset: PatternDataset, predicted: np.ndarray) -> dict[str, object]:
 
 
 def main(task: Task) -> pd.DataFrame:
-    """Run all; returns and saves the table."""
+    """Run all; returns the table, which is saved as it grows."""
     dataset = qperov.load_dataset("films")
     common = {"crystals": task.crystals, "copies": task.copies, "networks": task.networks, "random_state": task.seed}
     runs: list[tuple[str, str, int, Predict]] = []
@@ -153,6 +153,7 @@ def main(task: Task) -> pd.DataFrame:
     for films in task.films:
         for draw in range(task.draws):
             runs.append(("network, some films", "profile", films, with_simulation(dataset, network, films, draw + 1)))
+    task.out.mkdir(parents=True, exist_ok=True)
     rows, labels = [], {"film": dataset.ids, "space group": dataset.y}
     steps = len(runs) * len(np.unique(dataset.groups))
     done = 0
@@ -167,10 +168,9 @@ def main(task: Task) -> pd.DataFrame:
             predicted = left_out(dataset, predict, advance)
             rows.append({"model": model, "from": representation, "films": films} | scores(dataset, predicted))
             labels[f"{model}, {representation}, {films}"] = predicted
+            pd.DataFrame(rows).to_csv(task.out / "scores.csv", index=False)
+            pd.DataFrame(labels).to_csv(task.out / "predictions.csv", index=False)
     table = pd.DataFrame(rows)
-    task.out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(task.out / "scores.csv", index=False)
-    pd.DataFrame(labels).to_csv(task.out / "predictions.csv", index=False)
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
     if task.figure is not None:
         draw_figure(table, dataset, task, task.figure)

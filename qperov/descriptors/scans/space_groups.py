@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
+from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
@@ -25,6 +26,8 @@ CUT_SHARE, CUT_WIDTH = 0.1, (0.3, 1.0)
 #: Copies of measured scans differ in this many points of shift, and in the logarithm of their heights.
 SHIFT, HEIGHTS = 2, 0.25
 BATCH, REFINING_RATE = 128, 5e-4
+#: No network's probability is taken for less.
+LEAST = 1e-6
 
 
 @lru_cache(maxsize=4)
@@ -88,8 +91,6 @@ class SpaceGroupClassifier(ClassifierMixin, BaseEstimator):
     networks_ : list of MLPClassifier
     """
 
-    description = "space groups learnt from simulated scans"
-
     def __init__(
         self,
         *,
@@ -143,25 +144,20 @@ class SpaceGroupClassifier(ClassifierMixin, BaseEstimator):
         self.n_features_in_ = 1
         return self
 
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Logarithms of the probabilities of ``classes_``, shape (n, n_classes)."""
+        check_is_fitted(self, "networks_")
+        lines = LineProfile(peaks=self.peaks).fit_transform(check_patterns(X))
+        means = np.mean([np.log(network.predict_proba(lines) + LEAST) for network in self.networks_], axis=0)
+        return means - logsumexp(means, axis=1, keepdims=True)
+
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities of ``classes_``, shape (n, n_classes)."""
-        logarithms = self.transform(X)
-        weights = np.exp(logarithms - logarithms.max(axis=1, keepdims=True))
-        return weights / weights.sum(axis=1, keepdims=True)
+        return np.exp(self.predict_log_proba(X))
 
     def predict(self, X: Any) -> np.ndarray:
         """The likeliest space groups, shape (n,)."""
-        return self.classes_[self.transform(X).argmax(axis=1)]
-
-    def transform(self, X: Any) -> np.ndarray:
-        """Mean logarithms of the networks' probabilities, shape (n, n_classes): features for another model."""
-        check_is_fitted(self, "networks_")
-        lines = LineProfile(peaks=self.peaks).fit_transform(check_patterns(X))
-        return np.mean([np.log(network.predict_proba(lines) + 1e-6) for network in self.networks_], axis=0)
-
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """The classes."""
-        return np.array([f"log p({name})" for name in self.classes_], dtype=object)
+        return self.classes_[self.predict_log_proba(X).argmax(axis=1)]
 
     def _refined(
         self, network: MLPClassifier, measured: np.ndarray, symbols: np.ndarray, rng: np.random.Generator
