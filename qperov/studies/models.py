@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -67,7 +68,7 @@ RIVALS = ("Ridge", "Kernel ridge", "Kernel ridge, RBF", "Kernel ridge, Laplacian
 #: Crystals on which the couplings of an Ising kernel are trained; with ``quick``.
 TRAINED, QUICK_TRAINED = 200, 60
 #: Descriptors of five-atom perovskites by the names that `--descriptors` takes.
-SITE_KINDS = {"sites": SiteFeatures(), "site_factors": SiteStructureFactors()}
+SITE_KINDS: dict[str, Any] = {"sites": SiteFeatures(), "site_factors": SiteStructureFactors()}
 #: Name of the reference that expands the energy in correlation functions.
 EXPANSION = "Cluster expansion"
 
