@@ -179,10 +179,10 @@ def judged(
     design = DesignTask(
         task.out, models=names, mode=task.mode, quick=task.quick, device=task.device, random_state=task.seed
     )
-    labels = train.take(range(240)) if task.quick else train
+    learnt = train.take(range(240)) if task.quick else train
     for name, model in presets(design, 0.0).items():
         with screen.bar(name) as advance:
-            fitted, _ = train_model(design, name, model, labels, advance)
+            fitted, _ = train_model(design, name, model, learnt, advance)
         samples[name] = lambda fitted=fitted: fitted.sample(task.count, method=task.way, random_state=task.seed)
         found = fitted.reconstruct(list(test.structures))
         reconstructions[name] = reconstruction_metrics(test.structures, found, n_jobs=task.jobs)

@@ -165,7 +165,7 @@ def test_one_crystal_in_two_orientations_has_two_labels(cpx321):
 def test_unknown_embedded_dataset_names_those_there_are():
     with pytest.raises(ValueError, match=r"no embedded dataset 'cpx999'.*cpx321"):
         qperov.load_dataset("cpx999")
-    assert list(EMBEDDED) == ["cpx321", "cpx222", "abx3", "abx3_radii", "heo106", "fegapd", "films"]
+    assert list(EMBEDDED) == ["cpx321", "cpx222", "abx3", "abx3_radii", "heo106", "fegapd", "films", "perov5"]
 
 
 def test_embedded_labels_are_the_published_energies(cpx321, cpx321_files):

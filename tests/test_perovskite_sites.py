@@ -89,6 +89,9 @@ def test_bad_cells_and_settings_are_named() -> None:
         SiteFeatures().transform([cell({"O": 0.5, "F": 0.5}, "O", "O")])
     with pytest.raises(DescriptorError, match="no electronegativity"):
         SiteFeatures().transform([cell("O", "O", "He")])
+    crowded = Structure(Lattice.cubic(4), ["Sr", "Ti", "O", "O", "O"], np.full((5, 3), 0.1) * np.arange(5)[:, None])
+    with pytest.raises(DescriptorError, match="do not lie as in a perovskite"):
+        SiteFeatures().transform([crowded])
     with pytest.raises(ValueError, match="unknown property 'colour'"):
         SiteFeatures(("colour",)).fit([])
 

@@ -33,6 +33,9 @@ IDEAL = np.array([(0.5, 0.5, 0.5), (0, 0, 0), (0.5, 0, 0), (0, 0.5, 0), (0, 0, 0
 SITES = ("A", "B", "X1", "X2", "X3")
 #: B–X bonds and A–X contacts of each X: its two nearest B and its four nearest A.
 NEIGHBOURS = {"B": 2, "A": 4}
+#: Sum of squared distances of the five atoms from their ideal places, in cell edges, above which it is no perovskite;
+#: in Perov-5, whose atoms lie up to a quarter of the edge away, it reaches 0.32.
+FARTHEST = 0.5
 _IMAGES = np.array(list(product((-1, 0, 1), repeat=3)))
 
 
@@ -46,7 +49,7 @@ def perovskite_roles(structure: Structure) -> np.ndarray:
     Raises
     ------
     DescriptorError
-        The cell has not five sites, of one element each.
+        The cell has not five sites, of one element each, or they lie elsewhere.
     """
     if len(structure) != 5 or not structure.is_ordered:
         raise DescriptorError(f"{structure.formula}: site features are those of cells of five sites, one element each")
@@ -63,7 +66,10 @@ def perovskite_roles(structure: Structure) -> np.ndarray:
     shifted = away[:, None] - away[:, :, None]
     shifted -= np.round(shifted)
     shifted -= shifted.mean(axis=2, keepdims=True)
-    return ways[(shifted**2).sum(axis=(2, 3)).min(axis=1).argmin()]
+    misfits = (shifted**2).sum(axis=(2, 3)).min(axis=1)
+    if misfits.min() > FARTHEST:
+        raise DescriptorError(f"{structure.formula}: its five atoms do not lie as in a perovskite")
+    return ways[misfits.argmin()]
 
 
 def ordered_axes(structure: Structure, roles: np.ndarray) -> np.ndarray:

@@ -93,7 +93,7 @@ class FinishedFolds:
         try:
             body = json.loads(path.read_text(encoding="utf-8"))
             body |= {"test": np.array(body["test"], dtype=np.intp), "prediction": np.array(body["prediction"])}
-            if body["probabilities"] is not None:
+            if body.get("probabilities") is not None:
                 body["probabilities"] = np.array(body["probabilities"], dtype=float)
             return FoldResult(**body | {"warned": tuple(body["warned"])})
         except (OSError, ValueError, TypeError, KeyError):

@@ -44,7 +44,7 @@ LEAST_DISTANCE, LEAST_VOLUME = 0.5, 0.1
 #: Distances of fingerprints up to which a crystal counts as covered, for Perov-5.
 STRUCTURE_CUTOFF, COMPOSITION_CUTOFF = 0.2, 4.0
 #: Tolerances of the matcher of reconstructions: lengths, sites, degrees.
-MATCHER = {"ltol": 0.3, "stol": 0.5, "angle_tol": 10.0}
+LENGTH_TOLERANCE, SITE_TOLERANCE, ANGLE_TOLERANCE = 0.3, 0.5, 10.0
 #: Crystals described at once in one process.
 CHUNK = 16
 
@@ -254,7 +254,7 @@ def _distance(structure: Structure, found: Structure | None) -> float:
     if found is None or not structure_valid(found) or not composition_valid(found):
         return float("nan")
     try:
-        distance = StructureMatcher(**MATCHER).get_rms_dist(found, structure)
+        distance = StructureMatcher(LENGTH_TOLERANCE, SITE_TOLERANCE, ANGLE_TOLERANCE).get_rms_dist(found, structure)
     except Exception:  # cells on which the matcher gives up do not match
         return float("nan")
     return float("nan") if distance is None else float(distance[0])

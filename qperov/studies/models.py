@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -20,7 +21,9 @@ from qperov.crystals.units import ENERGY_UNITS, convert_energies
 from qperov.datasets.dataset import CrystalDataset
 from qperov.descriptors.decorations import Decorations, SpinCorrelations
 from qperov.descriptors.featurizer import PXRDFeaturizer
+from qperov.descriptors.perovskite_sites import SiteFeatures
 from qperov.descriptors.rank_pca import RankPCA
+from qperov.descriptors.site_factors import SiteStructureFactors
 from qperov.errors import DescriptorError
 from qperov.evaluation.metrics import ceiling_r2
 from qperov.evaluation.problem import Model
@@ -51,6 +54,8 @@ from qperov.studies.regressors import (
 
 #: Fewer crystals than this do not fill the six components of the published setting in every fold.
 FEWEST_FOR_PUBLISHED = 20
+#: Fewer five-atom perovskites than this do not tell one site's elements from another's.
+FEWEST_FOR_SITES = 100
 #: Fewer crystals than this teach a network nothing.
 FEWEST_FOR_NETWORKS = 100
 #: Crystals, evenly spaced, from which it is told how many components there are.
@@ -64,6 +69,8 @@ RIVALS = ("Ridge", "Kernel ridge", "Kernel ridge, RBF", "Kernel ridge, Laplacian
 TRAINED, QUICK_TRAINED = 200, 60
 #: Shells of their bonds, and steps of the training with ``quick``.
 ISING_SHELLS, QUICK_STEPS = 4, 5
+#: Descriptors of five-atom perovskites by the names that `--descriptors` takes.
+SITE_KINDS: dict[str, Any] = {"sites": SiteFeatures(), "site_factors": SiteStructureFactors()}
 #: Name of the reference that expands the energy in correlation functions.
 EXPANSION = "Cluster expansion"
 
@@ -127,8 +134,8 @@ def build_suite(
     ----------
     dataset : CrystalDataset
     descriptors : tuple of str
-        Kinds of PXRDFeaturizer; by default ``pattern`` and ``structure_factors`` for decorations of one lattice, and
-        ``profile`` for any other crystals.
+        Kinds of PXRDFeaturizer, or keys of `SITE_KINDS`; by default ``pattern`` and ``structure_factors`` for
+        decorations of one lattice, and ``profile`` for any other crystals, with ``sites`` for five-atom perovskites.
     quick : bool
         Smaller searches.
     exploratory : bool
@@ -138,11 +145,11 @@ def build_suite(
         Of the candidates of all searches.
     """
     lattices = lattices_of(dataset)
-    kinds = descriptors or diffraction_kinds(lattices)
+    kinds = descriptors or diffraction_kinds(lattices) + (("sites",) if are_five_atom_perovskites(dataset) else ())
     models: list[Model] = []
     many: list[str] = []
     for kind in kinds:
-        featurizer, steps = PXRDFeaturizer(kind), components(scaled=kind != "profile")
+        featurizer, steps = SITE_KINDS.get(kind) or PXRDFeaturizer(kind), components(scaled=kind != "profile")
         rank = count_components(Pipeline([("features", featurizer), *steps]), dataset)
         many += [f"{featurizer.description}: {rank}"] if rank > MOST_QUBITS else []
         models += [
@@ -176,7 +183,7 @@ def build_suite(
         notes.append(
             "QSVR as published takes 6 unscaled components at bandwidth 1 without tuning; it is included for contrast."
         )
-    if kinds == ("profile",) and not descriptors:
+    if "profile" in kinds and not descriptors:
         notes.append("The crystals do not share one lattice, so patterns are compared as broadened profiles.")
     if not exploratory:
         models = [model for model in models if model.name not in LEFT_OUT]
@@ -186,7 +193,8 @@ def build_suite(
     elif find_spec("torch") is None:
         notes.append("The classical networks (CNN-Gen, WSP-GAN) were left out: they need pip install 'qperov[torch]'.")
     else:
-        models += [replace(network, featurizer=PXRDFeaturizer(kinds[-1])) for network in networks(quick=quick)]
+        images = [PXRDFeaturizer(kind) for kind in kinds if kind not in SITE_KINDS][-1:]
+        models += [replace(network, featurizer=image) for image in images for network in networks(quick=quick)]
         notes.append(
             "CNN-Gen and WSP-GAN take all columns as an image, without hyperparameter search; their settings were "
             "chosen on cpx321, so that their scores on that dataset are slightly optimistic. The game of WSP-GAN adds "
@@ -292,6 +300,17 @@ def lattices_of(dataset: CrystalDataset) -> list[ParentLattice]:
 def diffraction_kinds(lattices: list[ParentLattice]) -> tuple[str, ...]:
     """Kinds of diffraction feature that fit crystals on these lattices: resolved ones where all decorate one."""
     return ("pattern", "structure_factors") if len(lattices) == 1 else ("profile",)
+
+
+def are_five_atom_perovskites(dataset: CrystalDataset) -> bool:
+    """Whether the crystals are enough for site-resolved numbers, and all are perovskites of five atoms."""
+    if len(dataset) < FEWEST_FOR_SITES or any(len(structure) != 5 for structure in dataset.structures):
+        return False
+    try:
+        SiteFeatures().transform(dataset.structures)
+    except DescriptorError:
+        return False
+    return True
 
 
 def has_correlations(lattices: list[ParentLattice]) -> bool:
