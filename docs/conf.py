@@ -45,7 +45,7 @@ nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_in_temp = True
 nb_execution_timeout = 240
-# No option of Sphinx reaches the client: what a command prints in several pieces is one text, and kernels may start late
+# No option of Sphinx reaches the client: what a command prints in pieces is one text, and a kernel may start late
 executors.executenb = partial(executors.executenb, coalesce_streams=True, startup_timeout=240)
 logging.getLogger("traitlets").setLevel(logging.WARNING)
 # progress bars are for a screen that moves
