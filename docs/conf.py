@@ -12,8 +12,7 @@ from typing import Any
 
 from docutils.nodes import SkipNode
 from docutils.utils.math.latex2mathml import tex2mathml
-from jupyter_client.manager import KernelManager
-from nbclient import NotebookClient
+from jupyter_cache.executors import utils as executors
 
 import qperov
 
@@ -46,9 +45,8 @@ nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_in_temp = True
 nb_execution_timeout = 240
-# No option reaches the client: what a command prints in several pieces is one text, and kernels open no port
-NotebookClient.coalesce_streams.default_value = True
-KernelManager.transport.default_value = "ipc"
+# No option of Sphinx reaches the client: what a command prints in pieces is one text, and a kernel may start late
+executors.executenb = partial(executors.executenb, coalesce_streams=True, startup_timeout=240)
 logging.getLogger("traitlets").setLevel(logging.WARNING)
 # progress bars are for a screen that moves
 nb_output_stderr = "remove"

@@ -23,9 +23,9 @@ from sklearn.preprocessing import StandardScaler
 import qperov
 
 
-def main() -> None:
-    """Search, score and explain."""
-    dataset = qperov.load_dataset("cpx321").take(np.random.default_rng(0).choice(986, 300, replace=False))
+def main(count: int) -> None:
+    """Search, score and explain, on so many crystals."""
+    dataset = qperov.load_dataset("cpx321").take(np.random.default_rng(0).choice(986, count, replace=False))
     y, groups = dataset.y, dataset.groups
     train, test = next(GroupShuffleSplit(1, test_size=0.25, random_state=0).split(y, groups=groups))
     structures = np.empty(len(dataset), dtype=object)  # GridSearchCV takes rows by index
@@ -76,5 +76,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="80 crystals instead of 300")
+    main(80 if parser.parse_args().quick else 300)

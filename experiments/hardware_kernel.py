@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,7 @@ def measure(task: Task, X: np.ndarray) -> tuple[list[Measured], dict[str, Plan]]
                     return plan_fidelities(kernel.circuit, scaled, wanted, service, backend.spec(), settings)
                 return plan_bloch(kernel.circuit, scaled, service, backend.spec(), settings)
 
+            print(f"measuring the {label} kernel of {len(X)} crystals on {name} …", flush=True)
             results[name] = collected(task, f"{label}-{name}", backend, planned)
         shots, noisy = results["aer"].matrix(gamma=task.gamma), results[task.machine]
         plans[label] = noisy.plan
@@ -282,14 +283,14 @@ if __name__ == "__main__":
     parser.add_argument("--shots", type=int, default=Task.shots)
     parser.add_argument("--bandwidth", type=float, default=Task.bandwidth)
     parser.add_argument("--seed", type=int, default=Task.seed)
+    parser.add_argument("--quick", action="store_true", help="ten crystals on four qubits of fake_manila")
     given = parser.parse_args()
-    main(
-        Task(
-            out=given.out,
-            machine=given.machine,
-            n_crystals=given.crystals,
-            shots=given.shots,
-            bandwidth=given.bandwidth,
-            seed=given.seed,
-        )
+    task = Task(
+        out=given.out,
+        machine=given.machine,
+        n_crystals=given.crystals,
+        shots=given.shots,
+        bandwidth=given.bandwidth,
+        seed=given.seed,
     )
+    main(replace(task, machine="fake_manila", n_crystals=10, components=4) if given.quick else task)

@@ -56,7 +56,7 @@ def test_coverage_counts_from_both_sides() -> None:
     assert found["cov_recall"] == 1 / 3
 
 
-def test_nearest_in_structure_and_in_composition_may_be_two_crystals() -> None:
+def test_nearest_structure_and_composition_may_differ() -> None:
     test = described([0.0, 1.0], [0.0, 100.0])
     samples = described([0.0], [100.0])
     assert generation_metrics(samples, test)["cov_precision"] == 1
@@ -90,7 +90,7 @@ def test_compositions_are_standardised_as_published() -> None:
     assert own[0] * deviation[0] + mean[0] == pytest.approx(8), "the least atomic number, of O"
 
 
-def test_real_crystals_are_valid_and_what_no_test_would_catch_is_not() -> None:
+def test_real_crystals_are_valid_and_broken_ones_are_not() -> None:
     real = list(qperov.load_dataset("perov5", split="test").structures[:3])
     broken = Structure(Lattice.cubic(4), ["Ca", "Ti", "O", "O", "O"], np.zeros((5, 3)))
     found = describe_crystals([*real, None, broken])
