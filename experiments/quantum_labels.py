@@ -1,6 +1,6 @@
 """For which labels of crystals would a quantum kernel be ahead, and how far are real labels from them?
 
-    python experiments/quantum_labels.py            # 10, 25 and 60 qubits
+    python experiments/quantum_labels.py            # 10, 25 and 60 qubits; a minute of one core
     python experiments/quantum_labels.py --quick    # 10 and 25 qubits, few draws: seconds
 
 One qubit takes one column of the powder profiles of cpx321, as in many_qubits.py, standardised. Labels are drawn from a
@@ -27,6 +27,7 @@ import many_qubits as many
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from scipy.spatial.distance import pdist, squareform
 from sklearn.preprocessing import StandardScaler
 
@@ -43,6 +44,8 @@ WIDTHS = tuple(np.geomspace(1 / 8, 8, 13).tolist())
 #: Noise of labels, by their variance.
 NOISE = 0.01
 MAPS = ("iqp", "zz")
+#: Gaps that the figure shows: where the matrix is nearly the identity, R² may be far below zero for all.
+GAPS = (-0.2, 0.65)
 #: Regularisation of g.
 LAMBDA = 0.01
 #: Kinds of labels, with the colour and the line of each.
@@ -200,8 +203,11 @@ def draw(table: pd.DataFrame) -> Figure:
                     look = {"color": colour, "alpha": alpha, "label": f"{labels}, {n} qubits"}
                     axes.plot(line["bandwidth × √qubits"], line[column], dashes, markersize=4, **look)
                 axes.set_xscale("log")
+                axes.xaxis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:g}"))
+                axes.xaxis.set_minor_formatter(NullFormatter())
                 axes.set_title(f"{name}: {title}")
                 axes.grid(color=FAINT, linewidth=0.6)
+        panels[0][0].set_ylim(*GAPS)
         for axes in panels[-1]:
             axes.set_xlabel("bandwidth × √qubits")
         figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8.5)
