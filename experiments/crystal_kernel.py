@@ -90,8 +90,8 @@ class Task:
         Shells with a coupling each, and crystals on which they are trained, at most.
     shots : tuple of int
         Runs of the one circuit.
-    device_shots : int
-        Runs on a simulated machine with noise; it takes a second each.
+    device : bool
+        Also compile the circuit for a machine (needs ``qperov[ibm]``).
     one : bool
         Stop after one size of one set of labels.
     """
@@ -105,7 +105,7 @@ class Task:
     n_shells: int = 4
     n_subset: int = 100
     shots: tuple[int, ...] = (256, 1024, 4096, 16384, 65536)
-    device_shots: int = 0
+    device: bool = False
     one: bool = False
 
 
@@ -218,13 +218,6 @@ def shot_table(dataset: CrystalDataset, task: Task) -> pd.DataFrame:
                 bits[lost] = rng.integers(0, 2, size=(lost.sum(), n_sites))
             own = clone(kernel).set_params(outcomes=bits if shots else None)
             rows.append((factor, shots, random_share, _ridge_score([own(spins)], y, train, test)))
-    if task.device_shots:
-        nearest = IsingKernel(
-            decorations.bonds_[decorations.bonds_[:, 0] == 0], decorations.permutations_, couplings=0.1
-        )
-        noisy = clone(nearest).set_params(outcomes=device_outcomes(nearest, task.device_shots, task.seed))
-        for name, own in (("exact", nearest), ("FakeFez", noisy)):
-            print(f"nearest neighbours, θ = 0.1, {name}: R² {_ridge_score([own(spins)], y, train, test):.3f}")
     return pd.DataFrame(rows, columns=["couplings", "shots", "random share", "r2"])
 
 
@@ -283,22 +276,27 @@ def relaxed_table(task: Task) -> pd.DataFrame:
     )
 
 
-def device_outcomes(kernel: IsingKernel, shots: int, seed: int) -> np.ndarray:
-    """Bits in the X basis from a simulation of a machine with 156 qubits and its noise (FakeFez)."""
+def circuit_table(dataset: CrystalDataset) -> pd.DataFrame:
+    """Size of the one circuit: its couplings and their layers, and what they become on a machine of 156 qubits."""
     from qiskit import transpile
-    from qiskit_aer import AerSimulator
     from qiskit_ibm_runtime.fake_provider import FakeFez
     from qperov_circuits.adapters.to_qiskit import to_qiskit
 
-    machine = FakeFez()
-    circuit = to_qiskit(kernel.circuit())
-    circuit.h(range(circuit.num_qubits))
-    circuit.measure_all()
-    native = transpile(circuit, machine, optimization_level=3, seed_transpiler=seed)
-    many = sum(count for name, count in native.count_ops().items() if name in ("cz", "rzz"))
-    print(f"FakeFez: {len([g for g in kernel.circuit() if g.name == 'rzz'])} couplings, {many} two-qubit gates")
-    counts = AerSimulator.from_backend(machine, seed_simulator=seed).run(native, shots=shots).result().get_counts()
-    return np.array([[int(bit) for bit in reversed(word)] for word, many in counts.items() for _ in range(many)])
+    rows = []
+    for n_shells in (1, 2, 4):
+        decorations = Decorations(n_shells=n_shells).fit(dataset.structures)
+        gates = IsingKernel(decorations.bonds_, decorations.permutations_, couplings=0.1).circuit()
+        circuit = to_qiskit(gates)
+        circuit.h(range(circuit.num_qubits))
+        circuit.measure_all()
+        native = transpile(circuit, FakeFez(), optimization_level=3, seed_transpiler=0)
+        many = sum(count for name, count in native.count_ops().items() if name in ("cz", "rzz"))
+        layers, depth = (
+            one.depth(lambda step: step.operation.num_qubits == 2 and step.operation.name != "barrier")
+            for one in (circuit, native)
+        )
+        rows.append((n_shells, sum(gate.name == "rzz" for gate in gates), layers, many, depth))
+    return pd.DataFrame(rows, columns=["shells", "couplings", "layers", "gates on FakeFez", "depth on FakeFez"])
 
 
 def draw_curves(table: pd.DataFrame, path: Path) -> None:
@@ -361,6 +359,8 @@ def main(task: Task) -> pd.DataFrame:
     relaxed = relaxed_table(task)
     relaxed.to_csv(task.out / "cpx222.csv", index=False)
     print(relaxed.pivot(index="model", columns="size", values="r2").to_string(float_format=lambda r2: f"{r2:.3f}"))
+    if task.device:
+        print(circuit_table(energies).to_string(index=False))
     shots = shot_table(energies, task)
     shots.to_csv(task.out / "shots.csv", index=False)
     print("R² of kernel ridge regression from 260 crystals, shots of one circuit (0: exact)")
@@ -375,7 +375,7 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Task.out, help="folder of the tables")
     parser.add_argument("--figure", type=Path, help="file of the figure")
     parser.add_argument("--seed", type=int, default=Task.seed)
-    parser.add_argument("--device-shots", type=int, default=0, help="runs on a simulated machine (a second each)")
+    parser.add_argument("--device", action="store_true", help="also compile the circuit for a machine")
     parser.add_argument("--one", action="store_true", help="stop after one size of one set of labels")
     parser.add_argument("--quick", action="store_true", help="every twelfth ordering, two sizes: a minute")
     arguments = vars(parser.parse_args())

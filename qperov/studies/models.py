@@ -206,8 +206,8 @@ def build_suite(
         models += decorated
         notes += [
             "Ising models have a qubit a decorated site, couplings by shell, and average over the cell's symmetry; "
-            "the Gaussian process trains one coupling a shell by its marginal likelihood. The classical models of "
-            f"{decorated[0].descriptor} see their point and pair correlations."
+            "the Gaussian process trains one coupling a shell, and a field, by its marginal likelihood. The classical "
+            f"models of {decorated[0].descriptor} see their point and pair correlations."
         ]
     physical = references(dataset, lattices, quick=quick, exploratory=exploratory, random_state=random_state)
     models += physical
@@ -276,12 +276,15 @@ def decoration_models(dataset: CrystalDataset, *, quick: bool = False, random_st
     """Ising kernels of the decorations of one lattice, and classical models of their correlations."""
     decorations = Decorations(n_shells=ISING_SHELLS).fit(dataset.structures)
     kernel = IsingKernel(decorations.bonds_, decorations.permutations_, lengths=decorations.lengths_)
+    field = {"field": 0.05, "field_bounds": (1e-3, 0.7)}
     if np.ptp(decorations.transform(dataset.structures).sum(axis=1)):  # without a field both species are alike
-        kernel.set_params(field=0.05, field_bounds=(1e-3, 0.7))
+        kernel.set_params(**field)
     steps = (("correlations", SpinCorrelations(decorations.permutations_)), *components())
     rank = count_components(Pipeline([("features", decorations), *steps]), dataset)
     beside = regressors(rank, len(dataset), quick=quick, exploratory=True, random_state=random_state)
     per_shell = clone(kernel).set_params(couplings=[0.02] * ISING_SHELLS)
+    if not quick:  # clusters of odd order, at twice the cost
+        per_shell.set_params(**field)
     training = {"n_subset": QUICK_TRAINED, "max_iter": QUICK_STEPS} if quick else {"n_subset": TRAINED}
     process = IsingGaussianProcess(per_shell, random_state=random_state, **training)
     quantum = [
