@@ -3,10 +3,10 @@
     python experiments/few_scans.py fegapd --target region --sizes 20 --draws 100
     python experiments/few_scans.py heo106 --target structure --each 16 --descriptor superstructure --sizes 8,16,24
 
-Every model chooses one of twenty kernels, from the families and ranges of `qperov compare`, and one of three
-penalties on stratified inner folds of the training samples alone. Features need no label and are made of all samples at
-once: square roots of intensities on ten principal components, or superstructure lines. Neighbours of a spread may stand
-on both sides of a draw; --groups keeps the dataset's groups together instead.
+Machines with kernels choose one of twenty, from the families and ranges of `qperov compare`, and one of three C,
+on stratified inner folds of the training samples alone. Features need no label and are made of all samples at once:
+square roots of intensities on ten principal components, or superstructure lines. Neighbours of a spread may stand on
+both sides of a draw; --groups keeps the dataset's groups together instead.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import GroupShuffleSplit, StratifiedKFold, StratifiedShuffleSplit
 from sklearn.preprocessing import StandardScaler
@@ -34,19 +35,24 @@ from qperov.studies.regressors import INNER_FOLDS, SETTINGS, classical_settings,
 
 #: Penalties that each kernel is tried with.
 PENALTIES = (0.3, 3.0, 30.0)
+#: What needs no kernel, and those that choose one.
+LOGISTIC, MACHINES = "Logistic regression", ("SVC", "QSVC", "QSVC projected")
 
 
-def gram_matrices(X: np.ndarray, random_state: int) -> dict[str, list[np.ndarray]]:
+def gram_matrices(X: np.ndarray, wanted: list[str], random_state: int) -> dict[str, list[np.ndarray]]:
     """Matrices of all samples for kernels that a machine may choose: ten settings, on components whitened or not."""
     points = draw(("width", "p", "gamma"), SETTINGS, random_state)
     d = X.shape[1]
     classical = classical_settings(d)
-    families: dict[str, list[np.ndarray]] = {"SVC": [], "QSVC": [], "QSVC projected": []}
+    families: dict[str, list[np.ndarray]] = {name: [] for name in MACHINES if name in wanted}
     for whiten in (False, True):
         Z = StandardScaler(with_mean=False, with_std=whiten).fit_transform(X)
         for number, point in enumerate(points):
-            families["SVC"].append(classical[number % len(classical)](point)["kernel"](Z))
+            if "SVC" in families:
+                families["SVC"].append(classical[number % len(classical)](point)["kernel"](Z))
             for name, kernel in (("QSVC", FidelityKernel("iqp")), ("QSVC projected", ProjectedKernel("iqp"))):
+                if name not in families:
+                    continue
                 quantum = quantum_settings(d, projected=name.endswith("projected"))
                 chosen = quantum[number % len(quantum)](point)
                 chosen = {key.removeprefix("kernel__"): value for key, value in chosen.items()}
@@ -68,7 +74,12 @@ def accuracy(matrices: list[np.ndarray], y: np.ndarray, train: np.ndarray, test:
                 best, chosen = hits, (K, C)
     K, C = chosen
     said = SVC(kernel="precomputed", C=C).fit(K[np.ix_(train, train)], y[train]).predict(K[np.ix_(test, train)])
-    return float((said == y[test]).mean()), float(balanced_accuracy_score(y[test], said))
+    return scores(y[test], said)
+
+
+def scores(y: np.ndarray, said: np.ndarray) -> tuple[float, float]:
+    """Accuracy and balanced accuracy."""
+    return float((said == y).mean()), float(balanced_accuracy_score(y, said))
 
 
 def draws(y: np.ndarray, groups: np.ndarray | None, size: int, many: int, seed: int) -> Iterator[tuple]:
@@ -98,6 +109,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=100, help="random draws of each size")
     parser.add_argument("--each", type=int, default=0, help="take so many samples of each class, at random")
     parser.add_argument("--groups", action="store_true", help="keep the dataset's groups together")
+    parser.add_argument("--models", default=",".join((LOGISTIC, *MACHINES)), help="separated by commas")
     parser.add_argument("--seed", type=int, default=42)
     options = parser.parse_args()
     data = qperov.load_dataset(options.dataset, target=options.target)
@@ -109,7 +121,8 @@ def main() -> None:
     start = time.perf_counter()
     X = clone(KINDS[options.descriptor]).fit_transform(data.patterns)
     X = RankPCA(COMPONENTS).fit_transform(StandardScaler(with_std=options.descriptor != "profile").fit_transform(X))
-    families = gram_matrices(X, options.seed)
+    wanted = options.models.split(",")
+    families = gram_matrices(X, wanted, options.seed)
     print(
         f"{len(data)} patterns, {X.shape[1]} components, kernels after {time.perf_counter() - start:.0f} s", flush=True
     )
@@ -117,6 +130,9 @@ def main() -> None:
     rows = []
     for size in map(int, options.sizes.split(",")):
         for number, (train, test) in enumerate(draws(data.y, groups, size, options.draws, options.seed)):
+            if LOGISTIC in wanted:
+                line = LogisticRegression(max_iter=1000).fit(X[train], data.y[train])
+                rows.append((size, LOGISTIC, number, *scores(data.y[test], line.predict(X[test]))))
             for name, matrices in families.items():
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", UserWarning)  # rare classes of a draw
