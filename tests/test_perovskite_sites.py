@@ -15,6 +15,7 @@ from qperov.descriptors.perovskite_sites import SiteFeatures, perovskite_roles
 from qperov.descriptors.site_factors import SiteStructureFactors
 from qperov.diffraction.crystal_batches import squared_structure_factors
 from qperov.errors import DescriptorError
+from qperov.studies.models import build_suite
 
 LABELS = Path(__file__).parents[2] / "shared" / "data" / "perov5" / "val_labels.csv"
 
@@ -94,6 +95,17 @@ def test_bad_cells_and_settings_are_named() -> None:
         SiteFeatures().transform([crowded])
     with pytest.raises(ValueError, match="unknown property 'colour'"):
         SiteFeatures(("colour",)).fit([])
+
+
+def test_perovskites_are_compared_by_their_sites_where_there_are_enough() -> None:
+    data = qperov.load_dataset("perov5").take(range(100))
+    models = build_suite(data, quick=True, exploratory=False).models
+    assert {"perovskite sites", "broadened profile"} <= {model.descriptor for model in models.values()}
+    assert all(len(model.transformers) for model in models.values() if model.descriptor == "perovskite sites")
+    few = build_suite(data.take(range(20)), quick=True, exploratory=False).models
+    assert "perovskite sites" not in {model.descriptor for model in few.values()}
+    chosen = build_suite(data, descriptors=("site_factors",), quick=True, exploratory=False).models
+    assert "site-resolved structure factors" in {model.descriptor for model in chosen.values()}
 
 
 # --- structure factors by site ------------------------------------------------------------------
