@@ -44,7 +44,7 @@ myst_heading_anchors = 3
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_in_temp = True
-nb_execution_timeout = 240
+nb_execution_timeout = 600
 # No option of Sphinx reaches the client: what a command prints in pieces is one text, and a kernel may start late
 executors.executenb = partial(executors.executenb, coalesce_streams=True, startup_timeout=240)
 logging.getLogger("traitlets").setLevel(logging.WARNING)

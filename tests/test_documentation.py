@@ -9,8 +9,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 import qperov
+from qperov.commands.main import app
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -51,12 +53,9 @@ def test_links_lead_somewhere_and_python_is_python(page: Path) -> None:
         ast.parse(block)
 
 
-def test_commands_in_pages_exist() -> None:
-    from typer.main import get_command
-
-    from qperov.commands.main import app
-
+def test_commands_in_pages_exist_and_stand_in_the_order_of_a_day() -> None:
     known = get_command(app)
+    assert list(known.list_commands(None))[:4] == ["demo", "describe", "data", "compare"]
     for page in PAGES:
         for words in re.findall(r"^qperov ([a-z]+)(?: ([a-z]+))?", body(page), flags=re.MULTILINE):
             command = known.commands[words[0]]

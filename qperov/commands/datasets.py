@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from qperov.datasets.pattern_dataset import PatternDataset
 
 app = typer.Typer(help="Datasets: those that come with qperov, and your own in an SQLite store.", no_args_is_help=True)
-app.command()(fetch)
 
 
 @screen.resumable("nothing is kept: the same command starts again")
@@ -180,3 +179,6 @@ def _describe(dataset: CrystalDataset | PatternDataset) -> None:
     with screen.status("Describing"):
         text = describe_patterns(dataset) if isinstance(dataset, PatternDataset) else description(dataset)
     screen.echo(text)
+
+
+app.command()(fetch)
