@@ -44,8 +44,9 @@ WIDTHS = tuple(np.geomspace(1 / 8, 8, 13).tolist())
 #: Noise of labels, by their variance.
 NOISE = 0.01
 MAPS = ("iqp", "zz")
-#: Gaps that the figure shows: where the matrix is nearly the identity, R² may be far below zero for all.
-GAPS = (-0.2, 0.65)
+#: Gaps that the figure shows, and R² of the quantum kernel below which it shows none: where the matrix is nearly the
+#: identity, R² may be far below zero for all.
+GAPS, LEAST_R2 = (-0.2, 0.65), -1.0
 #: Regularisation of g.
 LAMBDA = 0.01
 #: Kinds of labels, with the colour and the line of each.
@@ -201,7 +202,8 @@ def draw(table: pd.DataFrame) -> Figure:
                     colour, dashes = KINDS[labels]
                     alpha = 0.35 + 0.65 * numbers.index(n) / max(1, len(numbers) - 1)
                     look = {"color": colour, "alpha": alpha, "label": f"{labels}, {n} qubits"}
-                    axes.plot(line["bandwidth × √qubits"], line[column], dashes, markersize=4, **look)
+                    values = line[column].where(line["quantum"] > LEAST_R2)
+                    axes.plot(line["bandwidth × √qubits"], values, dashes, markersize=4, **look)
                 axes.set_xscale("log")
                 axes.xaxis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:g}"))
                 axes.xaxis.set_minor_formatter(NullFormatter())

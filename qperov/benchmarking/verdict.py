@@ -90,11 +90,11 @@ class Verdict:
             "worse": "predict worse than",
             "undecidable": "cannot be told from",
         }
-        many = int(first["datasets"])
+        many, difference = int(first["datasets"]), round(100 * first["difference"], 1) + 0.0  # no "-0.0"
         return (
             f"On {many} dataset{'s' if many > 1 else ''} with their targets, the best quantum models "
             f"{words[first['outcome']]} the best classical ones: their error differs by "
-            f"{100 * first['difference']:+.1f} % of the best constant's (region of practical equivalence "
+            f"{difference:+.1f} % of the best constant's (region of practical equivalence "
             f"±{100 * self.protocol['rope']:g} %; probability that a further dataset shows them better "
             f"{first['prob_better']:.2f}, practically the same {first['prob_equivalent']:.2f}, worse "
             f"{first['prob_worse']:.2f})."
