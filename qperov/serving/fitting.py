@@ -19,8 +19,8 @@ from qperov.evaluation.results import Comparison
 from qperov.evaluation.searches import with_grouped_search
 from qperov.serving.conformal import group_weights
 
-#: Temperatures that are tried.
-TEMPERATURES = tuple(np.geomspace(0.05, 50, 121).tolist())
+#: Temperatures that are tried: few samples that are all right must not make a model surer than twice what it says.
+TEMPERATURES = tuple(np.geomspace(0.5, 50, 101).tolist())
 #: What a probability of zero counts as.
 TINY = 1e-12
 
