@@ -21,7 +21,7 @@ from qperov.hardware.plan.options import Options
 from qperov.hardware.plan.plan import BackendSpec, Plan, Settings
 from qperov.hardware.plan.plan_file import from_json, to_json
 from qperov.hardware.plan.planning import plan_fidelities
-from qperov.hardware.plan.prices import Budget, Price, known_price
+from qperov.hardware.plan.prices import AMAZON, Budget, Price, known_price
 from qperov.quantum.kernels.fidelity import FidelityKernel
 
 SERVICE = "qiskit:misbehaving_backend.factory"
@@ -86,7 +86,7 @@ def test_what_is_sent_again_counts(backend: MisbehavingBackend) -> None:
 def test_only_machines_of_the_table_have_a_known_price(backend: MisbehavingBackend) -> None:
     assert known_price(backend) is None
     machine = type("BraketAwsBackend", (), {"name": "Garnet", "__module__": "qiskit_braket_provider.providers"})()
-    assert known_price(machine) == Price(0.30, 0.00145, source="https://aws.amazon.com/braket/pricing/, a copy of 2025")
+    assert known_price(machine) == Price(0.30, 0.00145, source=AMAZON)
     simulator = type("BraketLocalBackend", (), {"name": "Garnet", "__module__": "qiskit_braket_provider.providers"})()
     assert known_price(simulator) is None
 

@@ -10,7 +10,7 @@ from qperov.errors import BudgetError
 if TYPE_CHECKING:
     from qiskit.providers import BackendV2
 
-AMAZON = "https://aws.amazon.com/braket/pricing/, a copy of 2025"
+AMAZON = "https://aws.amazon.com/braket/pricing/, an undated copy, read in November 2026"
 
 
 @dataclass(frozen=True)
