@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ import pytest
 from development_data import SHARED, needs_shared
 
 import qperov
+from qperov.studies.models import build_suite
 
 pytestmark = pytest.mark.slow
 
@@ -54,12 +56,14 @@ def test_demo(tmp_path: Path) -> None:
 
 
 @needs_shared
-def test_published_files(tmp_path: Path) -> None:
+def test_published_files() -> None:
     data = SHARED / "cpx321"
-    labels = ("--labels", data / "labels.csv", "--target", "energy_ev_per_cell")
-    scores, record = run(tmp_path, "compare", data, *labels, "--folds", 5, "--studies", "none")
-    assert_specified_scores(scores)
-    assert record.comparison.label["n"] == 650
-    assert record.comparison.label["unit"] == "meV/atom"
-    assert record.comparison.label["sd"] == pytest.approx(0.268, abs=0.001)
-    assert record.dataset["left_out"] == {"InvalidLabelError": 1007, "MissingLabelError": 1087}
+    dataset = qperov.read(data, labels=data / "labels.csv", target="energy_ev_per_cell", convert="meV/atom")
+    kinds = Counter(type(issue).__name__ for issue in dataset.issues)
+    assert kinds == {"InvalidLabelError": 1007, "MissingLabelError": 1087}
+    suite = build_suite(dataset.one_per_class(), exploratory=False)
+    scored = qperov.compare(suite.models, dataset.one_per_class(), folds=5, n_jobs=2)
+    assert_specified_scores(scored.table.set_index("model"))
+    assert scored.label["n"] == 650
+    assert scored.label["unit"] == "meV/atom"
+    assert scored.label["sd"] == pytest.approx(0.268, abs=0.001)

@@ -66,7 +66,7 @@ LEFT_OUT = ("Gradient boosting", "Quantum kernel ridge")
 MOST_SITES = 18
 RIVALS = ("Ridge", "Kernel ridge", "Kernel ridge, RBF", "Kernel ridge, Laplacian", "SVR", "Gaussian process")
 #: Crystals on which the couplings of an Ising kernel are trained; with ``quick``.
-TRAINED, QUICK_TRAINED = 200, 60
+TRAINED, QUICK_TRAINED = 100, 60
 #: Shells of their bonds, and steps of the training with ``quick``.
 ISING_SHELLS, QUICK_STEPS = 4, 5
 #: Descriptors of five-atom perovskites by the names that `--descriptors` takes.
