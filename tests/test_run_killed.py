@@ -17,10 +17,10 @@ import qperov
 from qperov.records.record import Record
 
 #: `make release` kills two hundred times, other work too.
-KILLS = 6
+KILLS = 4
 #: Energies vary by 0.3 meV/atom. What a process remembers of a kernel decides in which blocks the rest is computed, and
-#: so the last digits; a solver that stops at a tolerance makes 1e-8 of 1e-16.
-ROUNDING = {"rtol": 1e-10, "atol": 1e-6}
+#: so the last digits; a solver that stops at a tolerance (1e-3 of a support vector machine) makes 1e-5 of 1e-16.
+ROUNDING = {"rtol": 0.0, "atol": 1e-3}
 #: What a process says it took, not what it found.
 COSTS = ["seconds", "memory_mb"]
 

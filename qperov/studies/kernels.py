@@ -233,4 +233,4 @@ def _score_table(
             sentences.append(score_sentence(name, paired, practical, row["significant"], r2, rope, unit))
         rows.append(row)
     table = pd.DataFrame(rows)
-    return table.assign(significant=table["significant"].fillna(False).astype(bool)), tuple(sentences)
+    return table.assign(significant=table["significant"].eq(True)), tuple(sentences)

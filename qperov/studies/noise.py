@@ -32,7 +32,7 @@ TITLE = "Effect of device noise on the score"
 #: A snapshot of the errors of one of IBM's machines, simulated.
 MACHINE = "fake_fez"
 #: Crystals whose pairs are simulated with noise, and to which it is carried over; fewer for ``--quick``.
-MEASURED, QUICK_MEASURED = 12, 8
+MEASURED, QUICK_MEASURED = 10, 8
 MOST, QUICK_MOST = 200, 80
 #: Components and so qubits: circuits on more take seconds each with noise.
 QUBITS = 6
@@ -53,7 +53,7 @@ def noise_studies(
 ) -> tuple[Study, ...]:
     """Simulate a compared fidelity kernel on a noisy device, and score regressions on the noisy matrix.
 
-    All pairs of a dozen crystals are simulated gate by gate. The effect of the noise, K → aK + c with a scatter
+    All pairs of ten crystals are simulated gate by gate. The effect of the noise, K → aK + c with a scatter
     beyond that of the shots, is then applied to the exact matrix of many crystals.
 
     Parameters
