@@ -144,14 +144,15 @@ def given_energies(path: Path, table: pd.DataFrame) -> np.ndarray:
 
 def correlations(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
     """Pearson r with the energy: for each ordering over the compounds, of the factor and of t; inside each compound."""
-    rows = {
-        name: {key: part["energy_ev_per_atom"].corr(part[key]) for key in ("structure_factor", "t")}
-        for name, part in table.groupby("ordering", sort=False)
-    }
-    inside = {
-        formula: part["energy_ev_per_atom"].corr(part["structure_factor"])
-        for formula, part in table.groupby("formula", sort=False)
-    }
+    with np.errstate(invalid="ignore", divide="ignore"):  # equal energies have no correlation: NaN
+        rows = {
+            name: {key: part["energy_ev_per_atom"].corr(part[key]) for key in ("structure_factor", "t")}
+            for name, part in table.groupby("ordering", sort=False)
+        }
+        inside = {
+            formula: part["energy_ev_per_atom"].corr(part["structure_factor"])
+            for formula, part in table.groupby("formula", sort=False)
+        }
     return pd.DataFrame(rows).T, pd.Series(inside)
 
 

@@ -43,6 +43,7 @@ def test_version_is_printed() -> None:
     assert call("--version").strip() == qperov.__version__
 
 
+@pytest.mark.slow
 def test_compare_lists_what_is_left_out_and_writes_report(
     crystals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +100,7 @@ def test_unknown_study_is_refused_before_computing(command: list[str]) -> None:
     assert "kernels, surrogates, noise, autoencoder, learning_curve" in " ".join(output.split())
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_takes_its_finished_folds_along(
     crystals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

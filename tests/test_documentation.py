@@ -53,7 +53,7 @@ def test_links_lead_somewhere_and_python_is_python(page: Path) -> None:
         ast.parse(block)
 
 
-def test_commands_in_pages_exist_and_stand_in_the_order_of_a_day() -> None:
+def test_commands_in_pages_exist_and_are_in_order() -> None:
     known = get_command(app)
     assert list(known.list_commands(None))[:4] == ["demo", "describe", "data", "compare"]
     for page in PAGES:

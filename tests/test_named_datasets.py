@@ -87,6 +87,7 @@ def test_a_folder_of_any_name_gives_a_name(tmp_path: Path, folder: str) -> None:
     assert check_name(name) == name == name_of(folder)
 
 
+@pytest.mark.slow
 def test_relaxed_crystals_say_so_in_the_next_comparison(store: Path, tmp_path: Path) -> None:
     call("relax", "alloys", "--potential", "emt", "--protocol", "static", "--name", "by-emt", "--store", store)
     with Store(store) as opened:

@@ -97,7 +97,7 @@ def test_bad_cells_and_settings_are_named() -> None:
         SiteFeatures(("colour",)).fit([])
 
 
-def test_perovskites_are_compared_by_their_sites_where_there_are_enough() -> None:
+def test_enough_perovskites_are_compared_by_their_sites() -> None:
     data = qperov.load_dataset("perov5").take(range(100))
     models = build_suite(data, quick=True, exploratory=False).models
     assert {"perovskite sites", "broadened profile"} <= {model.descriptor for model in models.values()}
