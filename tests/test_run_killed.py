@@ -17,10 +17,7 @@ import qperov
 from qperov.records.record import Record
 
 #: `make release` kills two hundred times, other work too.
-KILLS = 4
-#: Energies vary by 0.3 meV/atom. What a process remembers of a kernel decides in which blocks the rest is computed, and
-#: so the last digits; a solver that stops at a tolerance (1e-3 of a support vector machine) makes 1e-5 of 1e-16.
-ROUNDING = {"rtol": 0.0, "atol": 1e-3}
+KILLS = 6
 #: What a process says it took, not what it found.
 COSTS = ["seconds", "memory_mb"]
 
@@ -44,15 +41,15 @@ def newest(runs: Path) -> Record:
 
 def assert_same(record: Record, other: Record) -> None:
     for name in ("predictions", "folds", "significance", "descriptors", "parameters"):
-        pd.testing.assert_frame_equal(getattr(record.comparison, name), getattr(other.comparison, name), **ROUNDING)
+        pd.testing.assert_frame_equal(getattr(record.comparison, name), getattr(other.comparison, name), rtol=0, atol=0)
     pd.testing.assert_frame_equal(
-        record.comparison.table.drop(columns=COSTS), other.comparison.table.drop(columns=COSTS), **ROUNDING
+        record.comparison.table.drop(columns=COSTS), other.comparison.table.drop(columns=COSTS), rtol=0, atol=0
     )
     assert [study.title for study in record.studies] == [study.title for study in other.studies]
     for study, of_other in zip(record.studies, other.studies, strict=True):
         assert study.paragraphs == of_other.paragraphs
         for name, table in study.tables.items():
-            pd.testing.assert_frame_equal(table, of_other.tables[name], **ROUNDING)
+            pd.testing.assert_frame_equal(table, of_other.tables[name], rtol=0, atol=0)
 
 
 @pytest.mark.slow

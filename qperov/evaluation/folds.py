@@ -9,6 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from numbers import Integral
 from typing import Any
 
@@ -23,6 +24,10 @@ from qperov.evaluation.peak_memory import peak_memory
 from qperov.evaluation.problem import Problem
 from qperov.evaluation.progress import Progress, callback_or_bar
 from qperov.evaluation.searches import INNER_FOLDS, SampledGroupKFold, class_score, search_of, with_grouped_search
+
+#: One model on one fold while it is computed. What is remembered from call to call belongs to it: in which blocks the
+#: rest of a matrix is computed decides its last digits, and these must not depend on the folds before in this process.
+FOLD: ContextVar[object | None] = ContextVar("FOLD", default=None)
 
 #: Score of inner folds, by which candidates are chosen; of classes `class_score`.
 INNER_SCORING = "neg_mean_absolute_error"
@@ -99,7 +104,11 @@ def _numbered(parent: int, i: int, *task: Any) -> tuple[int, FoldResult]:
     if os.getpid() != parent and threading.current_thread() is threading.main_thread():
         # Ctrl-C reaches all processes of a terminal; a worker between two tasks would answer with a traceback
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return i, _fit_and_predict(*task)
+    token = FOLD.set(object())
+    try:
+        return i, _fit_and_predict(*task)
+    finally:
+        FOLD.reset(token)
 
 
 def _fit_and_predict(
